@@ -1,0 +1,40 @@
+# Two commands: `make study` runs the default study, `make test` tests everything.
+
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+
+# snakefmt calls shfmt, and dvc calls snakemake, by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help study report test check clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+study: .venv/installed ## Install into .venv and run the study of params.yaml
+	$(BIN)/snakemake --cores $(CORES) --logger rich
+	@echo "Look at results/digits/tiny/figures/figure2.png; the networks are in models/."
+
+report: study ## Build report.html, one page that opens from a file
+	$(BIN)/snakemake --report report.html
+
+test: check ## Check the style, then run every test
+	$(BIN)/python -m pytest
+
+check: .venv/tested ## Check the style of code and workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+
+clean: ## Remove the environment; what runs have made stays
+	rm -rf .venv
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/tested: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@

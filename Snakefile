@@ -1,0 +1,86 @@
+# How transferable are features? Says what exists; the package in src/ says how it is made.
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# Jobs run this checkout's code with this interpreter, whatever is installed or first on the path.
+HERE = Path(workflow.basedir)
+sys.path.insert(0, str(HERE / "src"))
+os.environ.update(
+    PYTHONPATH=os.pathsep.join([str(HERE / "src"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+)
+
+from transferability.errors import InputError
+from transferability.params import (
+    canonical,
+    check_params,
+    check_target,
+    members_of,
+    named,
+    study_networks,
+    used_groups,
+)
+from transferability.provenance import fingerprint
+
+
+configfile: "params.yaml" if Path("params.yaml").exists() else str(HERE / "params.yaml")
+
+
+report: "workflow/report/workflow.rst"
+
+
+try:
+    check_params(config, HERE / "workflow/schemas/params.schema.yaml")
+    # Snakemake tells its targets only after the rules are read; the command line has them now.
+    for word in sys.argv[1:]:
+        check_target(word, config)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+
+STUDY = config["study"]
+NETWORKS = study_networks(STUDY)
+EXPORTED = members_of(config["export"], NETWORKS)
+
+
+wildcard_constraints:
+    dataset=named(config["datasets"]),
+    split=named(config["splits"]),
+    architecture=named(config["architectures"]),
+    seed=r"0|[1-9]\d*",
+    source=r"[AB]|R(?=\d[AB][/.])",
+    n=r"[1-7]",
+    target="[AB]",
+    plus=r"\+?",
+    k="[1-6]",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/networks.smk"
+include: "workflow/rules/results.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand(
+            "results/{dataset}/{architecture}/{file}",
+            dataset=STUDY["dataset"],
+            architecture=STUDY["architecture"],
+            file=["networks.csv", "effects.csv", "figures/figure2.svg", "figures/figure2.png"],
+        ),
+        expand(
+            "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.onnx",
+            dataset=STUDY["dataset"],
+            architecture=STUDY["architecture"],
+            split=STUDY["split"],
+            seed=STUDY["seed"],
+            network=config["export"],
+        ),

@@ -1,0 +1,123 @@
+"""Evaluation: what a trained network scores, as one JSON file a network."""
+
+import argparse
+import csv
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transferability import files
+from transferability.checkpoints import load_network
+from transferability.devices import choose_device
+from transferability.errors import InputError, exit_plainly
+from transferability.networks import normalise
+from transferability.notation import parse_network
+from transferability.tasks import Task, open_task
+
+UNTRAINED = 0.95
+"""A training loss above this share of ln C is that of guessing: the network did not train."""
+
+
+@torch.no_grad()
+def predict(network: nn.Module, images: Tensor, mean: list[float], std: list[float]) -> Tensor:
+    """Logits, float (n, classes) on the CPU, of uint8 images (n, C, H, W), by a network in evaluation mode."""
+    return torch.cat([network(normalise(chunk, mean, std)).cpu() for chunk in images.split(500)])
+
+
+def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
+    """Top-1, loss, counts and per-class top-1; top-5 where there are more than 5 classes."""
+    ranks = logits.argsort(dim=1, descending=True, stable=True)
+    hits = ranks[:, 0] == labels
+    scores = {
+        "count": len(labels),
+        "top1": hits.double().mean().item(),
+        "loss": functional.cross_entropy(logits.double(), labels).item(),
+    }
+    if len(classes) > 5:
+        scores["top5"] = (ranks[:, :5] == labels[:, None]).any(dim=1).double().mean().item()
+    scores["per_class"] = {
+        name: {"count": int((labels == label).sum()), "top1": hits[labels == label].double().mean().item()}
+        for label, name in enumerate(classes)
+    }
+    return scores
+
+
+HISTORY = {"step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1"}
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """A network's history.csv as a list of rows."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        if not rows or rows[0].keys() != HISTORY:
+            raise ValueError("its columns are not a history's, or it has no rows")
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a whole history ({error}); delete it and run again") from None
+    return rows
+
+
+def mean_of_best(history: list[dict[str, float]], best: int = 10) -> dict:
+    """The paper's read-out: the mean of the ten best validations. It is optimistic; the count says how many."""
+    top = sorted((row["validation_top1"] for row in history), reverse=True)[:best]
+    return {"validation_top1": float(np.mean(top)), "of": len(top)}
+
+
+def verdict(history: list[dict[str, float]], classes: int) -> tuple[bool, str | None]:
+    """Whether a network trained, and if not, why one must think so."""
+    loss, guessing = history[-1]["train_loss"], math.log(classes)
+    if loss < UNTRAINED * guessing:
+        return True, None
+    return False, f"the training loss ended at {loss:.3f}, that of guessing is ln {classes} = {guessing:.3f}"
+
+
+def evaluate(checkpoint: Path, task: Task, device: torch.device) -> dict:
+    """The metrics of one network: on validation and test at the end of training, and the paper's read-out."""
+    card, network = load_network(checkpoint)
+    if (card.classes, card.mean) != (task.classes, task.mean):
+        raise InputError(f"{checkpoint}: trained on another task than the split's; delete it and run again")
+    network = network.to(device)
+    history = read_history(checkpoint.parent / "history.csv")
+    identity = parse_network(card.network)
+    trained, reason = verdict(history, len(task.classes))
+    metrics = {
+        "network": card.network,
+        "treatment": identity.treatment,
+        **asdict(identity),
+        "trained": trained,
+        "reason": reason,
+        "classes": len(task.classes),
+        "images_seen": int(history[-1]["images_seen"]),
+        "train_loss": history[-1]["train_loss"],
+        "mean_of_ten_best": mean_of_best(history),
+    }
+    for part in ("validation", "test"):
+        logits = predict(network, torch.from_numpy(task.images[part]).to(device), card.mean, card.std)
+        metrics[part] = score(logits, torch.from_numpy(task.labels[part]), task.classes)
+    return metrics
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Evaluate the networks of one target.")
+    parser.add_argument("--split", type=Path, required=True, help="the split's file")
+    parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
+    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="checkpoints; history.csv beside each")
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="files to write, one a checkpoint")
+    arguments = parser.parse_args()
+
+    (target,) = {parse_network(path.parent.name).target for path in arguments.models}
+    task = open_task(arguments.split, target, arguments.packed, parts=("validation", "test"))
+    device = choose_device(arguments.device, arguments.threads)
+    for checkpoint, path in zip(arguments.models, arguments.metrics, strict=True):
+        files.write_json(path, evaluate(checkpoint, task, device))
+
+
+if __name__ == "__main__":
+    exit_plainly(main)

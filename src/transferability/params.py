@@ -1,0 +1,173 @@
+"""Params: a study's params.yaml, checked before any job, and the sections of it that jobs are told."""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from itertools import product
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from transferability.errors import InputError
+from transferability.notation import DEPTH, RANDOM, Network, parse_network
+
+SIDES = ("A", "B")
+
+
+def is_integer(_: object, value: object) -> bool:
+    """Whether a value is written as an integer: 1.0 would become another file name than 1."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(_: object, value: object) -> bool:
+    """Whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": is_integer, "number": is_number}
+    ),
+)
+
+
+def is_numeral(value: object) -> bool:
+    """Whether a value is text that reads like a number."""
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
+def explain(error: jsonschema.ValidationError) -> str:
+    """A schema error as one sentence that names the key and what to do."""
+    place = ".".join(str(part) for part in error.absolute_path) or "the top level"
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema["properties"])
+        unknown = sorted(str(key) for key in error.instance if key not in known)
+        return f"{place}: unknown key {unknown[0]!r}; known are {', '.join(known)}"
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return f"{place}: the key {missing[0]!r} is missing"
+    if error.validator == "enum":
+        return f"{place}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
+    if error.validator == "pattern":
+        return f"{place}: {error.instance!r} does not fit; {error.schema['description']}"
+    if error.validator == "type" and error.validator_value == "string":
+        return f"{place}: {error.instance!r} is no text; put it in quotes"
+    if error.validator == "type" and error.validator_value in ("number", "integer") and is_numeral(error.instance):
+        return (
+            f"{place}: {error.instance!r} is text; write a number without quotes, "
+            "and an exponent with point and sign, as in 1.0e-3 or 1.0e+3"
+        )
+    return f"{place}: {error.message}"
+
+
+def check_params(params: dict, schema: Path) -> None:
+    """Refuse params that the schema or the sense of them forbids; an InputError names the key."""
+    validator = Validator(yaml.safe_load(schema.read_text(encoding="utf-8")))
+    error = next(iter(sorted(validator.iter_errors(params), key=lambda error: list(map(str, error.path)))), None)
+    if error is not None:
+        raise InputError(f"params: {explain(error)}")
+
+    study = params["study"]
+    for wildcard, section in (("dataset", "datasets"), ("architecture", "architectures"), ("split", "splits")):
+        for name in study[wildcard]:
+            if name not in params[section]:
+                known = ", ".join(params[section]) or "none"
+                raise InputError(f"params: study.{wildcard} names {name!r}, which {section} lacks (there are: {known})")
+    for dataset, split in product(study["dataset"], study["split"]):
+        groups, definition = params["datasets"][dataset].get("groups", {}), params["splits"][split]
+        for side in SIDES if definition["kind"] == "groups" else ():
+            if definition[side] not in groups:
+                known = ", ".join(groups) or "none"
+                raise InputError(
+                    f"params: splits.{split}.{side} names the group {definition[side]!r}, "
+                    f"which datasets.{dataset}.groups lacks (there are: {known})"
+                )
+    for name in study["dataset"]:
+        parts = params["datasets"][name]["parts"]
+        if parts["validation"] + parts["test"] >= 1:
+            raise InputError(f"params: datasets.{name}.parts leave nothing for training; their shares must sum below 1")
+    for name, schedule in params["training"].items():
+        for key in ("warmup", "validations"):
+            if schedule[key] > schedule["steps"]:
+                raise InputError(
+                    f"params: training.{name}.{key} is {schedule[key]}, more than its {schedule['steps']} steps"
+                )
+    networks = study_networks(study)
+    for name in params["export"]:
+        if not members_of([name], networks):
+            raise InputError(f"params: export names {name}, which study.treatment and study.n do not make")
+
+
+def study_networks(study: dict) -> list[str]:
+    """The names of all networks of one split and seed, in the paper's notation."""
+    networks = [Network(None, 0, target, fine_tune=False, preserved=0) for target in SIDES]
+    for treatment in study["treatment"]:
+        kind, fine_tune, preserved = re.fullmatch(r"([a-z]+)(\+?)(?:-k(\d))?", treatment).groups()
+        for target in SIDES:
+            other = SIDES[1 - SIDES.index(target)]
+            source = {"selffer": target, "transfer": other, "random": RANDOM}[kind]
+            networks += [
+                Network(source, n, target, fine_tune == "+", int(preserved or 0))
+                for n in study["n"]
+                if n + int(preserved or 0) < DEPTH
+            ]
+    return [network.name for network in networks]
+
+
+def members_of(names: list[str], networks: list[str]) -> list[str]:
+    """The networks that a list of networks and curves names: AnB+ stands for all of A1B+, A2B+, ..."""
+    return [network for network in networks if {network, parse_network(network).curve} & set(names)]
+
+
+def check_target(path: str, params: dict) -> None:
+    """Explain why no rule makes a file of a network that was asked for by name; other files pass."""
+    match = re.fullmatch(
+        r"(?:models|results)/([^/]+)/([^/]+)/([^/]+)/seed([^/]+)/(?!An|Bn|Rn)([^/.]+)(/.*|\.json)", path
+    )
+    if match is None:
+        return
+    for name, section in zip(match.groups()[:3], ("datasets", "architectures", "splits"), strict=True):
+        if name not in params[section]:
+            known = ", ".join(params[section]) or "none"
+            raise InputError(f"{path}: {section} has no {name!r} (there are: {known})")
+    try:
+        network = parse_network(match[5])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if match[6] == "/model.onnx" and network.name not in params["export"]:
+        raise InputError(f"{path}: {network.name} is not in export; add it there")
+    if network.source is not None and not network.preserved and network.n not in params["study"]["n"]:
+        raise InputError(f"{path}: n = {network.n} is not in study.n; add it there")
+
+
+def canonical(section: object) -> str:
+    """A section as JSON that is the same for the same meaning: keys sorted, 1.0 written as 1.
+
+    Snakemake compares a rule's params as text; two ways to write one value must not train networks anew.
+    """
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [plain(entry) for entry in value]
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    return json.dumps(plain(section), sort_keys=True)
+
+
+def named(names: Iterable[str]) -> str:
+    """A wildcard's constraint: one of these names."""
+    return "|".join(re.escape(name) for name in names)
+
+
+def used_groups(dataset: dict, split: dict) -> dict:
+    """The data set's groups that a split names, so that an edit of another group reruns nothing."""
+    groups = dataset.get("groups", {})
+    return {name: groups[name] for name in groups if split["kind"] == "groups" and name in (split["A"], split["B"])}

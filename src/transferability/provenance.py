@@ -1,0 +1,89 @@
+"""Provenance: which code, which versions and which revision made a file."""
+
+import ast
+import hashlib
+import io
+import platform
+import subprocess
+import tokenize
+from importlib import import_module
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+LIBRARIES = ("numpy", "safetensors", "torch")
+
+
+def imported_modules(source: str) -> set[str]:
+    """The modules of this package that a module's source imports, by their short names."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE.name:
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE.name}."):
+            found.add(node.module.split(".")[1])
+    return {name for name in found if (PACKAGE / f"{name}.py").exists()}
+
+
+def significant_text(source: str) -> str:
+    """A module's source without comments, docstrings and blank lines: what may change what it does.
+
+    Works on the text, not on the syntax tree, whose printed form differs between versions of Python.
+    """
+    lines = [line.encode() for line in source.split("\n")]
+    inside_strings: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        (row, column), (last_row, _) = token.start, token.end
+        if token.type == tokenize.COMMENT:
+            lines[row - 1] = lines[row - 1].decode()[:column].encode()
+        elif token.string.strip():
+            inside_strings.update(range(row - 1, last_row - 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            first, last = node.lineno - 1, node.end_lineno - 1
+            after = lines[last][node.end_col_offset :]
+            lines[first] = lines[first][: node.col_offset] + (after if first == last else b"")
+            for row in range(first + 1, last + 1):
+                lines[row] = after if row == last else b""
+            inside_strings.difference_update(range(first, last))
+    kept = [
+        line if row in inside_strings else line.rstrip()
+        for row, line in enumerate(lines)
+        if row in inside_strings or line.strip()
+    ]
+    return b"\n".join(kept).decode()
+
+
+def fingerprint(module: str) -> str:
+    """The hash of a module of this package together with the package's modules that it imports, near and far."""
+    texts: dict[str, str] = {}
+    waiting = {module}
+    while waiting:
+        name = waiting.pop()
+        source = (PACKAGE / f"{name}.py").read_text(encoding="utf-8")
+        texts[name] = significant_text(source)
+        waiting |= imported_modules(source) - texts.keys()
+    return hashlib.sha256("\0".join(f"{name}\0{texts[name]}" for name in sorted(texts)).encode()).hexdigest()[:16]
+
+
+def git_revision() -> str | None:
+    """The checkout's revision, with "+changes" where tracked files differ from it; None outside a checkout."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],
+            cwd=PACKAGE,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python, of this package's libraries that results depend on, and the kind of machine."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **{name: import_module(name).__version__ for name in LIBRARIES},
+    }

@@ -1,0 +1,242 @@
+"""Export: the ONNX file gives torch's answers on raw images, alone."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from transferability import export, files
+from transferability.checkpoints import Card, save_checkpoint
+from transferability.errors import InputError
+from transferability.export import best_of, compare, convert
+from transferability.networks import Architecture, build_network, initialise
+from transferability.notation import DEPTH, parse_network
+from transferability.tasks import Task, open_task
+
+torch.set_num_threads(1)
+
+ARCHITECTURES = {
+    "tiny with batch norm": (Architecture("tiny", 1, "batch", 0.5), (1, 8, 8)),
+    "tiny without": (Architecture("tiny", 1, "none", 0), (1, 8, 8)),
+    "caffenet": (Architecture("caffenet", 0.05, "none", 0.5), (3, 67, 67)),
+}
+
+
+@pytest.fixture(scope="module")
+def task(packed_digits, digits_split) -> Task:
+    """Task B of the digits' split random0."""
+    return open_task(digits_split, "B", packed_digits)
+
+
+def draw(architecture: Architecture, shape: tuple[int, int, int], seed: int) -> nn.Sequential:
+    """A network whose logits differ from image to image, as a trained one's do; in evaluation mode."""
+    network = build_network(architecture, shape, 5)
+    initialise(network, architecture, [1000 * seed + n for n in range(DEPTH)])
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        if architecture.family == "caffenet":
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    nn.init.kaiming_normal_(module.weight, generator=generator)
+        for _ in range(10):
+            network(torch.randn(32, *shape, generator=generator))
+    return network.eval()
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def exported(request, task) -> tuple[onnx.ModelProto, nn.Sequential, Card, np.ndarray]:
+    """A converted network, what it was made from, and real test digits of its size."""
+    architecture, shape = ARCHITECTURES[request.param]
+    card = Card("A3B+", architecture, shape, task.classes, task.mean * shape[0], task.std * shape[0])
+    network = draw(architecture, shape, 0)
+    # Every pixel as a square of pixels, as far as whole ones go; the rest is black.
+    scale = shape[1] // 8
+    images = np.zeros((len(task.images["test"]), *shape), dtype=np.uint8)
+    images[:, :, : 8 * scale, : 8 * scale] = task.images["test"].repeat(scale, axis=2).repeat(scale, axis=3)
+    model = convert(network, card, {"name": "A3B+", "seed": "0", "test_top1": "0.9876"})
+    return model, network, card, images
+
+
+def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A session of onnxruntime on a model in memory."""
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def test_onnxruntime_alone_gives_torchs_answers_on_real_digits(exported):
+    model, network, card, images = exported
+    (logits,) = session_of(model).run(None, {"images": images})
+    with torch.no_grad():
+        floats = torch.from_numpy(images).float() / 255
+        expected = network((floats - card.mean[0]) / card.std[0]).numpy()
+    assert len(images) > 250
+    assert logits.dtype == np.float32
+    assert len(set(expected.argmax(1))) > 1
+    assert (logits.argmax(1) == expected.argmax(1)).all()
+    assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_batch_may_be_of_any_size(count, exported):
+    model, _, _, images = exported
+    session = session_of(model)
+    (every,) = session.run(["logits"], {"images": images})
+    (some,) = session.run(["logits"], {"images": images[:count]})
+    assert some.shape == (count, 5)
+    assert np.abs(some - every[:count]).max() < 1e-4 * np.abs(every).max()
+
+
+def test_the_model_takes_raw_images_and_gives_logits(exported):
+    model, _, card, images = exported
+    session = session_of(model)
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.type, given.shape[1:]) == ("images", "tensor(uint8)", list(card.shape))
+    assert (made.name, made.type, made.shape[1:]) == ("logits", "tensor(float)", [5])
+    assert isinstance(given.shape[0], str)
+    with pytest.raises(Exception, match=r"[Uu]nexpected input data type"):
+        session.run(None, {"images": images.astype(np.float32)})
+
+
+def test_the_model_says_what_it_is(exported):
+    model, _, card, _ = exported
+    found = session_of(model).get_modelmeta().custom_metadata_map
+    assert json.loads(found.pop("classes")) == card.classes
+    assert found == {"name": "A3B+", "seed": "0", "test_top1": "0.9876"}
+
+
+def test_the_model_is_one_file(exported, tmp_path):
+    model, _, _, images = exported
+    (expected,) = session_of(model).run(None, {"images": images[:7]})
+    onnx.save_model(model, tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert not any(weight.external_data for weight in model.graph.initializer)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert np.array_equal(session.run(None, {"images": images[:7]})[0], expected)
+
+
+def test_the_model_holds_no_path_of_the_machine_that_made_it(exported):
+    content = exported[0].SerializeToString()
+    assert str(Path(export.__file__).parent).encode() not in content
+    assert str(Path(torch.__file__).parent).encode() not in content
+    assert b"stack_trace" not in content
+
+
+def test_the_same_network_gives_the_same_bytes(exported):
+    model, network, card, _ = exported
+    again = convert(network, card, {"name": "A3B+", "seed": "0", "test_top1": "0.9876"})
+    assert again.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True)
+
+
+def test_the_model_has_no_dropout_and_no_random_numbers(exported):
+    model, _, _, images = exported
+    assert not {node.op_type for node in model.graph.node} & {"Dropout", "Bernoulli", "RandomUniform", "RandomNormal"}
+    session = session_of(model)
+    first, second = (session.run(None, {"images": images[:7]})[0] for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_the_comparison_says_how_many_images_agree(exported):
+    model, network, card, images = exported
+    compared = compare(model, network, card, images)
+    assert compared["images"] == len(images)
+    assert compared["top1_agreement"] == 1
+    assert 0 <= compared["max_abs_difference"] < 1e-3
+
+
+def test_a_model_of_other_weights_fails_the_comparison(exported):
+    model, _, card, images = exported
+    other = draw(card.architecture, card.shape, 1)
+    with pytest.raises(RuntimeError, match=r"^A3B\+: onnxruntime and torch differ by .* in the logits of 270 test"):
+        compare(model, other, card, images)
+
+
+def test_a_model_of_other_normalisation_fails_the_comparison(exported):
+    model, network, card, images = exported
+    other = Card(card.network, card.architecture, card.shape, card.classes, card.mean, [0.9 * std for std in card.std])
+    with pytest.raises(RuntimeError, match=r"^A3B\+: onnxruntime and torch differ"):
+        compare(model, network, other, images)
+
+
+def test_a_model_that_gives_no_numbers_fails_the_comparison(exported):
+    model, _, card, images = exported
+    other = draw(card.architecture, card.shape, 0)
+    nn.init.constant_(other.fc8.linear.bias, torch.nan)
+    with pytest.raises(RuntimeError, match="differ by nan"):
+        compare(model, other, card, images)
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ({"A1B": (0.5, 1.0), "A2B": (0.7, 2.0), "A3B": (0.6, 0.1)}, "A2B"),
+        ({"A1B": (0.7, 1.0), "A2B": (0.7, 0.5), "A3B": (0.6, 0.1)}, "A2B"),
+        ({"A1B": (0.7, 0.5), "A2B": (0.7, 1.0)}, "A1B"),
+        ({"A1B": (0.7, 0.5), "A2B": (0.7, 0.5)}, "A1B"),
+        ({"A1B": (0.0, 9.0)}, "A1B"),
+    ],
+)
+def test_the_best_is_highest_on_validation_and_of_equals_the_lowest_in_loss(scores, best, tmp_path):
+    for name, (top1, loss) in scores.items():
+        # On test images the order is the other way round: they pick nothing.
+        metrics = {"network": name, "validation": {"top1": top1, "loss": loss}, "test": {"top1": 1 - top1}}
+        files.write_json(tmp_path / f"{name}.json", metrics)
+    assert best_of([tmp_path / f"{name}.json" for name in scores])["network"] == best
+
+
+@pytest.fixture(scope="module")
+def study(task, tmp_path_factory) -> Path:
+    """The folder of a small study: three checkpoints and their metrics."""
+    folder = tmp_path_factory.mktemp("study")
+    architecture, shape = ARCHITECTURES["tiny with batch norm"]
+    for seed, (name, top1) in enumerate({"A1B": 0.5, "A2B": 0.75, "B1B": 0.9}.items()):
+        card = Card(name, architecture, shape, task.classes, task.mean, task.std)
+        save_checkpoint(folder / "models/seed3" / name / "model.safetensors", draw(architecture, shape, seed), card)
+        scores = {"top1": top1, "loss": 1.0}
+        metrics = {"network": name, "target": parse_network(name).target, "validation": scores, "test": scores}
+        files.write_json(folder / "results" / f"{name}.json", metrics)
+    return folder
+
+
+def arguments(study: Path, packed: Path, split: Path, into: list[Path]) -> list[str]:
+    """The words of the command that exports from the small study."""
+    return [
+        "export",
+        *("--split", str(split), "--packed", str(packed), "--models", str(study / "models/seed3")),
+        *("--metrics", *(str(study / "results" / f"{name}.json") for name in ("A1B", "A2B", "B1B"))),
+        *("--into", *map(str, into)),
+    ]
+
+
+def test_the_command_exports_networks_and_the_best_of_a_curve(
+    study, task, packed_digits, digits_split, tmp_path, monkeypatch
+):
+    into = [tmp_path / name / "model.onnx" for name in ("A1B", "AnB")]
+    monkeypatch.setattr(sys, "argv", arguments(study, packed_digits, digits_split, into))
+    export.main()
+    for path, name, top1 in ((into[0], "A1B", "0.5000"), (into[1], "A2B", "0.7500")):
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        identity = {
+            "name": name,
+            "split": str(digits_split),
+            "seed": "3",
+            "task": f"B of {digits_split.stem}",
+            "test_top1": top1,
+        }
+        assert session.get_modelmeta().custom_metadata_map == identity | {"classes": json.dumps(task.classes)}
+        check = files.read_json(path.with_suffix(".json"))
+        assert {key: check[key] for key in identity} == identity
+        assert (check["images"], check["top1_agreement"]) == (len(task.images["test"]), 1)
+        assert sorted(file.name for file in path.parent.iterdir()) == ["model.json", "model.onnx"]
+
+
+def test_a_network_that_the_study_lacks_is_refused(study, packed_digits, digits_split, tmp_path, monkeypatch):
+    into = [tmp_path / "A3B/model.onnx"]
+    monkeypatch.setattr(sys, "argv", arguments(study, packed_digits, digits_split, into))
+    with pytest.raises(InputError) as error:
+        export.main()
+    assert str(error.value) == "export: there is no network A3B in the study"

@@ -1,0 +1,154 @@
+"""The golden run: a few steps of every treatment, held against the numbers that this code once gave.
+
+It is done in double precision: in single precision a ReLU that one machine's rounding flips and another's does not
+changes losses by a tenth within twelve steps.
+
+A change of results is seen here, wherever it comes from. If it is meant, `python tests/test_golden.py` writes
+golden.json anew; say in the changelog what changed.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import transferability
+from transferability import files
+from transferability.datasets import pack
+from transferability.networks import Architecture
+from transferability.notation import parse_network
+from transferability.splits import make_split
+from transferability.tasks import Task, open_packed, open_task
+from transferability.training import Augmentation, Draws, Schedule, start_network, train
+
+torch.set_num_threads(1)
+
+GOLDEN = Path(__file__).parent / "golden.json"
+ARCHITECTURES = {
+    # The default study's.
+    "batch norm": Architecture("tiny", 1, "batch", 0),
+    "dropout": Architecture("tiny", 1, "none", 0.5),
+}
+SCHEDULE = Schedule(
+    steps=12, batch_size=64, learning_rate=0.03, warmup=3, momentum=0.9, weight_decay=5e-4, validations=3
+)
+AUGMENTATION = Augmentation(padding=1, flip=False)
+TRANSFERRED = {"A": ["A3B", "A6B", "A3B+", "A3B-k2"], "B": ["B3B", "B6B", "B3B+"], "R": ["R3B"]}
+CHANGED = (
+    "results have changed; if that is meant, make tests/golden.json anew with `python tests/test_golden.py` and say "
+    "so in the changelog"
+)
+
+
+def golden_run(tasks: dict[str, Task]) -> dict[str, dict[str, list[dict]]]:
+    """The histories of both bases and of transferred networks, by architecture and network."""
+    histories = {}
+    for kind, architecture in ARCHITECTURES.items():
+        sources, found = {"R": None}, histories.setdefault(kind, {})
+        for names in (["baseA"], ["baseB"], *TRANSFERRED.values()):
+            task = tasks[parse_network(names[0]).target]
+            draws = Draws(0, tuple(task.classes))
+            source = sources.get(names[0][0])
+            networks = {
+                name: start_network(parse_network(name), architecture, (1, 8, 8), draws, source, frozen_dropout=True)[0]
+                for name in names
+            }
+            found |= train(networks, task, SCHEDULE, AUGMENTATION, draws, torch.device("cpu"), report=lambda line: None)
+            sources |= {name.removeprefix("base"): network.state_dict() for name, network in networks.items()}
+    return histories
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """New tensors are of 64 bits."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_results_are_as_they_were(packed_digits, digits_split):
+    golden = json.loads(GOLDEN.read_text())
+    histories = golden_run({side: open_task(digits_split, side, packed_digits) for side in "AB"})
+    assert {kind: list(found) for kind, found in histories.items()} == {
+        kind: list(found) for kind, found in golden.items()
+    }
+    for kind, found in histories.items():
+        for name, rows in found.items():
+            for row, expected in zip(rows, golden[kind][name], strict=True):
+                assert row == pytest.approx(expected, rel=1e-6), f"{kind}, {name}, step {row['step']}: {CHANGED}"
+
+
+PROBE = """
+import numpy, torch
+from transferability import provenance
+from transferability.networks import Architecture
+from transferability.tasks import Task
+from transferability.training import Augmentation, Draws, Schedule, start_network, state_hash, train
+from transferability.notation import parse_network
+
+torch.set_num_threads(1)
+images = numpy.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=numpy.uint8)
+labels = numpy.arange(40) % 2
+parts = ("train", "validation")
+task = Task(["a", "b"], dict.fromkeys(parts, images), dict.fromkeys(parts, labels), [0.5], [0.3])
+draws = Draws(0, ("a", "b"))
+architecture = Architecture("tiny", 1, "batch", 0)
+network, _ = start_network(parse_network("baseA"), architecture, (1, 8, 8), draws, None, True)
+train(
+    {"baseA": network}, task, Schedule(4, 16, 0.03, 1, 0.9, 5e-4, 1), Augmentation(1, False), draws,
+    torch.device("cpu"), print,
+)
+print(provenance.PACKAGE, state_hash(network), provenance.fingerprint("training"))
+"""
+
+
+def test_an_edit_that_changes_results_changes_the_fingerprint_and_a_comment_neither(tmp_path):
+    package = Path(transferability.__file__).parent
+    line = "        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2\n"
+    edits = {
+        "as it is": line,
+        "comment": f"        # Half a period.\n\n{line.rstrip()}  # At the end nearly 0.\n",
+        "number": line.replace("math.pi *", "3.1 *"),
+    }
+    found = {}
+    for name, edited in edits.items():
+        copied = tmp_path / name / package.name
+        shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
+        source = (copied / "training.py").read_text(encoding="utf-8")
+        assert source.count(line) == 1
+        (copied / "training.py").write_text(source.replace(line, edited), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE],
+            env=os.environ | {"PYTHONPATH": str(tmp_path / name)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        folder, weights, fingerprint = done.stdout.splitlines()[-1].rsplit(" ", 2)
+        assert folder == str(copied)
+        found[name] = (weights, fingerprint)
+    assert found["comment"] == found["as it is"]
+    assert found["number"][0] != found["as it is"][0]
+    assert found["number"][1] != found["as it is"][1]
+
+
+def main() -> None:
+    torch.set_default_dtype(torch.float64)
+    with tempfile.TemporaryDirectory() as folder:
+        packed, split = Path(folder) / "digits", Path(folder) / "random0.json"
+        pack({"source": "digits", "size": 8, "channels": 1}, packed)
+        parts = {"validation": 0.2, "test": 0.3, "seed": 0}
+        files.write_json(split, make_split(open_packed(packed), {"kind": "random", "seed": 0}, {}, parts))
+        files.write_json(GOLDEN, golden_run({side: open_task(split, side, packed) for side in "AB"}))
+
+
+if __name__ == "__main__":
+    main()

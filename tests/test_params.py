@@ -1,0 +1,530 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from transferability.errors import InputError
+from transferability.params import (
+    canonical,
+    check_params,
+    check_target,
+    members_of,
+    named,
+    study_networks,
+    used_groups,
+)
+
+CHECKOUT = Path(__file__).parent.parent
+SCHEMA = CHECKOUT / "workflow" / "schemas" / "params.schema.yaml"
+
+
+@pytest.fixture
+def params() -> dict:
+    """The default study."""
+    return yaml.safe_load((CHECKOUT / "params.yaml").read_text())
+
+
+@pytest.fixture
+def study(params) -> dict:
+    return params["study"]
+
+
+def test_the_default_study_passes(params):
+    check_params(params, SCHEMA)
+
+
+@pytest.mark.parametrize("file", sorted((CHECKOUT / "workflow" / "studies").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
+    """As `snakemake --configfile` reads them."""
+    update_config(params, yaml.safe_load(file.read_text()))
+    check_params(params, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("place", "known"),
+    [
+        ([], "architectures, datasets, device, export, figures, splits, study, training"),
+        (["study"], "architecture, dataset, n, seed, split, treatment"),
+        (["datasets", "digits"], "augmentation, groups, images, parts"),
+        (["datasets", "digits", "images"], "channels, download, name, parts, path, size, source"),
+        (["datasets", "digits", "parts"], "seed, test, validation"),
+        (["datasets", "digits", "augmentation"], "flip, padding"),
+        (["splits", "random0"], "kind, seed"),
+        (["splits", "even-odd"], "A, B, kind"),
+        (["splits", "round-straight"], "A, B, kind"),
+        (["architectures", "tiny"], "dropout, family, norm, width"),
+        (["training"], "base, transferred"),
+        (["training", "base"], "batch_size, learning_rate, momentum, steps, validations, warmup, weight_decay"),
+        (["figures"], "dpi, read_out, width"),
+    ],
+    ids=".".join,
+)
+def test_an_unknown_key_is_named_with_those_that_are_known(params, place, known):
+    section = params
+    for key in place:
+        section = section[key]
+    section["colour"] = "red"
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == f"params: {'.'.join(place) or 'the top level'}: unknown key 'colour'; known are {known}"
+
+
+def test_a_key_of_the_other_kind_of_training_is_unknown(params):
+    params["training"]["base"]["frozen_dropout"] = True
+    with pytest.raises(InputError, match=r"^params: training\.base: unknown key 'frozen_dropout'"):
+        check_params(params, SCHEMA)
+
+
+def test_unknown_keys_of_several_types_are_refused_in_one_sentence(params):
+    """YAML reads an unquoted number as one."""
+    params["study"] |= {1: "one", "colour": "red"}
+    with pytest.raises(InputError, match=r"^params: study: unknown key"):
+        check_params(params, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "study",
+        "datasets",
+        "splits",
+        "architectures",
+        "training",
+        "export",
+        "figures",
+        "device",
+        "study.dataset",
+        "study.architecture",
+        "study.split",
+        "study.seed",
+        "study.treatment",
+        "study.n",
+        "datasets.digits.images",
+        "datasets.digits.images.source",
+        "datasets.digits.images.size",
+        "datasets.digits.images.channels",
+        "datasets.digits.parts",
+        "datasets.digits.parts.validation",
+        "datasets.digits.parts.test",
+        "datasets.digits.parts.seed",
+        "datasets.digits.augmentation",
+        "datasets.digits.augmentation.padding",
+        "datasets.digits.augmentation.flip",
+        "splits.random0.kind",
+        "splits.random0.seed",
+        "splits.even-odd.A",
+        "splits.round-straight.B",
+        "architectures.tiny.family",
+        "architectures.tiny.width",
+        "architectures.tiny.norm",
+        "architectures.tiny.dropout",
+        "training.base",
+        "training.transferred",
+        "training.base.steps",
+        "training.base.batch_size",
+        "training.base.learning_rate",
+        "training.base.warmup",
+        "training.base.momentum",
+        "training.base.weight_decay",
+        "training.base.validations",
+        "training.transferred.frozen_dropout",
+        "figures.read_out",
+        "figures.width",
+        "figures.dpi",
+    ],
+)
+def test_a_missing_key_is_named(params, place):
+    *parents, last = place.split(".")
+    section = params
+    for key in parents:
+        section = section[key]
+    del section[last]
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == f"params: {'.'.join(parents) or 'the top level'}: the key {last!r} is missing"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named_as"),
+    [
+        ("study", None, "study"),
+        ("study.dataset", "digits", "study.dataset"),
+        ("study.dataset", [], "study.dataset"),
+        ("study.dataset", ["digits", "digits"], "study.dataset"),
+        ("study.dataset", ["mnist"], "study.dataset"),
+        ("study.architecture", ["huge"], "study.architecture"),
+        ("study.split", ["random0", "random9"], "study.split"),
+        ("study.split", ["../escape"], "study.split.0"),
+        ("study.seed", [], "study.seed"),
+        ("study.seed", [-1], "study.seed.0"),
+        ("study.seed", [2**32], "study.seed.0"),
+        ("study.seed", ["0"], "study.seed.0"),
+        ("study.seed", [0.5], "study.seed.0"),
+        ("study.seed", [0.0], "study.seed"),
+        ("study.treatment", ["frozen"], "study.treatment.0"),
+        ("study.treatment", ["random+"], "study.treatment.0"),
+        ("study.treatment", ["transfer-k7"], "study.treatment.0"),
+        ("study.treatment", ["transfer+-k2"], "study.treatment.0"),
+        ("study.treatment", ["random", "random"], "study.treatment"),
+        ("study.n", [], "study.n"),
+        ("study.n", [1, 0], "study.n.1"),
+        ("study.n", [8], "study.n.0"),
+        ("study.n", [True], "study.n.0"),
+        ("study.n", [1.5], "study.n.0"),
+        ("study.n", [1.0], "study.n"),
+        ("study.n", [1, 1], "study.n"),
+        ("datasets", [], "datasets"),
+        ("datasets.digits.images.source", "web", "datasets.digits.images.source"),
+        ("datasets.digits.images.size", 0, "datasets.digits.images.size"),
+        ("datasets.digits.images.channels", 2, "datasets.digits.images.channels"),
+        ("datasets.digits.images", {"source": "folder", "size": 8, "channels": 1}, "'path'"),
+        ("datasets.digits.images", {"source": "torchvision", "size": 8, "channels": 1, "path": "x"}, "'name'"),
+        ("datasets.digits.parts.validation", 0, "datasets.digits.parts.validation"),
+        ("datasets.digits.parts.test", 1, "datasets.digits.parts.test"),
+        ("datasets.digits.parts", {"validation": 0.5, "test": 0.5, "seed": 0}, "datasets.digits.parts"),
+        ("datasets.digits.parts.seed", "zero", "datasets.digits.parts.seed"),
+        ("datasets.digits.augmentation.padding", -1, "datasets.digits.augmentation.padding"),
+        ("datasets.digits.augmentation.flip", "no", "datasets.digits.augmentation.flip"),
+        ("datasets.digits.groups.even", [0, 2, 4], "datasets.digits.groups.even.0"),
+        ("splits.random0.kind", "halves", "splits.random0.kind"),
+        ("splits.random0.seed", -1, "splits.random0.seed"),
+        ("splits.even-odd.A", ["0", "2"], "splits.even-odd.A"),
+        ("splits.round-straight.A", "even", "splits.round-straight.A"),
+        ("splits.round-straight.B", [1, 4, 7], "splits.round-straight.B.0"),
+        ("splits", {"random0": {"kind": "random", "seed": 0}, "a b": {"kind": "random", "seed": 0}}, "'a b'"),
+        ("architectures.tiny.family", "vgg", "architectures.tiny.family"),
+        ("architectures.tiny.width", 0, "architectures.tiny.width"),
+        ("architectures.tiny.norm", True, "architectures.tiny.norm"),
+        ("architectures.tiny.dropout", 1, "architectures.tiny.dropout"),
+        ("training.base.steps", 0, "training.base.steps"),
+        ("training.base.steps", True, "training.base.steps"),
+        ("training.base.batch_size", 1, "training.base.batch_size"),
+        ("training.base.learning_rate", 0, "training.base.learning_rate"),
+        ("training.base.learning_rate", float("nan"), "training.base.learning_rate"),
+        ("training.base.learning_rate", float("inf"), "training.base.learning_rate"),
+        ("training.base.warmup", -1, "training.base.warmup"),
+        ("training.base.warmup", 201, "training.base.warmup"),
+        ("training.transferred.warmup", 201, "training.transferred.warmup"),
+        ("training.base.momentum", 1, "training.base.momentum"),
+        ("training.base.weight_decay", -0.1, "training.base.weight_decay"),
+        ("training.transferred.validations", 0, "training.transferred.validations"),
+        ("training.transferred.validations", 201, "training.transferred.validations"),
+        ("training.transferred.frozen_dropout", 1, "training.transferred.frozen_dropout"),
+        ("export", ["A3C"], "export.0"),
+        ("export", ["A8B"], "export.0"),
+        ("export", ["R3B+"], "export.0"),
+        ("export", "baseA", "export"),
+        ("export", ["baseA", "baseA"], "export"),
+        ("figures.read_out", "top5", "figures.read_out"),
+        ("figures.width", 1, "figures.width"),
+        ("figures.dpi", 10, "figures.dpi"),
+        ("device", "tpu", "device"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_sentence_that_names_its_key(params, place, value, named_as):
+    *parents, last = place.split(".")
+    section = params
+    for key in parents:
+        section = section[key]
+    section[last] = value
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value).startswith("params: ")
+    assert named_as in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("params", [None, [], "study", 3], ids=repr)
+def test_params_that_are_no_mapping_are_refused(params):
+    with pytest.raises(InputError, match=r"^params: the top level: "):
+        check_params(params, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "sentence"),
+    [
+        (
+            "study",
+            "split",
+            ["random0", "half0"],
+            "study.split names 'half0', which splits lacks "
+            "(there are: random0, random1, random2, random3, even-odd, round-straight)",
+        ),
+        ("study", "dataset", ["mnist"], "study.dataset names 'mnist', which datasets lacks (there are: digits)"),
+        (
+            "figures",
+            "read_out",
+            "top5",
+            "figures.read_out: 'top5' is none of test_top1, validation_top1, mean_of_ten_best",
+        ),
+    ],
+)
+def test_a_name_that_is_not_there_comes_with_those_that_are(params, section, key, value, sentence):
+    params[section][key] = value
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == f"params: {sentence}"
+
+
+@pytest.mark.parametrize("text", ["1e-3", "3e-2", "1e3"])
+def test_a_number_that_yaml_takes_for_text_comes_with_the_way_to_write_it(params, text):
+    params["training"]["base"]["learning_rate"] = yaml.safe_load(text)
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == (
+        f"params: training.base.learning_rate: {text!r} is text; "
+        "write a number without quotes, and an exponent with point and sign, as in 1.0e-3 or 1.0e+3"
+    )
+
+
+def test_a_class_that_yaml_takes_for_a_number_is_to_be_quoted(params):
+    params["splits"]["even-odd"] = {"kind": "classes", "A": [1, 3], "B": ["2", "4"]}
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == "params: splits.even-odd.A.0: 1 is no text; put it in quotes"
+
+
+def test_the_way_to_write_it_is_a_number_to_yaml(params):
+    params["training"]["base"]["learning_rate"] = yaml.safe_load("1.0e-3")
+    check_params(params, SCHEMA)
+
+
+@pytest.mark.parametrize("key", ["warmup", "validations"])
+def test_more_warmup_or_validations_than_steps_are_refused(params, key):
+    params["training"]["transferred"] |= {"steps": 10, "warmup": 10, "validations": 10}
+    check_params(params, SCHEMA)
+    params["training"]["transferred"][key] = 11
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == f"params: training.transferred.{key} is 11, more than its 10 steps"
+
+
+@pytest.mark.parametrize("name", ["A3B", "AnB-k2", "A1B-k6", "RnA"])
+def test_an_export_that_the_study_does_not_make_is_named(params, name):
+    params["study"]["treatment"] = ["selffer", "transfer"]
+    params["study"]["n"] = [1, 2]
+    params["export"] = ["baseA", "AnB", "B2B", name]
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == f"params: export names {name}, which study.treatment and study.n do not make"
+
+
+def test_a_study_of_base_networks_alone_passes(params):
+    params["study"]["treatment"] = []
+    params["export"] = ["baseB"]
+    check_params(params, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        {"source": "folder", "size": 64, "channels": 3, "path": "~/images"},
+        {
+            "source": "torchvision",
+            "size": 32,
+            "channels": 3,
+            "path": "downloads",
+            "name": "CIFAR10",
+            "download": True,
+            "parts": [{"train": True}, {"train": False}],
+        },
+    ],
+    ids=["folder", "torchvision"],
+)
+def test_the_other_sources_of_images_pass(params, images):
+    params["datasets"]["digits"]["images"] = images
+    check_params(params, SCHEMA)
+
+
+def test_every_key_of_the_schema_is_described():
+    """With its own description or that of what it refers to; `true` mentions a key that is described beside it."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    bare, waiting = [], [("", schema)]
+    while waiting:
+        place, node = waiting.pop()
+        if isinstance(node, list):
+            waiting += [(f"{place}/{index}", entry) for index, entry in enumerate(node)]
+        elif isinstance(node, dict):
+            waiting += [(f"{place}/{key}", entry) for key, entry in node.items() if key != "if"]
+            for key, entry in node.get("properties", {}).items():
+                referred = {} if entry is True else schema["$defs"].get(entry.get("$ref", "").split("/")[-1], {})
+                if entry is not True and not (entry.get("description") or referred.get("description")):
+                    bare.append(f"{place}/{key}")
+    assert bare == []
+
+
+def test_the_default_study_is_two_bases_and_five_treatments_of_seven_cuts(study):
+    networks = study_networks(study)
+    assert len(networks) == len(set(networks)) == 2 + 5 * 7 * 2
+    assert networks[:2] == ["baseA", "baseB"]
+
+
+@pytest.mark.parametrize(
+    ("treatment", "expected"),
+    [
+        ("selffer", {"A1A", "A4A", "B1B", "B4B"}),
+        ("selffer+", {"A1A+", "A4A+", "B1B+", "B4B+"}),
+        ("transfer", {"B1A", "B4A", "A1B", "A4B"}),
+        ("transfer+", {"B1A+", "B4A+", "A1B+", "A4B+"}),
+        ("random", {"R1A", "R4A", "R1B", "R4B"}),
+        ("selffer-k1", {"A1A-k1", "A4A-k1", "B1B-k1", "B4B-k1"}),
+        ("transfer-k2", {"B1A-k2", "B4A-k2", "A1B-k2", "A4B-k2"}),
+        ("transfer-k4", {"B1A-k4", "A1B-k4"}),
+    ],
+)
+def test_a_treatment_is_these_networks_beside_the_bases(treatment, expected):
+    networks = study_networks({"treatment": [treatment], "n": [1, 4]})
+    assert len(networks) == len(set(networks))
+    assert set(networks) == {"baseA", "baseB"} | expected
+
+
+@pytest.mark.parametrize("preserved", range(1, 7))
+def test_layers_are_preserved_only_where_there_are_some_below_the_last(preserved):
+    """The output layer is always new: n + k is at most 7."""
+    networks = study_networks({"treatment": [f"transfer-k{preserved}"], "n": [1, 2, 3, 4, 5, 6, 7]})
+    cuts = range(1, 8 - preserved)
+    assert networks[2:] == [f"{source}{n}{target}-k{preserved}" for source, target in ("BA", "AB") for n in cuts]
+
+
+def test_no_treatments_leave_the_bases():
+    assert study_networks({"treatment": [], "n": [1]}) == ["baseA", "baseB"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["baseA"], ["baseA"]),
+        (["A2B"], ["A2B"]),
+        (["AnB"], ["A1B", "A2B"]),
+        (["AnB+"], ["A1B+", "A2B+"]),
+        (["AnB-k1"], ["A1B-k1", "A2B-k1"]),
+        (["BnB", "RnB"], ["B1B", "B2B", "R1B", "R2B"]),
+        (["A1B", "AnB"], ["A1B", "A2B"]),
+        (["A3B"], []),
+        ([], []),
+    ],
+)
+def test_a_curve_stands_for_its_networks_and_no_others(names, expected):
+    treatments = ["selffer", "transfer", "transfer+", "transfer-k1", "random"]
+    assert members_of(names, study_networks({"treatment": treatments, "n": [1, 2]})) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        (
+            "models/digits/tiny/random0/seed0/A3C/model.safetensors",
+            "'A3C' is no network; names are like baseA, B3B, A3B+, R3B or A3B-k2",
+        ),
+        ("results/digits/tiny/random0/seed0/A9B.json", "'A9B': n = 9 is outside 1..7"),
+        ("results/digits/tiny/random0/seed0/A0B.json", "'A0B': n = 0 is outside 1..7"),
+        (
+            "models/digits/tiny/random0/seed0/R3B+/run.json",
+            "'R3B+' is no network: random layers are frozen and there is nothing to preserve",
+        ),
+        (
+            "models/digits/tiny/random0/seed0/A6B-k2/model.onnx",
+            "'A6B-k2': there are no 2 layers to preserve between the cut at 6 and the last",
+        ),
+        (
+            "models/digits/tiny/half0/seed0/baseA/model.safetensors",
+            "splits has no 'half0' (there are: random0, random1, random2, random3, even-odd, round-straight)",
+        ),
+        ("results/mnist/tiny/random0/seed0/baseA.json", "datasets has no 'mnist' (there are: digits)"),
+        ("results/digits/huge/random0/seed0/baseA.json", "architectures has no 'huge' (there are: tiny)"),
+        ("results/digits/tiny/random0/seed0/A5B+.json", "n = 5 is not in study.n; add it there"),
+        ("results/digits/tiny/random0/seed0/R7A.json", "n = 7 is not in study.n; add it there"),
+    ],
+)
+def test_a_target_that_no_rule_makes_is_explained(params, path, sentence):
+    params["study"]["n"] = [1, 2, 3]
+    with pytest.raises(InputError) as error:
+        check_target(path, params)
+    assert str(error.value) == f"{path}: {sentence}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "models/digits/tiny/random0/seed0/baseA/model.safetensors",
+        "models/digits/tiny/random3/seed17/A3B+/run.json",
+        "models/digits/tiny/even-odd/seed0/R3B/history.csv",
+        "models/digits/tiny/even-odd/seed0/A2B-k2/model.safetensors",
+        "models/digits/tiny/random0/seed0/AnB+/model.onnx",
+        "models/digits/tiny/random0/seed0/RnA/model.onnx",
+        "results/digits/tiny/random0/seed0/B1B.json",
+        "results/digits/tiny/networks.csv",
+        "results/digits/tiny/figures/figure2.svg",
+        "data/splits/digits/random0.json",
+        "all",
+        "--cores",
+        "--config",
+        "",
+    ],
+)
+def test_targets_that_rules_make_and_other_words_pass(params, path):
+    params["study"]["n"] = [1, 2, 3]
+    check_target(path, params)
+
+
+def test_every_network_of_the_study_passes_as_a_target(params, study):
+    for network in study_networks(study):
+        check_target(f"models/digits/tiny/random0/seed0/{network}/model.safetensors", params)
+        check_target(f"results/digits/tiny/random0/seed0/{network}.json", params)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"width": 1}, {"width": 1.0}),
+        ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3.0, "c": 2}, "a": 1}),
+        ([1.0, [2.0, {"x": 3.0}]], [1, [2, {"x": 3}]]),
+        ({"rate": 1e3}, {"rate": 1000}),
+        ({"rate": yaml.safe_load("1.0e-3")}, {"rate": yaml.safe_load("0.001")}),
+        (0.0, 0),
+        (-0.0, 0),
+    ],
+)
+def test_two_ways_to_write_one_section_are_the_same_text(one, other):
+    assert canonical(one) == canonical(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"width": 1}, {"width": 1.5}),
+        ({"flip": True}, {"flip": 1}),
+        ({"flip": False}, {"flip": 0}),
+        (["1"], [1]),
+        (["0", "1"], ["1", "0"]),
+        ({"norm": None}, {}),
+        (0.3, 0.1 + 0.2),
+    ],
+)
+def test_two_sections_of_different_meaning_are_different_texts(one, other):
+    assert canonical(one) != canonical(other)
+
+
+def test_a_section_comes_back_from_its_text(params):
+    assert json.loads(canonical(params)) == params
+
+
+def test_a_names_constraint_takes_its_characters_literally():
+    assert named(["random0", "a.b", "x+"]) == r"random0|a\.b|x\+"
+
+
+def test_a_split_of_groups_is_told_of_its_own_groups_alone(params):
+    digits = params["datasets"]["digits"]
+    digits["groups"]["low"] = ["0", "1", "2"]
+    assert used_groups(digits, params["splits"]["even-odd"]) == {
+        "even": ["0", "2", "4", "6", "8"],
+        "odd": ["1", "3", "5", "7", "9"],
+    }
+    assert used_groups(digits, params["splits"]["random0"]) == {}
+    assert used_groups(digits, params["splits"]["round-straight"]) == {}
+
+
+def test_a_data_set_without_groups_has_none_to_tell():
+    assert used_groups({}, {"kind": "groups", "A": "even", "B": "odd"}) == {}

@@ -1,0 +1,365 @@
+"""Whole small runs of the workflow, as a user starts them."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+def start(directory: Path, *arguments: str, checkout: Path = CHECKOUT) -> subprocess.CompletedProcess:
+    """Run snakemake from a checkout on a directory of its own."""
+    command = [sys.executable, "-m", "snakemake", "--directory", str(directory), "--cores", "2", *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+
+
+def run(directory: Path, *arguments: str, checkout: Path = CHECKOUT) -> None:
+    """Run snakemake and expect it to succeed."""
+    done = start(directory, *arguments, checkout=checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def plan(directory: Path, *arguments: str, checkout: Path = CHECKOUT) -> set[str]:
+    """The jobs that snakemake would run, but for `all`: rule and wildcards, as "curve random0 0 A B +"."""
+    done = start(directory, "--dry-run", *arguments, checkout=checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = set()
+    for block in re.split(r"\n(?=(?:local)?rule |\[)", done.stdout):
+        rule = re.search(r"^(?:local)?rule (\w+):", block, re.MULTILINE)
+        wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
+        if rule and rule[1] != "all":
+            values = [pair.split("=")[1] for pair in wildcards[1].split(", ")] if wildcards else []
+            jobs.add(" ".join([rule[1], *(value for value in values if value not in ("digits", "tiny", ""))]))
+    return jobs
+
+
+def change(directory: Path, **sections: object) -> None:
+    """Rewrite sections of the directory's params.yaml: training={"base": {...}} is merged, lists are replaced."""
+
+    def merge(old: object, new: object) -> object:
+        if isinstance(old, dict) and isinstance(new, dict):
+            return old | {key: merge(old.get(key), value) for key, value in new.items()}
+        return new
+
+    path = directory / "params.yaml"
+    params = merge(yaml.safe_load(path.read_text()), sections)
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def network_hashes(directory: Path) -> dict[str, str]:
+    """The SHA-256 of every checkpoint, by its path."""
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.glob("models/**/model.safetensors"))
+    }
+
+
+def write_small_params(directory: Path) -> None:
+    """The default study, cut down to two splits, one treatment and two layers."""
+    shutil.copy(CHECKOUT / "params.yaml", directory)
+    small = {"steps": 20, "warmup": 2, "validations": 2}
+    change(
+        directory,
+        study={"split": ["random0", "random1"], "treatment": ["transfer"], "n": [2, 6]},
+        training={"base": small, "transferred": small},
+        export=["baseA", "AnB"],
+        figures={"dpi": 60},
+        device="cpu",
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A small study that has been run; tests work on copies of it."""
+    directory = tmp_path_factory.mktemp("study")
+    write_small_params(directory)
+    run(directory)
+    return directory
+
+
+@pytest.fixture
+def study(finished, tmp_path) -> Path:
+    return shutil.copytree(finished, tmp_path / "study")
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A copy of what the workflow runs from, to be edited."""
+    copy = tmp_path / "checkout"
+    for name in ("workflow", "src", "profiles"):
+        shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "params.yaml"):
+        shutil.copy(CHECKOUT / name, copy)
+    return copy
+
+
+def jobs_of(split: str) -> set[str]:
+    """All jobs of one split of the small study."""
+    return {
+        f"split {split}",
+        *(f"base {split} 0 {target}" for target in "AB"),
+        *(f"evaluate {split} 0 base{target}" for target in "AB"),
+        *(
+            f"{rule} {split} 0 {source} {target}"
+            for rule in ("curve", "evaluate_curve")
+            for source, target in ("AB", "BA")
+        ),
+        f"export {split} 0",
+    }
+
+
+def test_a_study_makes_every_file_that_it_names(finished):
+    place = finished / "models/digits/tiny/random1/seed0"
+    for network in ("baseA", "baseB", "A2B", "A6B", "B2A", "B6A"):
+        assert {path.name for path in (place / network).iterdir()} >= {"model.safetensors", "run.json", "history.csv"}
+        metrics = json.loads((finished / f"results/digits/tiny/random1/seed0/{network}.json").read_text())
+        assert metrics["network"] == network
+        assert metrics["test"]["count"] == sum(entry["count"] for entry in metrics["test"]["per_class"].values())
+    assert {path.parent.name for path in place.glob("*/model.onnx")} == {"baseA", "AnB"}
+    rows = list(csv.DictReader((finished / "results/digits/tiny/networks.csv").open()))
+    assert len(rows) == 2 * (2 + 2 * 2)
+    assert (finished / "results/digits/tiny/figures/figure2.svg").stat().st_size > 10_000
+
+
+def test_a_run_records_what_it_was_made_from(finished):
+    place = finished / "models/digits/tiny/random0/seed0"
+    record = json.loads((place / "A6B/run.json").read_text())
+    source = place / "baseA/model.safetensors"
+    assert record["network"] == {
+        "name": "A6B",
+        "treatment": "transfer",
+        "source": "A",
+        "n": 6,
+        "target": "B",
+        "fine_tune": False,
+        "preserved": 0,
+    }
+    assert record["inputs"][str(source.relative_to(finished))] == hashlib.sha256(source.read_bytes()).hexdigest()
+    model = (place / "A6B/model.safetensors").read_bytes()
+    assert record["model_sha256"] == hashlib.sha256(model).hexdigest()
+    assert record["images_seen"] == 20 * 64
+    assert record["parameters"]["schedule"]["steps"] == 20
+    assert set(record["versions"]) == {"python", "machine", "numpy", "safetensors", "torch"}
+
+
+def test_a_finished_study_has_nothing_to_do_whatever_the_file_times(study):
+    assert plan(study) == set()
+    for age, path in enumerate(sorted(study.glob("*/**/*.*"))):
+        os.utime(path, (1.7e9 - age, 1.7e9 - age))
+    assert plan(study) == set()
+
+
+def test_a_second_run_gives_the_same_networks(finished, tmp_path):
+    write_small_params(tmp_path)
+    change(tmp_path, study={"split": ["random1"]})
+    wanted = [str(path) for path in network_hashes(finished) if "random1" in path]
+    run(tmp_path, *wanted)
+    assert network_hashes(tmp_path) == {path: network_hashes(finished)[path] for path in wanted}
+
+
+def test_a_figure_option_trains_nothing(study):
+    change(study, figures={"width": 5})
+    assert plan(study) == {"figure2"}
+
+
+def test_the_seed_of_a_split_concerns_that_split_only(study):
+    change(study, splits={"random1": {"kind": "random", "seed": 17}})
+    assert plan(study) == jobs_of("random1") | {"tables", "figure2"}
+
+
+def test_the_learning_rate_of_transferred_networks_leaves_the_bases_alone(study):
+    change(study, training={"transferred": {"learning_rate": 0.02}})
+    concerned = {job for split in ("random0", "random1") for job in jobs_of(split)}
+    assert plan(study) == {job for job in concerned if re.match("curve|evaluate_curve|export", job)} | {
+        "tables",
+        "figure2",
+    }
+
+
+def test_an_added_treatment_makes_only_its_networks(study):
+    change(study, study={"treatment": ["transfer", "selffer+"]})
+    assert plan(study) == {
+        *(
+            f"{rule} {split} 0 {target} {target} +"
+            for rule in ("curve", "evaluate_curve")
+            for split in ("random0", "random1")
+            for target in "AB"
+        ),
+        "tables",
+        "figure2",
+    }
+
+
+def test_an_added_split_makes_only_its_networks(study):
+    change(study, study={"split": ["random0", "random1", "even-odd"]})
+    assert plan(study) == jobs_of("even-odd") | {"tables", "figure2"}
+
+
+def test_another_way_to_write_the_same_value_reruns_nothing(study):
+    change(study, architectures={"tiny": {"width": 1.0}}, figures={"width": 6.50})
+    assert plan(study) == set()
+
+
+def test_the_device_reruns_nothing(study):
+    change(study, device="auto")
+    assert plan(study) == set()
+
+
+def test_a_partial_rerun_ends_where_a_clean_run_does(study, tmp_path):
+    before = network_hashes(study)
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    write_small_params(clean)
+    for directory in (study, clean):
+        change(
+            directory,
+            study={"split": ["random0"], "treatment": ["transfer", "selffer-k1", "random"]},
+            training={"transferred": {"learning_rate": 0.02}},
+            export=["RnB"],
+        )
+        run(directory)
+    after, expected = network_hashes(study), network_hashes(clean)
+    assert {path: after[path] for path in expected} == expected
+    for path in expected:
+        if path in before:
+            assert ("/base" in path) == (after[path] == before[path]), path
+    assert (study / "results/digits/tiny/networks.csv").read_text() == (
+        clean / "results/digits/tiny/networks.csv"
+    ).read_text()
+
+
+def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checkout):
+    package = checkout / "src/transferability"
+    assert plan(study, checkout=checkout) == set()
+
+    training = package / "training.py"
+    training.write_text(training.read_text().replace("    checked = 0\n", "    # from the start\n\n    checked = 0\n"))
+    assert plan(study, checkout=checkout) == set()
+
+    figures = package / "figures.py"
+    figures.write_text(figures.read_text().replace("s=16", "s=17"))
+    assert plan(study, checkout=checkout) == {"figure2"}
+
+    training.write_text(training.read_text().replace("math.pi * progress", "math.pi * progress * 0.99"))
+    everything = jobs_of("random0") | jobs_of("random1") | {"tables", "figure2"}
+    assert plan(study, checkout=checkout) == everything - {"split random0", "split random1"}
+
+
+def test_any_network_can_be_asked_for_by_name(study):
+    run(study, "results/digits/tiny/random0/seed0/A6B+.json", "results/digits/tiny/random0/seed0/B2A-k3.json")
+    place = study / "results/digits/tiny/random0/seed0"
+    assert json.loads((place / "A6B+.json").read_text())["treatment"] == "transfer+"
+    assert json.loads((place / "B2A-k3.json").read_text())["treatment"] == "transfer-k3"
+
+
+def test_a_study_of_its_own_is_chosen_with_configfile(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("study: {split: [even-odd], treatment: [], n: [4]}\nexport: [baseB]\n")
+    jobs = plan(tmp_path, "--configfile", str(own))
+    assert {job for job in jobs if job.startswith("base")} == {"base even-odd 0 A", "base even-odd 0 B"}
+    assert not [job for job in jobs if job.startswith("curve")]
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("results/digits/tiny/random0/seed0/A3C.json", "'A3C' is no network"),
+        ("models/digits/tiny/random0/seed0/A8B/model.safetensors", "n = 8 is outside 1..7"),
+        ("models/digits/tiny/random0/seed0/A4B/model.safetensors", "n = 4 is not in study.n"),
+        ("models/digits/tiny/random0/seed0/A2B/model.onnx", "A2B is not in export"),
+        ("models/digits/tiny/random9/seed0/A2B/model.safetensors", "splits has no 'random9'"),
+    ],
+)
+def test_a_target_that_cannot_be_says_why(study, target, sentence):
+    before = network_hashes(study)
+    refused = start(study, target)
+    assert refused.returncode != 0
+    assert sentence in refused.stderr + refused.stdout
+    assert network_hashes(study) == before
+
+
+def test_a_typo_stops_the_run_with_the_name_of_the_key(study):
+    before = network_hashes(study)
+    change(study, training={"base": {"lerning_rate": 0.1}})
+    refused = start(study)
+    assert refused.returncode != 0
+    assert "training.base: unknown key 'lerning_rate'" in refused.stderr + refused.stdout
+    assert network_hashes(study) == before
+
+
+def test_a_group_that_is_not_there_stops_the_run(study):
+    change(study, splits={"even-odd": {"kind": "groups", "A": "even", "B": "prime"}}, study={"split": ["even-odd"]})
+    refused = start(study)
+    assert refused.returncode != 0
+    assert "splits.even-odd.B names the group 'prime'" in refused.stderr + refused.stdout
+
+
+def test_a_failed_job_shows_its_one_sentence(study):
+    change(study, splits={"odd": {"kind": "classes", "A": ["1", "3"], "B": ["5", "10"]}}, study={"split": ["odd"]})
+    failed = start(study)
+    assert failed.returncode != 0
+    assert "data/splits/digits/odd.json: B names the unknown class '10'" in failed.stderr + failed.stdout
+    assert "Traceback" not in failed.stderr + failed.stdout
+
+
+def test_a_truncated_source_is_named(study):
+    source = study / "models/digits/tiny/random0/seed0/baseA/model.safetensors"
+    source.write_bytes(source.read_bytes()[:1000])
+    failed = start(study)
+    assert failed.returncode != 0
+    assert "random0/seed0/baseA/model.safetensors: not a whole checkpoint" in failed.stderr + failed.stdout
+
+
+def test_the_report_is_one_file_with_the_figure_and_its_caption(study):
+    run(study, "--report", "report.html")
+    report = (study / "report.html").read_text()
+    assert "results/digits/tiny/figures/figure2.svg" in report
+    assert "fragile co-adaptation" in report
+
+
+def test_the_workflow_passes_the_linter(tmp_path):
+    """Rules run in the environment that snakemake itself runs in, so none names a conda environment of its own."""
+    linted = start(tmp_path, "--lint")
+    complaints = set(re.findall(r"^    \* (.*?):?$", linted.stdout + linted.stderr, re.MULTILINE))
+    assert complaints == {"Specify a conda environment or container for each rule."}
+
+
+def test_a_clone_that_pulls_has_nothing_to_do(study, checkout, tmp_path):
+    """As in the README: record, commit, push; then clone and pull elsewhere."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    environment |= {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+    def shell(command: str, directory: Path) -> None:
+        done = subprocess.run(command, shell=True, cwd=directory, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    for name in (".gitignore", ".dvcignore", "dvc.yaml"):
+        shutil.copy(CHECKOUT / name, checkout)
+    shutil.copytree(CHECKOUT / ".dvc", checkout / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))
+    shutil.copytree(study, checkout, dirs_exist_ok=True)
+    (tmp_path / "store").mkdir()
+    shell("git init --quiet && git add --all && git commit --quiet --message study", checkout)
+    shell(f"dvc remote add --force --default store {tmp_path}/store && dvc repro", checkout)
+    shell("git add dvc.lock .dvc/config && git commit --quiet --message recorded && dvc push", checkout)
+    shell(f"git clone --quiet {checkout} {tmp_path}/colleague && cd {tmp_path}/colleague && dvc pull", tmp_path)
+
+    colleague = tmp_path / "colleague"
+    assert network_hashes(colleague) == network_hashes(study)
+    assert plan(colleague, checkout=colleague) == set()
+    change(colleague, training={"transferred": {"learning_rate": 0.02}})
+    jobs = plan(colleague, checkout=colleague)
+    assert {job for job in jobs if job.startswith("curve")} == {
+        f"curve {split} 0 {pair}" for split in ("random0", "random1") for pair in ("A B", "B A")
+    }
+    assert not {job for job in jobs if job.startswith(("base", "evaluate random"))}

@@ -1,0 +1,48 @@
+# Requires the params' datasets and splits. Gives data/packed/{dataset}/ and data/splits/{dataset}/{split}.json.
+
+
+rule pack:
+    output:
+        images="data/packed/{dataset}/images.npy",
+        index="data/packed/{dataset}/index.csv",
+        card="data/packed/{dataset}/card.json",
+    log:
+        "logs/{dataset}/pack.log",
+    params:
+        source=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["images"]),
+        code=fingerprint("datasets"),
+    shell:
+        """
+        python -m transferability.datasets \
+            --source {params.source:q} \
+            --into data/packed/{wildcards.dataset:q} \
+            2>{log:q}
+        """
+
+
+rule split:
+    input:
+        images="data/packed/{dataset}/images.npy",
+        index="data/packed/{dataset}/index.csv",
+        card="data/packed/{dataset}/card.json",
+    output:
+        "data/splits/{dataset}/{split}.json",
+    log:
+        "logs/{dataset}/split-{split}.log",
+    params:
+        definition=lambda wildcards: canonical(config["splits"][wildcards.split]),
+        groups=lambda wildcards: canonical(
+            used_groups(config["datasets"][wildcards.dataset], config["splits"][wildcards.split])
+        ),
+        parts=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["parts"]),
+        code=fingerprint("splits"),
+    shell:
+        """
+        python -m transferability.splits \
+            --packed data/packed/{wildcards.dataset:q} \
+            --definition {params.definition:q} \
+            --groups {params.groups:q} \
+            --parts {params.parts:q} \
+            --into {output:q} \
+            2>{log:q}
+        """

@@ -1,0 +1,102 @@
+# Requires data/packed/{dataset}/ and data/splits/{dataset}/{split}.json.
+# Gives models/{dataset}/{architecture}/{split}/seed{seed}/{network}/ with model.safetensors, run.json, history.csv.
+# A job trains a curve, the networks that differ in n alone; a file is one network's.
+
+
+rule base:
+    input:
+        images="data/packed/{dataset}/images.npy",
+        split="data/splits/{dataset}/{split}.json",
+        source=[],
+    output:
+        models="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}/model.safetensors",
+        runs="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}/run.json",
+        histories="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}/history.csv",
+    log:
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/base{target}.log",
+    threads: 1
+    resources:
+        device=config["device"],
+    params:
+        architecture=lambda wildcards: canonical(config["architectures"][wildcards.architecture]),
+        augmentation=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["augmentation"]),
+        schedule=canonical(config["training"]["base"]),
+        code=fingerprint("training"),
+    shell:
+        """
+        python -m transferability.training \
+            --split {input.split:q} \
+            --packed data/packed/{wildcards.dataset:q} \
+            --architecture {params.architecture:q} \
+            --augmentation {params.augmentation:q} \
+            --schedule {params.schedule:q} \
+            --seed {wildcards.seed} \
+            --device {resources.device:q} \
+            --threads {threads} \
+            --source {input.source:q} \
+            --models {output.models:q} \
+            2>{log:q}
+        """
+
+
+use rule base as curve with:
+    input:
+        images="data/packed/{dataset}/images.npy",
+        split="data/splits/{dataset}/{split}.json",
+        source="models/{dataset}/{architecture}/{split}/seed{seed}/base{source}/model.safetensors",
+    output:
+        models=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
+            n=STUDY["n"],
+        ),
+        runs=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/run.json",
+            n=STUDY["n"],
+        ),
+        histories=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/history.csv",
+            n=STUDY["n"],
+        ),
+    log:
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}n{target}{plus}.log",
+    wildcard_constraints:
+        source="[AB]",
+    params:
+        schedule=canonical(config["training"]["transferred"]),
+
+
+use rule base as random with:
+    output:
+        models=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}/model.safetensors",
+            n=STUDY["n"],
+        ),
+        runs=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}/run.json",
+            n=STUDY["n"],
+        ),
+        histories=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}/history.csv",
+            n=STUDY["n"],
+        ),
+    log:
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/Rn{target}.log",
+    params:
+        schedule=canonical(config["training"]["transferred"]),
+
+
+use rule base as preserved with:
+    input:
+        images="data/packed/{dataset}/images.npy",
+        split="data/splits/{dataset}/{split}.json",
+        source="models/{dataset}/{architecture}/{split}/seed{seed}/base{source}/model.safetensors",
+    output:
+        models="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}/model.safetensors",
+        runs="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}/run.json",
+        histories="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}/history.csv",
+    log:
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}.log",
+    wildcard_constraints:
+        source="[AB]",
+    params:
+        schedule=canonical(config["training"]["transferred"]),

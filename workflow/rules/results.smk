@@ -1,0 +1,176 @@
+# Requires models/.../{network}/ and the data they were trained on.
+# Gives results/.../{network}.json, networks.csv, effects.csv, figures/, and model.onnx for the networks of `export`.
+
+
+rule evaluate:
+    input:
+        images="data/packed/{dataset}/images.npy",
+        split="data/splits/{dataset}/{split}.json",
+        model="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.safetensors",
+        history="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/history.csv",
+    output:
+        "results/{dataset}/{architecture}/{split}/seed{seed}/{network}.json",
+    log:
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/evaluate-{network}.log",
+    wildcard_constraints:
+        network="base[AB]|[AB][1-7][AB]-k[1-6]",
+    threads: 1
+    resources:
+        device=config["device"],
+    params:
+        code=fingerprint("evaluation"),
+    shell:
+        """
+        python -m transferability.evaluation \
+            --split {input.split:q} \
+            --packed data/packed/{wildcards.dataset:q} \
+            --device {resources.device:q} \
+            --threads {threads} \
+            --models {input.model:q} \
+            --metrics {output:q} \
+            2>{log:q}
+        """
+
+
+rule evaluate_curve:
+    input:
+        images="data/packed/{dataset}/images.npy",
+        split="data/splits/{dataset}/{split}.json",
+        models=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
+            n=STUDY["n"],
+        ),
+        histories=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/history.csv",
+            n=STUDY["n"],
+        ),
+    output:
+        expand(
+            "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}.json",
+            n=STUDY["n"],
+        ),
+    log:
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/evaluate-{source}n{target}{plus}.log",
+    threads: 1
+    resources:
+        device=config["device"],
+    params:
+        code=fingerprint("evaluation"),
+    shell:
+        """
+        python -m transferability.evaluation \
+            --split {input.split:q} \
+            --packed data/packed/{wildcards.dataset:q} \
+            --device {resources.device:q} \
+            --threads {threads} \
+            --models {input.models:q} \
+            --metrics {output:q} \
+            2>{log:q}
+        """
+
+
+rule tables:
+    input:
+        splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
+        metrics=expand(
+            "results/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}.json",
+            split=STUDY["split"],
+            seed=STUDY["seed"],
+            network=NETWORKS,
+        ),
+    output:
+        networks=report(
+            "results/{dataset}/{architecture}/networks.csv",
+            caption="../report/networks.rst",
+            category="Tables",
+            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "networks"},
+        ),
+        effects=report(
+            "results/{dataset}/{architecture}/effects.csv",
+            caption="../report/effects.rst",
+            category="Tables",
+            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "effects"},
+        ),
+    log:
+        "logs/{dataset}/{architecture}/tables.log",
+    params:
+        grid=canonical({"split": STUDY["split"], "seed": STUDY["seed"], "network": NETWORKS}),
+        code=fingerprint("analysis"),
+    shell:
+        """
+        python -m transferability.analysis \
+            --results results/{wildcards.dataset:q}/{wildcards.architecture:q} \
+            --splits data/splits/{wildcards.dataset:q} \
+            --grid {params.grid:q} \
+            --networks {output.networks:q} \
+            --effects {output.effects:q} \
+            2>{log:q}
+        """
+
+
+rule figure2:
+    input:
+        "results/{dataset}/{architecture}/networks.csv",
+    output:
+        svg=report(
+            "results/{dataset}/{architecture}/figures/figure2.svg",
+            caption="../report/figure2.rst",
+            category="Figures",
+            labels={"data set": "{dataset}", "architecture": "{architecture}", "figure": "2"},
+        ),
+        png="results/{dataset}/{architecture}/figures/figure2.png",
+    log:
+        "logs/{dataset}/{architecture}/figure2.log",
+    params:
+        read_out=config["figures"]["read_out"],
+        width=config["figures"]["width"],
+        dpi=config["figures"]["dpi"],
+        code=fingerprint("figures"),
+    shell:
+        """
+        python -m transferability.figures \
+            --networks {input:q} \
+            --read-out {params.read_out:q} \
+            --width {params.width} \
+            --dpi {params.dpi} \
+            --into {output:q} \
+            2>{log:q}
+        """
+
+
+rule export:
+    input:
+        images="data/packed/{dataset}/images.npy",
+        split="data/splits/{dataset}/{split}.json",
+        models=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.safetensors",
+            network=EXPORTED,
+        ),
+        metrics=expand(
+            "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}.json",
+            network=EXPORTED,
+        ),
+    output:
+        models=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.onnx",
+            network=config["export"],
+        ),
+        checks=expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.json",
+            network=config["export"],
+        ),
+    log:
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/export.log",
+    threads: 1
+    params:
+        code=fingerprint("export"),
+    shell:
+        """
+        python -m transferability.export \
+            --split {input.split:q} \
+            --packed data/packed/{wildcards.dataset:q} \
+            --models models/{wildcards.dataset:q}/{wildcards.architecture:q}/{wildcards.split:q}/seed{wildcards.seed} \
+            --metrics {input.metrics:q} \
+            --into {output.models:q} \
+            2>{log:q}
+        """
