@@ -24,6 +24,7 @@ from transferability.params import (
     check_target,
     members_of,
     named,
+    schedule_of,
     study_networks,
     used_groups,
 )
@@ -46,8 +47,7 @@ except InputError as error:
 
 
 STUDY = config["study"]
-NETWORKS = study_networks(STUDY)
-EXPORTED = members_of(config["export"], NETWORKS)
+NETWORKS = {split: study_networks(config, split) for split in STUDY["split"]}
 
 
 wildcard_constraints:

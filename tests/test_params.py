@@ -10,9 +10,12 @@ from transferability.params import (
     canonical,
     check_params,
     check_target,
+    SIDES,
     members_of,
     named,
+    schedule_of,
     study_networks,
+    treated_networks,
     used_groups,
 )
 
@@ -46,14 +49,14 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
     ("place", "known"),
     [
         ([], "architectures, datasets, device, export, figures, splits, study, training"),
-        (["study"], "architecture, dataset, n, seed, split, treatment"),
+        (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),
         (["datasets", "digits", "images"], "channels, download, name, parts, path, size, source"),
-        (["datasets", "digits", "parts"], "seed, test, validation"),
+        (["datasets", "digits", "parts"], "duplicates, seed, test, validation"),
         (["datasets", "digits", "augmentation"], "flip, padding"),
-        (["splits", "random0"], "kind, seed"),
-        (["splits", "even-odd"], "A, B, kind"),
-        (["splits", "round-straight"], "A, B, kind"),
+        (["splits", "random0"], "kind, seed, volume"),
+        (["splits", "even-odd"], "A, B, kind, volume"),
+        (["splits", "round-straight"], "A, B, kind, volume"),
         (["architectures", "tiny"], "dropout, family, norm, width"),
         (["training"], "base, transferred"),
         (["training", "base"], "batch_size, learning_rate, momentum, steps, validations, warmup, weight_decay"),
@@ -355,8 +358,8 @@ def test_every_key_of_the_schema_is_described():
     assert bare == []
 
 
-def test_the_default_study_is_two_bases_and_five_treatments_of_seven_cuts(study):
-    networks = study_networks(study)
+def test_the_default_study_is_two_bases_and_five_treatments_of_seven_cuts(params):
+    networks = study_networks(params, "random0")
     assert len(networks) == len(set(networks)) == 2 + 5 * 7 * 2
     assert networks[:2] == ["baseA", "baseB"]
 
@@ -375,7 +378,7 @@ def test_the_default_study_is_two_bases_and_five_treatments_of_seven_cuts(study)
     ],
 )
 def test_a_treatment_is_these_networks_beside_the_bases(treatment, expected):
-    networks = study_networks({"treatment": [treatment], "n": [1, 4]})
+    networks = treated_networks([treatment], [1, 4], SIDES)
     assert len(networks) == len(set(networks))
     assert set(networks) == {"baseA", "baseB"} | expected
 
@@ -383,13 +386,13 @@ def test_a_treatment_is_these_networks_beside_the_bases(treatment, expected):
 @pytest.mark.parametrize("preserved", range(1, 7))
 def test_layers_are_preserved_only_where_there_are_some_below_the_last(preserved):
     """The output layer is always new: n + k is at most 7."""
-    networks = study_networks({"treatment": [f"transfer-k{preserved}"], "n": [1, 2, 3, 4, 5, 6, 7]})
+    networks = treated_networks([f"transfer-k{preserved}"], [1, 2, 3, 4, 5, 6, 7], SIDES)
     cuts = range(1, 8 - preserved)
     assert networks[2:] == [f"{source}{n}{target}-k{preserved}" for source, target in ("BA", "AB") for n in cuts]
 
 
 def test_no_treatments_leave_the_bases():
-    assert study_networks({"treatment": [], "n": [1]}) == ["baseA", "baseB"]
+    assert treated_networks([], [1], SIDES) == ["baseA", "baseB"]
 
 
 @pytest.mark.parametrize(
@@ -408,7 +411,7 @@ def test_no_treatments_leave_the_bases():
 )
 def test_a_curve_stands_for_its_networks_and_no_others(names, expected):
     treatments = ["selffer", "transfer", "transfer+", "transfer-k1", "random"]
-    assert members_of(names, study_networks({"treatment": treatments, "n": [1, 2]})) == expected
+    assert members_of(names, treated_networks(treatments, [1, 2], SIDES)) == expected
 
 
 @pytest.mark.parametrize(
@@ -469,8 +472,8 @@ def test_targets_that_rules_make_and_other_words_pass(params, path):
     check_target(path, params)
 
 
-def test_every_network_of_the_study_passes_as_a_target(params, study):
-    for network in study_networks(study):
+def test_every_network_of_the_study_passes_as_a_target(params):
+    for network in study_networks(params, "random0"):
         check_target(f"models/digits/tiny/random0/seed0/{network}/model.safetensors", params)
         check_target(f"results/digits/tiny/random0/seed0/{network}.json", params)
 
@@ -528,3 +531,105 @@ def test_a_split_of_groups_is_told_of_its_own_groups_alone(params):
 
 def test_a_data_set_without_groups_has_none_to_tell():
     assert used_groups({}, {"kind": "groups", "A": "even", "B": "odd"}) == {}
+
+
+def test_a_split_of_several_groups_of_a_table_is_told_of_them():
+    split = {"kind": "groups", "A": ["fish", "people"], "B": "trees"}
+    groups = used_groups({"groups": "cifar100"}, split)
+    assert sorted(groups) == ["fish", "people", "trees"]
+    assert groups["people"] == ["baby", "boy", "girl", "man", "woman"]
+
+
+def test_a_whole_split_has_no_task_b(params):
+    params["splits"]["whole"] = {"kind": "whole"}
+    params["study"] |= {"treatment": ["selffer", "transfer", "random"], "n": [1, 2]}
+    assert study_networks(params, "whole") == ["baseA", "A1A", "A2A", "R1A", "R2A"]
+    with pytest.raises(InputError, match=r"baseB.json: a whole data set has no task B"):
+        check_target("results/digits/tiny/whole/seed0/baseB.json", params)
+    params["study"]["networks"] = {"whole": ["baseA", "B1A"]}
+    with pytest.raises(InputError, match=r"study.networks.whole names B1A, but a whole data set has no task B"):
+        study_networks(params, "whole")
+
+
+def test_the_networks_of_a_split_may_be_listed(params):
+    params["study"] |= {"n": [1, 2, 7], "networks": {"random1": ["baseB", "AnB+", "A2B+", "B2B", "RnA", "AnB-k1"]}}
+    assert study_networks(params, "random1") == [
+        *["baseB", "A1B+", "A2B+", "A7B+", "B2B", "R1A", "R2A", "R7A", "A1B-k1", "A2B-k1"]
+    ]
+    assert len(study_networks(params, "random0")) == 2 + 5 * 3 * 2
+
+
+def test_networks_of_a_split_outside_the_study_are_refused(params):
+    params["study"]["networks"] = {"random3": ["baseA"]}
+    with pytest.raises(InputError, match=r"study.networks names the split 'random3', which study.split lacks"):
+        check_params(params, SCHEMA)
+
+
+def test_an_export_that_one_split_does_not_make_is_refused(params):
+    params["study"]["networks"] = {"random1": ["baseA", "baseB"]}
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == (
+        "params: export names AnA, which the study does not make of the split 'random1'; "
+        "see study.treatment, study.networks and study.n"
+    )
+
+
+@pytest.mark.parametrize("kind", ["base", "transferred"])
+def test_reduced_volumes_have_a_schedule_of_their_own_where_there_is_one(params, kind):
+    params["splits"]["few"] = {"kind": "random", "seed": 0, "volume": {"A": 5, "seed": 0}}
+    assert schedule_of(params, "few", kind) == params["training"][kind]
+    params["training"]["reduced"] = {**params["training"]["transferred"], "steps": 77}
+    assert schedule_of(params, "few", kind)["steps"] == 77
+    assert schedule_of(params, "random0", kind) == params["training"][kind]
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "sentence"),
+    [
+        ("parts", {"validation": "val", "test": 0.99, "seed": 0}, None),
+        ("parts", {"validation": "val", "test": "test", "seed": 0, "duplicates": "drop"}, None),
+        ("parts", {"validation": 0.5, "test": 0.5, "seed": 0}, "datasets.digits.parts leave nothing for training"),
+        ("parts", {"validation": 0.5, "test": 0.1, "seed": 0, "duplicates": "no"}, "'no' is none of fail, drop, keep"),
+        ("parts", {"validation": 1.5, "test": "test", "seed": 0}, "datasets.digits.parts.validation: 1.5"),
+        ("groups", "cifar100", None),
+        ("groups", "no-such-table.csv", "no-such-table.csv: there is no such file"),
+    ],
+)
+def test_parts_and_groups_are_checked(params, section, value, sentence):
+    params["datasets"]["digits"][section] = value
+    params["splits"]["even-odd"] |= {"A": "fish", "B": ["trees", "flowers"]}
+    params["study"]["split"] = ["random0", "even-odd"] if section == "groups" else ["random0"]
+    if sentence is None:
+        check_params(params, SCHEMA)
+    else:
+        with pytest.raises(InputError) as error:
+            check_params(params, SCHEMA)
+        assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("definition", "sentence"),
+    [
+        ({"kind": "graded", "A": "even", "B": "odd", "share": 0.5, "seed": 0}, None),
+        ({"kind": "graded", "A": "even", "B": "odd", "share": 50, "seed": 0}, "splits.one.share: 50"),
+        ({"kind": "graded", "A": "even", "B": "prime", "share": 0, "seed": 0}, "splits.one.B names the group 'prime'"),
+        ({"kind": "groups", "A": ["even", "prime"], "B": "odd"}, "splits.one.A names the group 'prime'"),
+        ({"kind": "whole"}, "export names baseB"),
+        ({"kind": "whole", "seed": 0}, "splits.one: unknown key 'seed'"),
+        ({"kind": "random", "seed": 0, "volume": {"B": 5, "seed": "first"}}, None),
+        ({"kind": "random", "seed": 0, "volume": {"B": 5, "seed": "last"}}, "splits.one.volume.seed: 'last'"),
+        ({"kind": "random", "seed": 0, "volume": {"B": 5}}, "splits.one.volume: the key 'seed' is missing"),
+        ({"kind": "random", "seed": 0, "volume": {"seed": 0}}, "splits.one.volume"),
+        ({"kind": "random", "seed": 0, "volume": {"C": 5, "seed": 0}}, "splits.one.volume: unknown key 'C'"),
+    ],
+)
+def test_definitions_of_splits_are_checked(params, definition, sentence):
+    params["splits"]["one"] = definition
+    params["study"]["split"] = ["one"]
+    if sentence is None:
+        check_params(params, SCHEMA)
+    else:
+        with pytest.raises(InputError) as error:
+            check_params(params, SCHEMA)
+        assert sentence in str(error.value)

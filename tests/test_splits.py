@@ -1,9 +1,10 @@
-import csv
+import gzip
 import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,51 +12,80 @@ import pytest
 
 from transferability import files
 from transferability.errors import InputError
-from transferability.splits import choose_classes, divide, make_split, normalisation, random_halves
-from transferability.tasks import PARTS, open_packed
+from transferability.groups import TABLES, read_groups
+from transferability.splits import (
+    choose_classes,
+    divide,
+    graded_classes,
+    make_split,
+    normalisation,
+    random_halves,
+    reduce_volume,
+)
+from transferability.tasks import PARTS, Packed, open_packed
 
 CHECKOUT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src")}
-REFERENCE = CHECKOUT.parent / "shared" / "reference"
 SHARES = {"validation": 0.2, "test": 0.3, "seed": 0}
 DIGITS = [str(digit) for digit in range(10)]
 GROUPS = {"even": DIGITS[::2], "odd": DIGITS[1::2], "one": ["1"], "ghosts": ["1", "boo"]}
 
 
-@pytest.fixture(scope="module")
-def synsets() -> list[dict]:
-    """The 1,000 classes of ILSVRC 2012, in order."""
-    if not REFERENCE.is_dir():
-        pytest.skip(f"the original study's facts are not at {REFERENCE}")
-    with open(REFERENCE / "ilsvrc2012_classes.csv", newline="") as file:
-        return list(csv.DictReader(file))
+# md5 of each half's synsets, sorted, one a line, and of its lines of the validation list: the original study's files.
+ORIGINAL = {
+    "half0A": ("b0481e695e28b2b99da4d620e3ea4b1e", "2f10009e20d77eb7007cf70674958b94"),
+    "half0B": ("f9f53cc29f8183c8f790a75117a71756", "cce39b383d681345c873faf2c0c28d33"),
+    "half1A": ("a85bfb0dcfb1056cd7fa3a822d351a0b", "9ab48b6420504e32ff4498e7d8569f8b"),
+    "half1B": ("9fd635dce8e59eaa1f451f3252243216", "57522f5e2aa69547846089f5197c8a6b"),
+    "half2A": ("2ac731eb157d685a2585adcdd690c473", "03d05b6565ab9176baccdd05d746bfd1"),
+    "half2B": ("db87264c56db1e8786e5efc22323ffed", "18de8b37378e07e60dc602b6130eeeb2"),
+    "half3A": ("05a012260bb86e5468af69340745e8cb", "46086440ddde128f169f23331998499d"),
+    "half3B": ("14447605f5d2d54a82b59bbee0d886fe", "e5f9f0895fd0d49a8ac0b804ec891282"),
+    "natmanA": ("74c3b248521a03e385519a7c275bd3e4", "4fb63c72229ba07106a558127192cb9f"),
+    "natmanB": ("4da1adbb1867b38e0b009a46d51cbe4f", "f03be5732fb6bc7928ee53397b043613"),
+}
+DEFINITIONS = {
+    **{f"half{seed}": {"kind": "random", "seed": seed} for seed in range(4)},
+    "natman": {"kind": "groups", "A": "natural", "B": "man-made"},
+}
 
 
 @pytest.fixture(scope="module")
-def original(synsets) -> dict[str, dict]:
-    """The original's ten halves by name: class counts and md5 sums."""
-    with open(REFERENCE / "yosinski2014_splits.csv", newline="") as file:
-        return {row["half"]: row for row in csv.DictReader(file)}
+def groups() -> dict[str, list[str]]:
+    """Natural and man-made synsets of ILSVRC2012."""
+    return read_groups("ilsvrc2012")
+
+
+def validation_labels() -> list[int]:
+    """The 50,000 validation labels that come with the package, in the order of the files' numbers."""
+    with gzip.open(TABLES / "ilsvrc2012_validation.txt.gz", "rt") as file:
+        return [int(line.split()[-1]) for line in file]
 
 
 def md5_of_lines(lines: list[str]) -> str:
     return hashlib.md5("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_random_halves_are_the_originals_bit_for_bit(synsets, original, seed):
-    wnids = sorted(row["wnid"] for row in synsets)
-    half_a, half_b = random_halves(wnids, seed)
-    assert md5_of_lines(half_a) == original[f"half{seed}A"]["md5_of_wnids"]
-    assert md5_of_lines(half_b) == original[f"half{seed}B"]["md5_of_wnids"]
+@pytest.mark.parametrize("half", DEFINITIONS)
+def test_the_halves_of_imagenet_are_the_originals_bit_for_bit(groups, half):
+    known = sorted(name for names in groups.values() for name in names)
+    sides = choose_classes(DEFINITIONS[half], groups, known)
+    assert {side: md5_of_lines(sides[side]) for side in "AB"} == {side: ORIGINAL[half + side][0] for side in "AB"}
 
 
-def test_natural_and_man_made_are_the_originals_bit_for_bit(synsets, original):
-    groups = {name: [row["wnid"] for row in synsets if row["group"] == name] for name in ("natural", "man-made")}
-    definition = {"kind": "groups", "A": "natural", "B": "man-made"}
-    sides = choose_classes(definition, groups, sorted(row["wnid"] for row in synsets))
-    assert md5_of_lines(sides["A"]) == original["halfnatmanA"]["md5_of_wnids"]
-    assert md5_of_lines(sides["B"]) == original["halfnatmanB"]["md5_of_wnids"]
+@pytest.mark.parametrize("half", DEFINITIONS)
+def test_the_validation_lists_of_the_halves_are_the_originals_bit_for_bit(groups, half):
+    known = sorted(name for names in groups.values() for name in names)
+    labels = validation_labels()
+    assert len(labels) == 50_000
+    for side, classes in choose_classes(DEFINITIONS[half], groups, known).items():
+        label = {name: number for number, name in enumerate(classes)}
+        lines = [
+            f"ILSVRC2012_val_{number:08}.JPEG {label[known[index]]}"
+            for number, index in enumerate(labels, start=1)
+            if known[index] in label
+        ]
+        assert md5_of_lines(lines) == ORIGINAL[half + side][1]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -65,6 +95,11 @@ def test_random_halves_follow_the_recipe_of_the_original(seed):
     half_a, half_b = random_halves(names, seed)
     assert half_a == [names[index] for index in sorted(drawn)]
     assert half_b == sorted(set(names) - set(half_a))
+
+
+def divide_all(classes: list[str], parts: dict) -> dict[str, dict[str, list[int]]]:
+    """Divide all classes of images that have no parts of their own."""
+    return divide(classes, [""] * len(classes), sorted(set(classes)), parts)
 
 
 def test_the_random_halves_of_the_digits_are_these():
@@ -121,7 +156,7 @@ def test_a_split_of_classes_takes_them_in_the_order_given_and_may_leave_some_out
         ({"kind": "groups", "A": "one", "B": "even"}, "A has 1 class; a task needs at least 2"),
         (
             {"kind": "groups", "A": "even", "B": "prime"},
-            "there is no group 'prime'; name it in datasets.*.groups of the params",
+            "there is no group 'prime' (there are: even, odd, one, ghosts); name it in datasets.*.groups",
         ),
     ],
 )
@@ -134,7 +169,7 @@ def test_a_definition_that_cannot_be_is_refused_in_one_sentence(definition, sent
 def test_a_group_where_there_are_none_is_refused():
     with pytest.raises(InputError) as error:
         choose_classes({"kind": "groups", "A": "even", "B": "odd"}, {}, DIGITS)
-    assert str(error.value) == "there is no group 'even'; name it in datasets.*.groups of the params"
+    assert str(error.value) == "there is no group 'even' (there are: none); name it in datasets.*.groups"
 
 
 def test_random_halves_of_three_classes_are_refused():
@@ -142,9 +177,44 @@ def test_random_halves_of_three_classes_are_refused():
         choose_classes({"kind": "random", "seed": 0}, {}, ["a", "b", "c"])
 
 
+def test_a_whole_split_is_one_task_of_all_classes():
+    assert choose_classes({"kind": "whole"}, {}, DIGITS) == {"A": DIGITS}
+
+
+def test_a_task_may_be_several_groups():
+    groups = {"low": ["0", "1"], "middle": ["4", "5"], "high": ["8", "9"]}
+    sides = choose_classes({"kind": "groups", "A": ["high", "low"], "B": "middle"}, groups, DIGITS)
+    assert sides == {"A": ["8", "9", "0", "1"], "B": ["4", "5"]}
+
+
+LIVING, MADE = [f"living{index:02}" for index in range(24)], [f"made{index:02}" for index in range(15)]
+
+
+@pytest.mark.parametrize("share", [0, 0.25, 0.5, 0.75, 1])
+def test_a_graded_task_b_has_its_share_of_classes_from_as_group(share):
+    half_a, half_b = graded_classes(LIVING, MADE, share, seed=3)
+    assert (len(half_a), len(half_b)) == (12, 12)
+    assert set(half_a) <= set(LIVING)
+    assert len(set(half_b) & set(LIVING)) == 12 * share
+    assert len(set(half_b) & set(MADE)) == 12 - 12 * share
+    assert not set(half_a) & set(half_b)
+
+
+def test_of_a_graded_family_a_stays_and_b_changes_class_by_class():
+    family = [graded_classes(LIVING, MADE, step / 12, seed=3) for step in range(13)]
+    assert all(half_a == family[0][0] for half_a, _ in family)
+    for (_, before), (_, after) in zip(family, family[1:], strict=False):
+        assert len(set(before) - set(after)) == len(set(after) - set(before)) == 1
+
+
+def test_graded_tasks_depend_on_the_seed_and_not_on_the_order_of_the_groups():
+    assert graded_classes(LIVING, MADE, 0.5, seed=3) == graded_classes(LIVING[::-1], MADE[::-1], 0.5, seed=3)
+    assert graded_classes(LIVING, MADE, 0.5, seed=3) != graded_classes(LIVING, MADE, 0.5, seed=4)
+
+
 def test_the_parts_of_a_class_are_disjoint_exhaustive_and_sorted():
     classes = [DIGITS[index % 10] for index in range(1797)]
-    divided = divide(classes, SHARES)
+    divided = divide_all(classes, SHARES)
     assert sorted(divided) == DIGITS
     for name, parts in divided.items():
         together = [index for part in PARTS for index in parts[part]]
@@ -153,29 +223,29 @@ def test_the_parts_of_a_class_are_disjoint_exhaustive_and_sorted():
 
 
 def test_the_parts_have_their_shares_in_every_class():
-    divided = divide(["a"] * 100 + ["b"] * 10, SHARES)
+    divided = divide_all(["a"] * 100 + ["b"] * 10, SHARES)
     assert {part: len(indices) for part, indices in divided["a"].items()} == {"train": 50, "validation": 20, "test": 30}
     assert {part: len(indices) for part, indices in divided["b"].items()} == {"train": 5, "validation": 2, "test": 3}
 
 
 def test_the_division_is_by_chance_and_not_by_order():
-    assert divide(["a"] * 100, SHARES)["a"]["train"] != list(range(50))
+    assert divide_all(["a"] * 100, SHARES)["a"]["train"] != list(range(50))
 
 
 def test_the_division_of_a_class_does_not_depend_on_the_other_classes():
-    alone = divide(["a"] * 100, SHARES)
-    assert divide(["a"] * 100 + ["b"] * 50, SHARES)["a"] == alone["a"]
+    alone = divide_all(["a"] * 100, SHARES)
+    assert divide_all(["a"] * 100 + ["b"] * 50, SHARES)["a"] == alone["a"]
 
 
 def test_two_classes_of_as_many_images_are_divided_differently():
-    divided = divide(["a"] * 100 + ["b"] * 100, SHARES)
+    divided = divide_all(["a"] * 100 + ["b"] * 100, SHARES)
     assert divided["a"]["train"] != [index - 100 for index in divided["b"]["train"]]
 
 
 def test_another_seed_divides_otherwise_and_the_same_seed_alike():
-    first, again = divide(["a"] * 100, SHARES), divide(["a"] * 100, SHARES)
+    first, again = divide_all(["a"] * 100, SHARES), divide_all(["a"] * 100, SHARES)
     assert first == again
-    assert divide(["a"] * 100, {**SHARES, "seed": 1}) != first
+    assert divide_all(["a"] * 100, {**SHARES, "seed": 1}) != first
 
 
 @pytest.mark.parametrize(
@@ -184,15 +254,91 @@ def test_another_seed_divides_otherwise_and_the_same_seed_alike():
 )
 def test_a_class_with_too_few_images_is_named(images, validation, test, part):
     with pytest.raises(InputError) as error:
-        divide(["lone"] * images + ["many"] * 50, {"validation": validation, "test": test, "seed": 0})
+        divide_all(["lone"] * images + ["many"] * 50, {"validation": validation, "test": test, "seed": 0})
     assert str(error.value) == f"the class 'lone' has {images} images, too few for a {part} part; " + (
-        "add images or change the shares in datasets.*.parts"
+        "add images or change datasets.*.parts"
     )
 
 
+OWN = ["train"] * 80 + ["val"] * 20
+
+
+def test_an_own_part_is_taken_whole_and_shares_are_of_what_it_leaves():
+    parts = {"validation": 0.25, "test": "val", "seed": 0}
+    divided = divide(["a"] * 100, OWN, ["a"], parts)["a"]
+    assert divided["test"] == list(range(80, 100))
+    assert len(divided["validation"]) == 20
+    assert sorted(divided["train"] + divided["validation"]) == list(range(80))
+    assert divided["validation"] != list(range(60, 80))
+
+
+def test_both_parts_may_be_own_ones_and_the_rest_is_for_training():
+    own = ["test"] * 10 + ["train"] * 50 + ["val"] * 20
+    divided = divide(["a"] * 80, own, ["a"], {"validation": "val", "test": "test", "seed": 0})["a"]
+    assert divided == {"train": [*range(10, 60)], "validation": [*range(60, 80)], "test": [*range(10)]}
+
+
+def test_a_part_that_the_data_set_lacks_is_refused_and_its_parts_are_told():
+    with pytest.raises(InputError) as error:
+        divide(["a"] * 100, OWN, ["a"], {"validation": 0.25, "test": "tset", "seed": 0})
+    assert str(error.value) == "datasets.*.parts.test names 'tset', no part of the data set (train, val)"
+
+
+def test_a_class_without_images_in_an_own_part_is_named():
+    with pytest.raises(InputError) as error:
+        divide(["a"] * 100 + ["b"] * 9, [*OWN, *["train"] * 9], ["a", "b"], {"validation": 0.25, "test": "val", "seed": 0})
+    assert str(error.value).startswith("the class 'b' has 9 images, too few for a test part; add images")
+
+
+def test_a_rare_class_outside_both_tasks_does_no_harm():
+    assert list(divide(["a"] * 100 + ["rare"], [""] * 101, ["a"], SHARES)) == ["a"]
+
+
+def test_smaller_volumes_are_nested_in_larger_ones():
+    images = list(range(100, 300))
+    volumes = [reduce_volume("a", images, volume, 0) for volume in (1, 2, 5, 50, 200, 1000)]
+    assert [len(volume) for volume in volumes] == [1, 2, 5, 50, 200, 200]
+    assert all(set(small) < set(large) for small, large in zip(volumes, volumes[1:4], strict=False))
+    assert all(volume == sorted(volume) for volume in volumes)
+    assert volumes[-1] == images
+
+
+def test_volumes_are_drawn_by_seed_and_class_or_the_first():
+    images = list(range(100, 300))
+    assert reduce_volume("a", images, 5, "first") == [100, 101, 102, 103, 104]
+    drawn = [reduce_volume(name, images, 5, seed) for name in "ab" for seed in (0, 1)]
+    assert len({tuple(volume) for volume in drawn}) == 4
+
+
+def test_a_volume_shrinks_the_training_part_of_its_side_alone(packed_digits):
+    packed = open_packed(packed_digits)
+    whole = make_split(packed, {"kind": "random", "seed": 0}, {}, SHARES)["tasks"]
+    definition = {"kind": "random", "seed": 0, "volume": {"B": 7, "seed": 0}}
+    split = make_split(packed, definition, {}, SHARES)
+    assert split["volume"] == definition["volume"]
+    assert split["tasks"]["A"] == whole["A"]
+    for name in whole["B"]["classes"]:
+        assert len(split["tasks"]["B"]["train"][name]) == 7
+        assert set(split["tasks"]["B"]["train"][name]) < set(whole["B"]["train"][name])
+    assert all(split["tasks"]["B"][part] == whole["B"][part] for part in ("validation", "test", "classes"))
+
+
 def test_the_smallest_class_that_can_be_divided_has_an_image_in_each_part():
-    divided = divide(["a"] * 3, SHARES)
+    divided = divide_all(["a"] * 3, SHARES)
     assert {part: len(indices) for part, indices in divided["a"].items()} == {"train": 1, "validation": 1, "test": 1}
+
+
+def packed_like(images: np.ndarray, classes: list[str] | None = None, files: list[str] | None = None) -> Packed:
+    """A packed data set of these images, opened."""
+    classes = classes or ["a"] * len(images)
+    return Packed(
+        images=images,
+        classes=classes,
+        parts=[""] * len(images),
+        files=files or [f"{index}.png" for index in range(len(images))],
+        hashes=[hashlib.sha256(image.tobytes()).hexdigest() for image in images],
+        card={"classes": dict(Counter(classes)), "content": "these"},
+    )
 
 
 def test_normalisation_is_the_mean_and_deviation_of_each_channel():
@@ -200,7 +346,7 @@ def test_normalisation_is_the_mean_and_deviation_of_each_channel():
     images[:, 1] //= 4
     indices = np.arange(0, 2500, 2)
     expected = images[indices] / 255
-    result = normalisation(images, indices)
+    result = normalisation(packed_like(images), indices)
     assert result["mean"] == pytest.approx(expected.mean(axis=(0, 2, 3)), abs=1e-6)
     assert result["std"] == pytest.approx(expected.std(axis=(0, 2, 3)), abs=1e-6)
 
@@ -209,7 +355,7 @@ def test_normalisation_is_the_mean_and_deviation_of_each_channel():
 def test_training_images_of_one_colour_are_refused(level):
     images = np.full((300, 1, 8, 8), level, dtype=np.uint8)
     with pytest.raises(InputError, match="there is nothing to learn from"):
-        normalisation(images, np.arange(300))
+        normalisation(packed_like(images), np.arange(300))
 
 
 @pytest.mark.parametrize(
@@ -250,6 +396,52 @@ def test_a_splits_normalisation_is_that_of_both_sides_training_images(packed_dig
     assert split["normalisation"]["std"] == pytest.approx([expected.std()], abs=1e-6)
 
 
+def test_of_many_training_images_a_sample_gives_the_normalisation(monkeypatch):
+    monkeypatch.setattr("transferability.splits.SAMPLE", 500)
+    images = np.random.default_rng(0).integers(0, 256, (3000, 1, 8, 8), dtype=np.uint8)
+    result = normalisation(packed_like(images), np.arange(3000))
+    assert result != {"mean": [(images / 255).mean().round(6)], "std": [(images / 255).std().round(6)]}
+    assert result["mean"] == pytest.approx([0.5], abs=0.01)
+
+
+def test_a_split_tells_how_far_its_tasks_are_apart(packed_digits):
+    distance = make_split(open_packed(packed_digits), {"kind": "random", "seed": 0}, {}, SHARES)["distance"]
+    assert distance["synset"] is None
+    assert 0 <= distance["a_distance"] <= 2
+
+
+@pytest.fixture
+def with_copies() -> Packed:
+    """Four classes of 20 images: 3 and 7, both of class a, are identical; so are 5, 25 and 45 of a, b and c."""
+    images = np.random.default_rng(0).integers(0, 256, (80, 1, 8, 8), dtype=np.uint8)
+    images[7] = images[3]
+    images[25] = images[45] = images[5]
+    return packed_like(images, [name for name in "abcd" for _ in range(20)])
+
+
+PAIR = {"kind": "classes", "A": ["a", "b"], "B": ["c", "d"]}
+
+
+def test_identical_images_across_parts_or_tasks_are_listed_and_refused(with_copies):
+    with pytest.raises(InputError) as error:
+        make_split(with_copies, PAIR, {}, SHARES)
+    assert "5.png = 25.png = 45.png" in str(error.value)
+    assert "datasets.*.parts.duplicates" in str(error.value)
+
+
+def test_kept_copies_are_counted_in_the_split(with_copies):
+    split = make_split(with_copies, PAIR, {}, {**SHARES, "duplicates": "keep"})
+    assert ["5.png", "25.png", "45.png"] in split["duplicates"]["shared"]
+    assert split["duplicates"]["left out"] == []
+
+
+def test_dropped_copies_are_named_and_nowhere_in_the_split(with_copies):
+    split = make_split(with_copies, PAIR, {}, {**SHARES, "duplicates": "drop"})
+    assert split["duplicates"] == {"left out": ["5.png", "7.png", "25.png", "45.png"], "shared": []}
+    used = {index for task in split["tasks"].values() for part in PARTS for rows in task[part].values() for index in rows}
+    assert used == set(range(80)) - {5, 7, 25, 45}
+
+
 def test_a_class_has_the_same_parts_in_every_split(packed_digits):
     packed = open_packed(packed_digits)
     definitions = [
@@ -282,7 +474,7 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_1(packed_digits
     assert done.stdout == ""
     assert (
         done.stderr
-        == f"error: {tmp_path / 'a.json'}: there is no group 'even'; name it in datasets.*.groups of the params\n"
+        == f"error: {tmp_path / 'a.json'}: there is no group 'even' (there are: none); name it in datasets.*.groups\n"
     )
     assert not (tmp_path / "a.json").exists()
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import jsonschema
 import yaml
 
 from transferability.errors import InputError
+from transferability.groups import read_groups
 from transferability.notation import DEPTH, RANDOM, Network, parse_network
 
 SIDES = ("A", "B")
+GROUPED = ("groups", "graded")
+"""Kinds of splits whose tasks are made of groups of classes."""
 
 
 def is_integer(_: object, value: object) -> bool:
@@ -80,17 +84,11 @@ def check_params(params: dict, schema: Path) -> None:
                 known = ", ".join(params[section]) or "none"
                 raise InputError(f"params: study.{wildcard} names {name!r}, which {section} lacks (there are: {known})")
     for dataset, split in product(study["dataset"], study["split"]):
-        groups, definition = params["datasets"][dataset].get("groups", {}), params["splits"][split]
-        for side in SIDES if definition["kind"] == "groups" else ():
-            if definition[side] not in groups:
-                known = ", ".join(groups) or "none"
-                raise InputError(
-                    f"params: splits.{split}.{side} names the group {definition[side]!r}, "
-                    f"which datasets.{dataset}.groups lacks (there are: {known})"
-                )
+        check_groups(params, dataset, split)
     for name in study["dataset"]:
         parts = params["datasets"][name]["parts"]
-        if parts["validation"] + parts["test"] >= 1:
+        shares = [parts[part] for part in ("validation", "test") if not isinstance(parts[part], str)]
+        if sum(shares) >= 1:
             raise InputError(f"params: datasets.{name}.parts leave nothing for training; their shares must sum below 1")
     for name, schedule in params["training"].items():
         for key in ("warmup", "validations"):
@@ -98,26 +96,69 @@ def check_params(params: dict, schema: Path) -> None:
                 raise InputError(
                     f"params: training.{name}.{key} is {schedule[key]}, more than its {schedule['steps']} steps"
                 )
-    networks = study_networks(study)
-    for name in params["export"]:
-        if not members_of([name], networks):
-            raise InputError(f"params: export names {name}, which study.treatment and study.n do not make")
+    for split in study.get("networks", {}):
+        if split not in study["split"]:
+            raise InputError(f"params: study.networks names the split {split!r}, which study.split lacks")
+    for split in study["split"]:
+        networks = study_networks(params, split)
+        for name in params["export"]:
+            if not members_of([name], networks):
+                raise InputError(
+                    f"params: export names {name}, which the study does not make of the split {split!r}; "
+                    "see study.treatment, study.networks and study.n"
+                )
 
 
-def study_networks(study: dict) -> list[str]:
-    """The names of all networks of one split and seed, in the paper's notation."""
-    networks = [Network(None, 0, target, fine_tune=False, preserved=0) for target in SIDES]
-    for treatment in study["treatment"]:
+def check_groups(params: dict, dataset: str, split: str) -> None:
+    """Refuse a split of groups that the data set lacks; an InputError names the key."""
+    definition = params["splits"][split]
+    if definition["kind"] not in GROUPED:
+        return
+    known = [*named_groups(params["datasets"][dataset]), *params["datasets"][dataset]["images"].get("sets", {})]
+    for side in SIDES:
+        for name in listed(definition[side]):
+            if name not in known:
+                raise InputError(
+                    f"params: splits.{split}.{side} names the group {name!r}, which datasets.{dataset}.groups lacks "
+                    f"(there are: {', '.join(known) or 'none'})"
+                )
+
+
+def treated_networks(treatments: list[str], layers: list[int], sides: tuple[str, ...]) -> list[str]:
+    """The names of the networks of all treatments and layers between the sides of a split, after the bases'."""
+    networks = [Network(None, 0, target, fine_tune=False, preserved=0) for target in sides]
+    for treatment in treatments:
         kind, fine_tune, preserved = re.fullmatch(r"([a-z]+)(\+?)(?:-k(\d))?", treatment).groups()
-        for target in SIDES:
+        for target in sides:
             other = SIDES[1 - SIDES.index(target)]
             source = {"selffer": target, "transfer": other, "random": RANDOM}[kind]
             networks += [
                 Network(source, n, target, fine_tune == "+", int(preserved or 0))
-                for n in study["n"]
-                if n + int(preserved or 0) < DEPTH
+                for n in layers
+                if n + int(preserved or 0) < DEPTH and source in (*sides, RANDOM)
             ]
     return [network.name for network in networks]
+
+
+def study_networks(params: dict, split: str) -> list[str]:
+    """The names of the networks of one seed of a split, in the paper's notation.
+
+    They are those that study.networks lists for the split, otherwise those of study.treatment. A split of the kind
+    `whole` has no task B.
+    """
+    study = params["study"]
+    sides = SIDES[:1] if params["splits"][split]["kind"] == "whole" else SIDES
+    names = study.get("networks", {}).get(split)
+    if names is None:
+        return treated_networks(study["treatment"], study["n"], sides)
+    found = []
+    for name in names:
+        identity = parse_network(name.replace("n", "1", 1) if name[1] == "n" else name)
+        layers = study["n"] if name[1] == "n" else [identity.n]
+        found += [replace(identity, n=n).name for n in layers if n + identity.preserved < DEPTH]
+        if not {identity.target, identity.source} <= {*sides, RANDOM, None}:
+            raise InputError(f"params: study.networks.{split} names {name}, but a whole data set has no task B")
+    return list(dict.fromkeys(found))
 
 
 def members_of(names: list[str], networks: list[str]) -> list[str]:
@@ -140,6 +181,8 @@ def check_target(path: str, params: dict) -> None:
         network = parse_network(match[5])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    if params["splits"][match[3]]["kind"] == "whole" and "B" in (network.source, network.target):
+        raise InputError(f"{path}: a whole data set has no task B")
     if match[6] == "/model.onnx" and network.name not in params["export"]:
         raise InputError(f"{path}: {network.name} is not in export; add it there")
     if network.source is not None and not network.preserved and network.n not in params["study"]["n"]:
@@ -167,7 +210,26 @@ def named(names: Iterable[str]) -> str:
     return "|".join(re.escape(name) for name in names)
 
 
-def used_groups(dataset: dict, split: dict) -> dict:
-    """The data set's groups that a split names, so that an edit of another group reruns nothing."""
+def listed(names: str | list[str]) -> list[str]:
+    """One name or a list of them, as a list."""
+    return [names] if isinstance(names, str) else names
+
+
+def named_groups(dataset: dict) -> dict[str, list[str]]:
+    """A data set's groups of classes by name: those that its params list, or those of the table that they name."""
     groups = dataset.get("groups", {})
-    return {name: groups[name] for name in groups if split["kind"] == "groups" and name in (split["A"], split["B"])}
+    return read_groups(groups) if isinstance(groups, str) else groups
+
+
+def used_groups(dataset: dict, split: dict) -> dict[str, list[str]]:
+    """The data set's groups that a split names, so that an edit of another group reruns nothing."""
+    if split["kind"] not in GROUPED:
+        return {}
+    used = [name for side in SIDES for name in listed(split[side])]
+    return {name: classes for name, classes in named_groups(dataset).items() if name in used}
+
+
+def schedule_of(params: dict, split: str, kind: str) -> dict:
+    """The schedule of a split's base or transferred networks; that of reduced volumes where there is one."""
+    reduced = params["training"].get("reduced") if "volume" in params["splits"][split] else None
+    return reduced or params["training"][kind]

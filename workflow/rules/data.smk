@@ -35,13 +35,16 @@ rule split:
             used_groups(config["datasets"][wildcards.dataset], config["splits"][wildcards.split])
         ),
         parts=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["parts"]),
+        partial=lambda wildcards: (
+            "--partial" if isinstance(config["datasets"][wildcards.dataset].get("groups"), str) else ""
+        ),
         code=fingerprint("splits"),
     shell:
         """
         python -m transferability.splits \
             --packed data/packed/{wildcards.dataset:q} \
             --definition {params.definition:q} \
-            --groups {params.groups:q} \
+            --groups {params.groups:q} {params.partial} \
             --parts {params.parts:q} \
             --into {output:q} \
             2>{log:q}

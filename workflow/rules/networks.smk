@@ -20,7 +20,7 @@ rule base:
     params:
         architecture=lambda wildcards: canonical(config["architectures"][wildcards.architecture]),
         augmentation=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["augmentation"]),
-        schedule=canonical(config["training"]["base"]),
+        schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "base")),
         code=fingerprint("training"),
     shell:
         """
@@ -62,7 +62,7 @@ use rule base as curve with:
     wildcard_constraints:
         source="[AB]",
     params:
-        schedule=canonical(config["training"]["transferred"]),
+        schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
 
 
 use rule base as random with:
@@ -82,7 +82,7 @@ use rule base as random with:
     log:
         "logs/{dataset}/{architecture}/{split}/seed{seed}/Rn{target}.log",
     params:
-        schedule=canonical(config["training"]["transferred"]),
+        schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
 
 
 use rule base as preserved with:
@@ -99,4 +99,4 @@ use rule base as preserved with:
     wildcard_constraints:
         source="[AB]",
     params:
-        schedule=canonical(config["training"]["transferred"]),
+        schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),

@@ -72,12 +72,12 @@ rule evaluate_curve:
 rule tables:
     input:
         splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
-        metrics=expand(
-            "results/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}.json",
-            split=STUDY["split"],
-            seed=STUDY["seed"],
-            network=NETWORKS,
-        ),
+        metrics=[
+            f"results/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}.json"
+            for split, networks in NETWORKS.items()
+            for seed in STUDY["seed"]
+            for network in networks
+        ],
     output:
         networks=report(
             "results/{dataset}/{architecture}/networks.csv",
@@ -94,7 +94,7 @@ rule tables:
     log:
         "logs/{dataset}/{architecture}/tables.log",
     params:
-        grid=canonical({"split": STUDY["split"], "seed": STUDY["seed"], "network": NETWORKS}),
+        grid=canonical({"seed": STUDY["seed"], "networks": NETWORKS}),
         code=fingerprint("analysis"),
     shell:
         """
@@ -142,13 +142,13 @@ rule export:
     input:
         images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
-        models=expand(
+        models=lambda wildcards: expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.safetensors",
-            network=EXPORTED,
+            network=members_of(config["export"], study_networks(config, wildcards.split)),
         ),
-        metrics=expand(
+        metrics=lambda wildcards: expand(
             "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}.json",
-            network=EXPORTED,
+            network=members_of(config["export"], study_networks(config, wildcards.split)),
         ),
     output:
         models=expand(
