@@ -7,10 +7,10 @@ from snakemake.utils import update_config
 
 from transferability.errors import InputError
 from transferability.params import (
+    SIDES,
     canonical,
     check_params,
     check_target,
-    SIDES,
     members_of,
     named,
     schedule_of,
@@ -193,7 +193,7 @@ def test_a_missing_key_is_named(params, place):
         ("datasets.digits.groups.even", [0, 2, 4], "datasets.digits.groups.even.0"),
         ("splits.random0.kind", "halves", "splits.random0.kind"),
         ("splits.random0.seed", -1, "splits.random0.seed"),
-        ("splits.even-odd.A", ["0", "2"], "splits.even-odd.A"),
+        ("splits.even-odd.A", ["even", 2], "splits.even-odd.A.1"),
         ("splits.round-straight.A", "even", "splits.round-straight.A"),
         ("splits.round-straight.B", [1, 4, 7], "splits.round-straight.B.0"),
         ("splits", {"random0": {"kind": "random", "seed": 0}, "a b": {"kind": "random", "seed": 0}}, "'a b'"),
@@ -311,7 +311,10 @@ def test_an_export_that_the_study_does_not_make_is_named(params, name):
     params["export"] = ["baseA", "AnB", "B2B", name]
     with pytest.raises(InputError) as error:
         check_params(params, SCHEMA)
-    assert str(error.value) == f"params: export names {name}, which study.treatment and study.n do not make"
+    assert (
+        str(error.value)
+        == f"params: export names {name}, which study.treatment and study.n do not make of the split 'random0'"
+    )
 
 
 def test_a_study_of_base_networks_alone_passes(params):
@@ -569,10 +572,8 @@ def test_an_export_that_one_split_does_not_make_is_refused(params):
     params["study"]["networks"] = {"random1": ["baseA", "baseB"]}
     with pytest.raises(InputError) as error:
         check_params(params, SCHEMA)
-    assert str(error.value) == (
-        "params: export names AnA, which the study does not make of the split 'random1'; "
-        "see study.treatment, study.networks and study.n"
-    )
+    sentence = "params: export names AnA, which study.networks.random1 does not make of the split 'random1'"
+    assert str(error.value) == sentence
 
 
 @pytest.mark.parametrize("kind", ["base", "transferred"])

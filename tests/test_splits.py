@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -203,7 +204,7 @@ def test_a_graded_task_b_has_its_share_of_classes_from_as_group(share):
 def test_of_a_graded_family_a_stays_and_b_changes_class_by_class():
     family = [graded_classes(LIVING, MADE, step / 12, seed=3) for step in range(13)]
     assert all(half_a == family[0][0] for half_a, _ in family)
-    for (_, before), (_, after) in zip(family, family[1:], strict=False):
+    for (_, before), (_, after) in pairwise(family):
         assert len(set(before) - set(after)) == len(set(after) - set(before)) == 1
 
 
@@ -286,7 +287,9 @@ def test_a_part_that_the_data_set_lacks_is_refused_and_its_parts_are_told():
 
 def test_a_class_without_images_in_an_own_part_is_named():
     with pytest.raises(InputError) as error:
-        divide(["a"] * 100 + ["b"] * 9, [*OWN, *["train"] * 9], ["a", "b"], {"validation": 0.25, "test": "val", "seed": 0})
+        divide(
+            ["a"] * 100 + ["b"] * 9, [*OWN, *["train"] * 9], ["a", "b"], {"validation": 0.25, "test": "val", "seed": 0}
+        )
     assert str(error.value).startswith("the class 'b' has 9 images, too few for a test part; add images")
 
 
@@ -298,7 +301,7 @@ def test_smaller_volumes_are_nested_in_larger_ones():
     images = list(range(100, 300))
     volumes = [reduce_volume("a", images, volume, 0) for volume in (1, 2, 5, 50, 200, 1000)]
     assert [len(volume) for volume in volumes] == [1, 2, 5, 50, 200, 200]
-    assert all(set(small) < set(large) for small, large in zip(volumes, volumes[1:4], strict=False))
+    assert all(set(small) < set(large) for small, large in pairwise(volumes[:5]))
     assert all(volume == sorted(volume) for volume in volumes)
     assert volumes[-1] == images
 
@@ -438,7 +441,9 @@ def test_kept_copies_are_counted_in_the_split(with_copies):
 def test_dropped_copies_are_named_and_nowhere_in_the_split(with_copies):
     split = make_split(with_copies, PAIR, {}, {**SHARES, "duplicates": "drop"})
     assert split["duplicates"] == {"left out": ["5.png", "7.png", "25.png", "45.png"], "shared": []}
-    used = {index for task in split["tasks"].values() for part in PARTS for rows in task[part].values() for index in rows}
+    used = {
+        index for task in split["tasks"].values() for part in PARTS for rows in task[part].values() for index in rows
+    }
     assert used == set(range(80)) - {5, 7, 25, 45}
 
 

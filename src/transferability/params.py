@@ -103,10 +103,12 @@ def check_params(params: dict, schema: Path) -> None:
         networks = study_networks(params, split)
         for name in params["export"]:
             if not members_of([name], networks):
-                raise InputError(
-                    f"params: export names {name}, which the study does not make of the split {split!r}; "
-                    "see study.treatment, study.networks and study.n"
+                origin = (
+                    f"study.networks.{split} does"
+                    if split in study.get("networks", {})
+                    else "study.treatment and study.n do"
                 )
+                raise InputError(f"params: export names {name}, which {origin} not make of the split {split!r}")
 
 
 def check_groups(params: dict, dataset: str, split: str) -> None:

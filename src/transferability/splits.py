@@ -175,7 +175,9 @@ def make_split(packed: Packed, definition: dict, groups: dict[str, list[str]], p
         for name in names if side in volume else ():
             divided[name]["train"] = reduce_volume(name, divided[name]["train"], volume[side], volume["seed"])
 
-    tasks = {side: {part: {name: divided[name][part] for name in names} for part in PARTS} for side, names in sides.items()}
+    tasks = {
+        side: {part: {name: divided[name][part] for name in names} for part in PARTS} for side, names in sides.items()
+    }
     shared = leaks(packed.hashes, tasks)
     if duplicates != "keep":
         refuse(shared, packed.files)
@@ -190,7 +192,7 @@ def make_split(packed: Packed, definition: dict, groups: dict[str, list[str]], p
         "parts": parts,
         "content": packed.card["content"],
         "normalisation": normalisation(packed, np.sort(np.concatenate(list(training.values())))),
-        "distance": task_distance(sides, packed.images, training) if len(sides) == 2 else None,
+        "distance": task_distance(sides, packed.images, training, seed=0) if len(sides) == 2 else None,
         "duplicates": {
             "left out": [packed.files[index] for index in sorted(left_out) if packed.classes[index] in wanted],
             "shared": [[packed.files[index] for index in group] for group in shared],

@@ -18,6 +18,9 @@ class Packed:
 
     images: np.ndarray
     classes: list[str]
+    parts: list[str]
+    files: list[str]
+    hashes: list[str]
     card: dict
 
 
@@ -27,13 +30,14 @@ def open_packed(folder: Path) -> Packed:
     try:
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         with open(folder / "index.csv", newline="", encoding="utf-8") as file:
-            classes = [row["class"] for row in csv.DictReader(file)]
+            rows = list(csv.DictReader(file))
+        classes, files_, hashes = ([row[name] for row in rows] for name in ("class", "file", "sha256"))
         told = (card["images"], *card["shape"], card["content"])
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: not a whole packed data set ({error}); delete the folder and run again") from None
     if told != (*images.shape, files.sha256(folder / "index.csv")) or len(classes) != len(images):
         raise InputError(f"{folder}: its files are of different runs or cut off; delete the folder and run again")
-    return Packed(images, classes, card)
+    return Packed(images, classes, [row.get("part", "") for row in rows], files_, hashes, card)
 
 
 @dataclass(frozen=True)
