@@ -138,6 +138,12 @@ def test_images_of_one_distribution_are_about_0_apart_and_of_disjoint_ones_2():
     assert proxy_a_distance(smooth, indices[:1200], indices[1200:], 0) == 2
 
 
+def test_a_classifier_that_errs_more_than_chance_leaves_a_distance_of_0():
+    noise = np.random.default_rng(0).integers(0, 256, (80, 1, 8, 8), dtype=np.uint8)
+    found = [proxy_a_distance(noise, np.arange(40), np.arange(40, 80), seed) for seed in range(10)]
+    assert min(found) == 0
+
+
 def test_a_distance_grows_with_the_share_of_images_from_elsewhere():
     images = np.random.default_rng(0).integers(0, 200, (4000, 1, 8, 8), dtype=np.uint8)
     images[2000:] += 55
