@@ -106,8 +106,8 @@ def proxy_a_distance(images: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int
     `images` is uint8 (N, C, H, W), memory-mapped or not; a and b are the indices of the two sets, at least two
     each. 2 (1 - 2 ε) with ε the classifier's test error, at most 1/2: as many images of either set, up to SAMPLE,
     are drawn by the seed and halved; each half is judged by the classifier fitted to the other half. Two samples
-    of one distribution are up to about 0.15 apart by chance at 1,000 images each, and farther with fewer. Sets of few classes are easier to tell apart than
-    sets of many, so that distances compare between splits with like numbers of classes.
+    of one distribution are up to about 0.15 apart by chance at 1,000 images each, and farther with fewer. Sets of
+    few classes are easier to tell apart than sets of many: distances compare between splits with like numbers.
 
     S. Ben-David, J. Blitzer, K. Crammer, F. Pereira, Analysis of Representations for Domain Adaptation, NIPS 2006;
     S. Ben-David et al., A Theory of Learning from Different Domains, Machine Learning 79, 2010.

@@ -9,7 +9,10 @@ import tokenize
 from importlib import import_module
 from pathlib import Path
 
+from transferability import files
+
 PACKAGE = Path(__file__).parent
+TABLES = PACKAGE / "tables"
 LIBRARIES = ("numpy", "safetensors", "torch")
 
 
@@ -54,13 +57,16 @@ def significant_text(source: str) -> str:
 
 
 def fingerprint(module: str) -> str:
-    """The hash of a module of this package together with the package's modules that it imports, near and far."""
+    """The hash of a module of this package together with the package's modules that it imports, near and far, and
+    the tables that they name.
+    """
     texts: dict[str, str] = {}
     waiting = {module}
     while waiting:
         name = waiting.pop()
         source = (PACKAGE / f"{name}.py").read_text(encoding="utf-8")
         texts[name] = significant_text(source)
+        texts |= {table.name: files.sha256(table) for table in TABLES.glob("*.*") if f'"{table.name}"' in source}
         waiting |= imported_modules(source) - texts.keys()
     return hashlib.sha256("\0".join(f"{name}\0{texts[name]}" for name in sorted(texts)).encode()).hexdigest()[:16]
 
