@@ -1,8 +1,10 @@
 """Fixtures that several test files share."""
 
 import os
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from transferability import files
@@ -12,6 +14,26 @@ from transferability.tasks import open_packed
 
 # What tests start runs this checkout's code too.
 os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent / "src")
+
+
+class Stored:
+    """Images that are read when they are asked for, at most `most` at a time; keeps what was asked for, and by whom."""
+
+    def __init__(self, images: np.ndarray, most: int) -> None:
+        self.images, self.most, self.shape = images, most, images.shape
+        self.asked: list[list[int]] = []
+        self.threads: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        assert isinstance(indices, np.ndarray)
+        assert indices.dtype == np.int64
+        assert 0 < len(indices) <= self.most
+        self.asked.append(indices.tolist())
+        self.threads.add(threading.get_ident())
+        return self.images[indices]
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 import math
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import Stored
 from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
 from torch.nn import functional
 
@@ -82,13 +84,32 @@ def test_the_loss_stays_finite_for_a_sure_and_wrong_network():
 
 def test_prediction_is_the_same_in_one_batch_as_image_by_image(checkpoint, task):
     network = build_network(Architecture("tiny", 1, "batch", 0.5), (1, 8, 8), 5).eval()
-    images = torch.from_numpy(np.concatenate([task.images["train"], task.images["test"]])[:503])
-    logits = predict(network, images, task.mean, task.std)
+    images = np.concatenate([task.images["train"], task.images["test"]])[:503]
+    card = Card("B3A", Architecture("tiny", 1, "batch", 0.5), (1, 8, 8), task.classes, task.mean, task.std)
+    logits = predict(network, images, card, CPU)
     assert logits.shape == (503, 5)
     assert not logits.requires_grad
     for index in (0, 499, 500, 502):
-        alone = network((images[index : index + 1].float() / 255 - task.mean[0]) / task.std[0])
+        alone = network((torch.from_numpy(images[index : index + 1]).float() / 255 - task.mean[0]) / task.std[0])
         assert torch.allclose(logits[index], alone[0], atol=1e-5)
+    stored = Stored(images, most=500)
+    assert torch.equal(predict(network, stored, card, CPU), logits)
+    assert stored.asked == [list(range(500)), list(range(500, 503))]
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 9, 9)])
+def test_a_network_sees_the_centre_that_its_card_tells(shape, task):
+    """Of 11 pixels the first seen one is 1 for 8 and 9."""
+    network = build_network(Architecture("tiny", 1, "batch", 0.5), shape, 5).eval()
+    card = Card("B3A", Architecture("tiny", 1, "batch", 0.5), shape, task.classes, task.mean, task.std)
+    images = np.random.default_rng(0).integers(0, 256, (30, 1, 11, 11), dtype=np.uint8)
+    centre = images[:, :, 1 : 1 + shape[1], 1 : 1 + shape[2]].copy()
+    assert torch.equal(predict(network, images, card, CPU), predict(network, centre, card, CPU))
+
+
+def test_images_that_are_not_in_memory_give_the_same_metrics(checkpoint, task):
+    stored = {part: Stored(task.images[part], most=500) for part in ("validation", "test")}
+    assert evaluate(checkpoint, replace(task, images=stored), CPU) == evaluate(checkpoint, task, CPU)
 
 
 def test_the_papers_read_out_is_the_mean_of_the_ten_best():

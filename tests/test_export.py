@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from conftest import Stored
 from torch import nn
 
 from transferability import export, files
@@ -146,6 +147,17 @@ def test_the_comparison_says_how_many_images_agree(exported):
     assert compared["images"] == len(images)
     assert compared["top1_agreement"] == 1
     assert 0 <= compared["max_abs_difference"] < 1e-3
+
+
+def test_the_comparison_takes_the_centre_of_larger_images_at_most_500_at_a_time(exported):
+    model, network, card, images = exported
+    sides = ((0, 0), (0, 0), (2, 3), (2, 3))
+    many = np.pad(np.concatenate([images, images])[:503], sides, constant_values=255)
+    stored = Stored(many, most=500)
+    compared = compare(model, network, card, stored)
+    assert stored.asked == [list(range(500)), list(range(500, 503))]
+    assert compared == compare(model, network, card, many)
+    assert (compared["images"], compared["top1_agreement"]) == (503, 1)
 
 
 def test_a_model_of_other_weights_fails_the_comparison(exported):

@@ -37,7 +37,16 @@ ARCHITECTURES = {
     "dropout": Architecture("tiny", 1, "none", 0.5),
 }
 SCHEDULE = Schedule(
-    steps=12, batch_size=64, learning_rate=0.03, warmup=3, momentum=0.9, weight_decay=5e-4, validations=3
+    steps=12,
+    batch_size=64,
+    learning_rate=0.03,
+    warmup=3,
+    decay="cosine",
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-4,
+    bias_rate=1,
+    validations=3,
 )
 AUGMENTATION = Augmentation(padding=1, flip=False)
 TRANSFERRED = {"A": ["A3B", "A6B", "A3B+", "A3B-k2"], "B": ["B3B", "B6B", "B3B+"], "R": ["R3B"]}
@@ -103,7 +112,7 @@ draws = Draws(0, ("a", "b"))
 architecture = Architecture("tiny", 1, "batch", 0)
 network, _ = start_network(parse_network("baseA"), architecture, (1, 8, 8), draws, None, True)
 train(
-    {"baseA": network}, task, Schedule(4, 16, 0.03, 1, 0.9, 5e-4, 1), Augmentation(1, False), draws,
+    {"baseA": network}, task, Schedule(4, 16, 0.03, 1, "cosine", 0.9, True, 5e-4, 1, 1), Augmentation(1, False), draws,
     torch.device("cpu"), print,
 )
 print(provenance.PACKAGE, state_hash(network), provenance.fingerprint("training"))

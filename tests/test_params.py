@@ -53,13 +53,16 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
         (["datasets", "digits"], "augmentation, groups, images, parts"),
         (["datasets", "digits", "images"], "channels, download, name, parts, path, size, source"),
         (["datasets", "digits", "parts"], "duplicates, seed, test, validation"),
-        (["datasets", "digits", "augmentation"], "flip, padding"),
+        (["datasets", "digits", "augmentation"], "crop, flip, padding"),
         (["splits", "random0"], "kind, seed, volume"),
         (["splits", "even-odd"], "A, B, kind, volume"),
         (["splits", "round-straight"], "A, B, kind, volume"),
         (["architectures", "tiny"], "dropout, family, norm, width"),
-        (["training"], "base, transferred"),
-        (["training", "base"], "batch_size, learning_rate, momentum, steps, validations, warmup, weight_decay"),
+        (["training"], "base, reduced, transferred"),
+        (
+            ["training", "base"],
+            "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, steps, validations, warmup, weight_decay",
+        ),
         (["figures"], "dpi, read_out, width"),
     ],
     ids=".".join,
@@ -129,9 +132,15 @@ def test_unknown_keys_of_several_types_are_refused_in_one_sentence(params):
         "training.base.batch_size",
         "training.base.learning_rate",
         "training.base.warmup",
+        "training.base.decay",
         "training.base.momentum",
+        "training.base.nesterov",
+        "training.base.bias_rate",
         "training.base.weight_decay",
         "training.base.validations",
+        "training.transferred.decay",
+        "training.transferred.nesterov",
+        "training.transferred.bias_rate",
         "training.transferred.frozen_dropout",
         "figures.read_out",
         "figures.width",
@@ -190,6 +199,8 @@ def test_a_missing_key_is_named(params, place):
         ("datasets.digits.parts.seed", "zero", "datasets.digits.parts.seed"),
         ("datasets.digits.augmentation.padding", -1, "datasets.digits.augmentation.padding"),
         ("datasets.digits.augmentation.flip", "no", "datasets.digits.augmentation.flip"),
+        ("datasets.digits.augmentation.crop", 0, "datasets.digits.augmentation.crop"),
+        ("datasets.digits.augmentation.crop", "centre", "datasets.digits.augmentation.crop"),
         ("datasets.digits.groups.even", [0, 2, 4], "datasets.digits.groups.even.0"),
         ("splits.random0.kind", "halves", "splits.random0.kind"),
         ("splits.random0.seed", -1, "splits.random0.seed"),
@@ -212,6 +223,16 @@ def test_a_missing_key_is_named(params, place):
         ("training.transferred.warmup", 201, "training.transferred.warmup"),
         ("training.base.momentum", 1, "training.base.momentum"),
         ("training.base.weight_decay", -0.1, "training.base.weight_decay"),
+        ("training.base.nesterov", 1, "training.base.nesterov"),
+        ("training.base.bias_rate", 0, "training.base.bias_rate"),
+        ("training.base.decay", 0.1, "training.base.decay"),
+        ("training.base.decay", None, "training.base.decay"),
+        ("training.base.decay", {"every": 100}, "training.base.decay: the key 'factor' is missing"),
+        ("training.base.decay", {"every": 100, "factor": 0.1, "by": 2}, "training.base.decay: unknown key 'by'"),
+        ("training.transferred.decay", {"every": 0, "factor": 0.1}, "training.transferred.decay.every"),
+        ("training.transferred.decay", {"every": 1.5, "factor": 0.1}, "training.transferred.decay.every"),
+        ("training.base.decay", {"every": 100, "factor": 0}, "training.base.decay.factor"),
+        ("training.base.decay", {"every": 100, "factor": 10}, "training.base.decay.factor"),
         ("training.transferred.validations", 0, "training.transferred.validations"),
         ("training.transferred.validations", 201, "training.transferred.validations"),
         ("training.transferred.frozen_dropout", 1, "training.transferred.frozen_dropout"),
@@ -294,14 +315,82 @@ def test_the_way_to_write_it_is_a_number_to_yaml(params):
     check_params(params, SCHEMA)
 
 
-@pytest.mark.parametrize("key", ["warmup", "validations"])
-def test_more_warmup_or_validations_than_steps_are_refused(params, key):
-    params["training"]["transferred"] |= {"steps": 10, "warmup": 10, "validations": 10}
+ORIGINAL = {
+    "steps": 450_000,
+    "batch_size": 256,
+    "learning_rate": 0.01,
+    "warmup": 0,
+    "decay": {"every": 100_000, "factor": 0.1},
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 0.0005,
+    "bias_rate": 2,
+    "validations": 450,
+}
+REDUCED = ORIGINAL | {
+    "steps": 200_000,
+    "learning_rate": 0.0125,
+    "decay": {"every": 64_000, "factor": 0.1},
+    "validations": 200,
+    "frozen_dropout": True,
+}
+
+
+def test_the_originals_recipes_and_crop_pass(params):
+    params["datasets"]["digits"] |= {
+        "images": {"source": "folder", "size": 256, "channels": 3, "path": "images"},
+        "augmentation": {"padding": 0, "flip": True, "crop": 227},
+    }
+    params["training"] = {"base": ORIGINAL, "transferred": ORIGINAL | {"frozen_dropout": True}, "reduced": REDUCED}
     check_params(params, SCHEMA)
-    params["training"]["transferred"][key] = 11
+
+
+def test_stairs_replace_the_default_studys_cosine(params):
+    """As `snakemake --configfile` reads them."""
+    update_config(params, {"training": {"base": {"decay": {"every": 100, "factor": 0.1}}}})
+    check_params(params, SCHEMA)
+    assert params["training"]["base"]["decay"] == {"every": 100, "factor": 0.1}
+
+
+def test_another_decay_comes_with_the_two_that_there_are(params):
+    params["training"]["base"]["decay"] = "linear"
     with pytest.raises(InputError) as error:
         check_params(params, SCHEMA)
-    assert str(error.value) == f"params: training.transferred.{key} is 11, more than its 10 steps"
+    assert str(error.value) == (
+        "params: training.base.decay: 'linear' does not fit; "
+        "a decay is cosine, or stairs such as {every: 100000, factor: 0.1}"
+    )
+
+
+@pytest.mark.parametrize("section", ["transferred", "reduced"])
+@pytest.mark.parametrize("key", ["warmup", "validations"])
+def test_more_warmup_or_validations_than_steps_are_refused(params, key, section):
+    params["training"][section] = REDUCED | {"steps": 10, "warmup": 10, "validations": 10}
+    check_params(params, SCHEMA)
+    params["training"][section][key] = 11
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == f"params: training.{section}.{key} is 11, more than its 10 steps"
+
+
+@pytest.mark.parametrize("key", REDUCED)
+def test_training_on_reduced_volumes_is_told_every_key(params, key):
+    params["training"]["reduced"] = {name: value for name, value in REDUCED.items() if name != key}
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == f"params: training.reduced: the key {key!r} is missing"
+
+
+def test_a_crop_larger_than_the_stored_images_is_refused(params):
+    params["datasets"]["digits"]["augmentation"]["crop"] = 8
+    check_params(params, SCHEMA)
+    params["datasets"]["digits"]["augmentation"]["crop"] = 9
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value) == (
+        "params: datasets.digits.augmentation.crop is 9, more than the 8 pixels of the stored images; "
+        "lower it or raise images.size"
+    )
 
 
 @pytest.mark.parametrize("name", ["A3B", "AnB-k2", "A1B-k6", "RnA"])
@@ -506,6 +595,7 @@ def test_two_ways_to_write_one_section_are_the_same_text(one, other):
         (["1"], [1]),
         (["0", "1"], ["1", "0"]),
         ({"norm": None}, {}),
+        ({"decay": "cosine"}, {"decay": {"every": 100, "factor": 0.1}}),
         (0.3, 0.1 + 0.2),
     ],
 )
@@ -515,6 +605,10 @@ def test_two_sections_of_different_meaning_are_different_texts(one, other):
 
 def test_a_section_comes_back_from_its_text(params):
     assert json.loads(canonical(params)) == params
+
+
+def test_stairs_come_back_from_their_text():
+    assert json.loads(canonical(REDUCED)) == REDUCED
 
 
 def test_a_names_constraint_takes_its_characters_literally():

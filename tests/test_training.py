@@ -7,12 +7,15 @@ import math
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import Stored
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -45,7 +48,16 @@ BATCH_NORM = Architecture("tiny", 1, "batch", 0)
 DROPOUT = Architecture("tiny", 1, "none", 0.5)
 ARCHITECTURES = {"batch norm": BATCH_NORM, "dropout": DROPOUT, "both": Architecture("tiny", 1, "batch", 0.5)}
 SCHEDULE = Schedule(
-    steps=6, batch_size=32, learning_rate=0.03, warmup=2, momentum=0.9, weight_decay=5e-4, validations=3
+    steps=6,
+    batch_size=32,
+    learning_rate=0.03,
+    warmup=2,
+    decay="cosine",
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-4,
+    bias_rate=1,
+    validations=3,
 )
 AUGMENTATION = Augmentation(padding=1, flip=False)
 
@@ -87,14 +99,14 @@ def bases(tasks) -> dict[str, dict[str, dict[str, Tensor]]]:
 
 
 def test_the_rate_rises_in_a_line_and_falls_by_a_cosine():
-    schedule = Schedule(110, 32, 0.5, 10, 0.9, 0, 11)
+    schedule = replace(SCHEDULE, steps=110, learning_rate=0.5, warmup=10)
     rates = [schedule.rate(step) for step in range(110)]
     assert rates[:10] == pytest.approx([0.05 * n for n in range(1, 11)])
     assert rates[10:] == pytest.approx([0.25 + 0.25 * math.cos(math.pi * n / 100) for n in range(100)])
 
 
 def test_the_rate_is_never_zero_and_ends_near_it():
-    schedule = Schedule(200, 64, 0.03, 20, 0.9, 5e-4, 20)
+    schedule = replace(SCHEDULE, steps=200, warmup=20)
     rates = [schedule.rate(step) for step in range(200)]
     assert rates[0] == pytest.approx(0.03 / 20)
     assert max(rates) == 0.03
@@ -104,9 +116,30 @@ def test_the_rate_is_never_zero_and_ends_near_it():
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (1, 1), (5, 0), (5, 5)])
 def test_the_rate_starts_at_its_highest_without_warm_up(steps, warmup):
-    rates = [Schedule(steps, 32, 0.5, warmup, 0.9, 0, 1).rate(step) for step in range(steps)]
+    schedule = replace(SCHEDULE, steps=steps, learning_rate=0.5, warmup=warmup)
+    rates = [schedule.rate(step) for step in range(steps)]
     assert max(rates) == 0.5
     assert rates[0] == (0.5 / warmup if warmup else 0.5)
+
+
+def test_the_originals_rate_falls_to_a_tenth_every_100000_of_450000_steps():
+    decay = {"every": 100_000, "factor": 0.1}
+    schedule = replace(SCHEDULE, steps=450_000, learning_rate=0.01, warmup=0, decay=decay)
+    for stair in range(5):
+        for step in (100_000 * stair, 100_000 * stair + 99_999):
+            assert schedule.rate(step) == pytest.approx(0.01 / 10**stair), step
+
+
+def test_stairs_begin_where_the_warm_up_ends():
+    decay = {"every": 4, "factor": 0.5}
+    schedule = replace(SCHEDULE, steps=16, learning_rate=0.8, warmup=3, decay=decay)
+    rates = [schedule.rate(step) for step in range(16)]
+    assert rates == pytest.approx([0.8 / 3, 1.6 / 3, *5 * [0.8], *4 * [0.4], *4 * [0.2], 0.1])
+
+
+def test_the_original_is_validated_every_1000_of_450000_steps():
+    schedule = replace(SCHEDULE, steps=450_000, validations=450)
+    assert schedule.validation_steps() == list(range(1000, 450_001, 1000))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +154,7 @@ def test_the_rate_starts_at_its_highest_without_warm_up(steps, warmup):
     ],
 )
 def test_validations_are_evenly_spaced_and_the_last_is_at_the_end(steps, validations, expected):
-    assert Schedule(steps, 32, 0.1, 0, 0.9, 0, validations).validation_steps() == expected
+    assert replace(SCHEDULE, steps=steps, validations=validations).validation_steps() == expected
 
 
 # Draws
@@ -203,6 +236,37 @@ def test_augmentation_shifts_and_mirrors_each_image_by_its_own_draw(padding, fli
         assert 70 < sum(count for (_, _, mirrored), count in seen.items() if mirrored) < 130
 
 
+@pytest.mark.parametrize(("padding", "crop", "flip"), [(0, 4, True), (0, 6, False), (1, 5, True), (1, 7, False)])
+def test_a_crop_is_at_every_place_of_the_padded_image_equally_often(padding, crop, flip):
+    images = np.random.default_rng(0).integers(1, 256, (4000, 2, 6, 6), dtype=np.uint8)
+    before = images.copy()
+    augmentation = Augmentation(padding, flip, crop)
+    cropped = augment(torch.from_numpy(images), augmentation, torch.Generator().manual_seed(0)).numpy()
+    assert cropped.shape == (4000, 2, crop, crop)
+    assert cropped.dtype == np.uint8
+    assert np.array_equal(images, before)
+
+    padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    places = 6 + 2 * padding - crop + 1
+    seen = Counter()
+    for top, left, mirrored in np.ndindex(places, places, 2):
+        window = padded[:, :, top : top + crop, left : left + crop]
+        same = (cropped == (window[..., ::-1] if mirrored else window)).all(axis=(1, 2, 3))
+        seen[top, left, mirrored] = int(same.sum())
+    assert sum(seen.values()) == 4000
+    kinds = [place for place in seen if flip or not place[2]]
+    expected = 4000 / len(kinds)
+    assert all(abs(seen[place] - expected) < 5 * expected**0.5 for place in kinds)
+
+
+def test_a_crop_of_the_whole_image_draws_as_none_does():
+    images = torch.randint(0, 256, (50, 3, 8, 8), dtype=torch.uint8)
+    whole, cropped = (
+        augment(images, Augmentation(1, True, crop), torch.Generator().manual_seed(0)) for crop in (None, 8)
+    )
+    assert torch.equal(whole, cropped)
+
+
 def test_augmentation_repeats_itself_for_the_same_seed():
     images = torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8)
     first, again, other = (
@@ -222,37 +286,70 @@ def test_augmentation_leaves_its_input_alone():
 # The optimiser
 
 
-@pytest.mark.parametrize("momentum", [0.9, 0])
+RECIPES = {
+    "default": replace(SCHEDULE, steps=8, weight_decay=5e-3),
+    "no momentum": replace(SCHEDULE, steps=8, momentum=0),
+    "original": Schedule(
+        steps=8,
+        batch_size=32,
+        learning_rate=0.05,
+        warmup=0,
+        decay={"every": 3, "factor": 0.1},
+        momentum=0.9,
+        nesterov=False,
+        weight_decay=5e-3,
+        bias_rate=2,
+        validations=2,
+    ),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("norm", ["batch", "none"])
-def test_descend_is_torchs_sgd_bit_for_bit(norm, momentum):
-    torch.manual_seed(0)
-    architecture = Architecture("tiny", 1, norm, 0)
-    ours = build_network(architecture, (1, 8, 8), 5)
-    initialise(ours, architecture, list(range(DEPTH)))
-    theirs = copy.deepcopy(ours)
-    groups = learning_groups(ours, weight_decay=5e-3)
+def test_training_is_a_plain_loop_of_torchs_sgd_bit_for_bit(norm, recipe, tasks):
+    """Biases are those of convolutions and linear layers; batch norm's shift is none."""
+    schedule, task = RECIPES[recipe], tasks["A"]
+    networks = start(["baseA"], Architecture("tiny", 1, norm, 0), task, None)
+    plain = copy.deepcopy(networks["baseA"])
+    run(networks, task, schedule)
+
+    parameters = dict(plain.named_parameters())
+    weights = [name for name in parameters if name.endswith(("conv.weight", "linear.weight"))]
+    biases = [name for name in parameters if name.endswith(("conv.bias", "linear.bias"))]
+    norms = [name for name in parameters if name.endswith(("norm.weight", "norm.bias"))]
+    assert sorted(weights + biases + norms) == sorted(parameters)
+    assert (len(weights), len(biases), len(norms)) == ((8, 1, 14) if norm == "batch" else (8, 8, 0))
+    factors = [1, schedule.bias_rate, 1]
     optimiser = torch.optim.SGD(
         [
-            {"params": [parameter for parameter in theirs.parameters() if parameter.dim() > 1], "weight_decay": 5e-3},
-            {"params": [parameter for parameter in theirs.parameters() if parameter.dim() == 1], "weight_decay": 0},
+            {"params": [parameters[name] for name in names], "weight_decay": decay}
+            for names, decay in ((weights, schedule.weight_decay), (biases, 0), (norms, 0))
         ],
         lr=1,
-        momentum=momentum,
-        nesterov=momentum > 0,
+        momentum=schedule.momentum,
+        nesterov=schedule.nesterov and schedule.momentum > 0,
         fused=True,
     )
-    for step in range(8):
-        images, labels = torch.randn(16, 1, 8, 8), torch.randint(0, 5, (16,))
-        rate = 0.1 / (step + 1)
-        functional.cross_entropy(ours(images), labels).backward()
-        descend(groups, rate, momentum)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        functional.cross_entropy(theirs(images), labels).backward()
-        optimiser.step()
+    draws = Draws(0, tuple(task.classes))
+    images, labels = torch.from_numpy(task.images["train"]), torch.from_numpy(task.labels["train"])
+    for step in range(schedule.steps):
+        rate = 0.05 * [1, 0.1, 0.1**2][step // 3] if recipe == "original" else schedule.rate(step)
+        for group, factor in zip(optimiser.param_groups, factors, strict=True):
+            group["lr"] = rate * factor
+        chosen = draws.batch(step, 32, len(images))
+        batch = augment(images[chosen], AUGMENTATION, draws.generator("augmentation", step)).float() / 255
+        loss = functional.cross_entropy(plain((batch - task.mean[0]) / task.std[0]), labels[chosen])
         optimiser.zero_grad()
-    assert state_hash(ours) == state_hash(theirs)
-    assert all(parameter.grad is None for parameter in ours.parameters())
+        loss.backward()
+        optimiser.step()
+    assert state_hash(networks["baseA"]) == state_hash(plain)
+
+
+def test_gradients_are_spent():
+    network = build_network(BATCH_NORM, (1, 8, 8), 5)
+    network(torch.zeros(2, 1, 8, 8)).sum().backward()
+    descend(learning_groups(network, SCHEDULE), 0.1, 0.9, nesterov=True)
+    assert all(parameter.grad is None for parameter in network.parameters())
 
 
 def test_weight_decay_spares_biases_and_norms():
@@ -263,7 +360,7 @@ def test_weight_decay_spares_biases_and_norms():
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    descend(learning_groups(network, weight_decay=0.1), rate=0.5, momentum=0)
+    descend(learning_groups(network, replace(SCHEDULE, weight_decay=0.1)), rate=0.5, momentum=0, nesterov=False)
     for name, parameter in network.named_parameters():
         decays = name.endswith(("conv.weight", "linear.weight"))
         assert torch.allclose(parameter, before[name] * (0.95 if decays else 1)), name
@@ -272,7 +369,7 @@ def test_weight_decay_spares_biases_and_norms():
 
 def test_frozen_parameters_are_in_no_group(tasks, bases):
     network = start(["A5B"], BATCH_NORM, tasks["B"], bases["batch norm"]["A"])["A5B"]
-    learning = [parameter for group in learning_groups(network, 0.1) for parameter in group.parameters]
+    learning = [parameter for group in learning_groups(network, SCHEDULE) for parameter in group.parameters]
     assert {id(parameter) for parameter in learning} == {id(parameter) for parameter in network[5:].parameters()}
 
 
@@ -399,7 +496,7 @@ def test_validating_more_often_changes_no_network(tasks):
     hashes = set()
     for validations in (1, 2, 6):
         networks = start(["baseA"], ARCHITECTURES["both"], tasks["A"], None)
-        run(networks, tasks["A"], Schedule(6, 32, 0.03, 2, 0.9, 5e-4, validations))
+        run(networks, tasks["A"], replace(SCHEDULE, validations=validations))
         hashes.add(state_hash(networks["baseA"]))
     assert len(hashes) == 1
 
@@ -407,7 +504,7 @@ def test_validating_more_often_changes_no_network(tasks):
 def test_a_history_tells_of_every_validation(tasks):
     histories = {}
     for validations in (3, 6):
-        schedule = Schedule(6, 32, 0.03, 2, 0.9, 5e-4, validations)
+        schedule = replace(SCHEDULE, validations=validations)
         networks = start(["baseA"], BATCH_NORM, tasks["A"], None)
         histories[validations] = run(networks, tasks["A"], schedule)["baseA"]
     rows, every_step = histories[3], histories[6]
@@ -430,19 +527,22 @@ def test_a_history_tells_of_every_validation(tasks):
     assert rows[-1]["validation_top1"] == (logits.argmax(1) == truth).double().mean().item()
 
 
-def test_validation_covers_every_image_and_restores_every_mode():
+def test_validation_covers_every_batch_and_restores_every_mode():
     torch.manual_seed(0)
-    network = build_network(ARCHITECTURES["both"], (1, 8, 8), 5)
-    network.fc6.eval()
-    modes = [module.training for module in network.modules()]
+    networks = {name: build_network(ARCHITECTURES["both"], (1, 8, 8), 5) for name in ("A1B", "A2B")}
+    networks["A1B"].fc6.eval()
+    modes = [module.training for network in networks.values() for module in network.modules()]
     images, labels = torch.randn(1203, 1, 8, 8), torch.randint(0, 5, (1203,))
-    before = state_hash(network)
-    loss, top1 = validate(network, images, labels)
-    assert [module.training for module in network.modules()] == modes
-    assert state_hash(network) == before
-    logits = network.eval()(images)
-    assert loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-5)
-    assert top1 == (logits.argmax(1) == labels).double().mean().item()
+    before = {name: state_hash(network) for name, network in networks.items()}
+    scores = validate(networks, iter(list(zip(images.split(500), labels.split(500), strict=True))))
+    assert [module.training for network in networks.values() for module in network.modules()] == modes
+    assert {name: state_hash(network) for name, network in networks.items()} == before
+    for name, network in networks.items():
+        logits = network.eval()(images)
+        loss, top1 = scores[name]
+        assert loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-5)
+        assert top1 == (logits.argmax(1) == labels).double().mean().item()
+    assert scores["A1B"] != scores["A2B"]
 
 
 def test_training_says_how_it_goes_at_every_validation(tasks):
@@ -461,9 +561,97 @@ def test_training_says_how_it_goes_at_every_validation(tasks):
 
 def test_a_base_network_learns_the_digits(tasks):
     networks = start(["baseA"], BATCH_NORM, tasks["A"], None)
-    history = run(networks, tasks["A"], Schedule(80, 64, 0.03, 10, 0.9, 5e-4, 4))["baseA"]
+    schedule = replace(SCHEDULE, steps=80, batch_size=64, warmup=10, validations=4)
+    history = run(networks, tasks["A"], schedule)["baseA"]
     assert history[0]["train_loss"] > 3 * history[-1]["train_loss"]
     assert history[-1]["validation_top1"] > 0.9
+
+
+# Crops and images that are not in memory
+
+
+def test_networks_see_random_crops_in_training_and_the_centre_in_validation(tasks):
+    task, seen = tasks["A"], {True: [], False: []}
+    draws, augmentation = Draws(0, tuple(task.classes)), Augmentation(padding=0, flip=True, crop=7)
+    identity = parse_network("baseA")
+    network, _ = start_network(identity, BATCH_NORM, (1, 7, 7), draws, None, frozen_dropout=True)
+    network.register_forward_pre_hook(lambda network, inputs: seen[network.training].append(inputs[0].clone()))
+    train({"baseA": network}, task, SCHEDULE, augmentation, draws, CPU, lambda line: None)
+
+    def pixels(inputs: Tensor) -> Tensor:
+        return (inputs * task.std[0] + task.mean[0]).mul(255).round().to(torch.uint8)
+
+    images = {part: torch.from_numpy(task.images[part]) for part in ("train", "validation")}
+    assert len(seen[True]) == SCHEDULE.steps
+    for step, inputs in enumerate(seen[True]):
+        chosen = images["train"][draws.batch(step, 32, len(images["train"]))]
+        expected = augment(chosen, augmentation, draws.generator("augmentation", step))
+        assert torch.equal(pixels(inputs), expected)
+    for validation in range(SCHEDULE.validations):
+        assert torch.equal(pixels(seen[False][validation]), images["validation"][:, :, :7, :7])
+
+
+def stored_task(task: Task) -> Task:
+    """The task with none of its images in memory, and all of them to validate on: more than 500."""
+    images = {"train": task.images["train"], "validation": np.concatenate([task.images[part] for part in task.images])}
+    labels = {"train": task.labels["train"], "validation": np.concatenate([task.labels[part] for part in task.labels])}
+    return replace(task, images={part: Stored(images[part], most=500) for part in images}, labels=labels)
+
+
+def test_images_that_are_not_in_memory_give_the_same_bits_and_are_read_by_the_batch(tasks, bases):
+    stored = stored_task(tasks["B"])
+    memory = replace(stored, images={part: images.images for part, images in stored.images.items()})
+    stored.images["train"].most = SCHEDULE.batch_size
+    found = []
+    for task in (memory, stored):
+        networks = start(["A2B", "A4B+"], ARCHITECTURES["both"], task, bases["both"]["A"])
+        history = run(networks, task)
+        found.append((history, {name: state_hash(network) for name, network in networks.items()}))
+    assert found[0] == found[1]
+
+    count, draws = len(stored.labels["validation"]), Draws(0, tuple(stored.classes))
+    assert 500 < count < 1000
+    steps = [draws.batch(step, 32, len(stored.labels["train"])).tolist() for step in range(SCHEDULE.steps)]
+    assert stored.images["train"].asked == steps
+    # Once for all networks of the job.
+    assert stored.images["validation"].asked == SCHEDULE.validations * [
+        list(range(500)),
+        list(range(500, count)),
+    ]
+    assert threading.get_ident() not in stored.images["train"].threads | stored.images["validation"].threads
+
+
+def test_the_next_batch_is_read_while_this_one_is_computed_and_none_further(tasks):
+    task = stored_task(tasks["A"])
+    asked, behind = task.images["train"].asked, []
+    networks = start(["baseA"], BATCH_NORM, task, None)
+
+    def wait(network, inputs):
+        if network.training:
+            step = len(behind)
+            ready = threading.Event()
+            for _ in range(1000):
+                if len(asked) >= min(step + 2, SCHEDULE.steps):
+                    break
+                ready.wait(0.01)
+            behind.append(len(asked) - step)
+
+    networks["baseA"].register_forward_pre_hook(wait)
+    run(networks, task)
+    assert behind == [*(SCHEDULE.steps - 1) * [2], 1]
+
+
+def test_an_image_that_cannot_be_read_ends_training_with_its_sentence(tasks):
+    class Broken(Stored):
+        def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+            if len(self.asked) == 2:
+                raise InputError("images/cat/7.jpg: cut off; replace it and run again")
+            return super().__getitem__(indices)
+
+    task = stored_task(tasks["A"])
+    task = replace(task, images=task.images | {"train": Broken(task.images["train"].images, 32)})
+    with pytest.raises(InputError, match=r"^images/cat/7\.jpg: cut off"):
+        run(start(["baseA"], BATCH_NORM, task, None), task)
 
 
 # Losses that are not finite
@@ -471,12 +659,12 @@ def test_a_base_network_learns_the_digits(tasks):
 
 @pytest.mark.parametrize(("name", "section"), [("baseB", "base"), ("R1B", "transferred")])
 def test_a_loss_that_is_not_finite_names_network_step_rate_and_the_key_to_lower(name, section, tasks):
-    schedule = Schedule(8, 32, 1e30, 0, 0.9, 0, 2)
+    schedule = replace(SCHEDULE, steps=8, learning_rate=1e30, warmup=0, validations=2)
     with pytest.raises(InputError) as error:
         run(start([name], DROPOUT, tasks["B"], None), tasks["B"], schedule)
     assert str(error.value) == (
         f"{name}: the loss is nan at step 2 with learning rate {schedule.rate(1):.4g}; "
-        f"lower training.{section}.learning_rate"
+        f"lower training.{section}.learning_rate, or training.reduced.learning_rate if the split has a volume"
     )
 
 
@@ -489,8 +677,9 @@ def test_of_the_networks_of_a_job_the_one_whose_loss_is_not_finite_is_named(task
 
 def test_weights_that_overflow_in_the_last_step_are_refused(tasks):
     # The training loss of that step is still finite: it is that of the weights before it.
+    schedule = replace(SCHEDULE, steps=1, learning_rate=1e30, warmup=0, validations=1)
     with pytest.raises(InputError, match=r"lower training\.base\.learning_rate"):
-        run(start(["baseB"], DROPOUT, tasks["B"], None), tasks["B"], Schedule(1, 32, 1e30, 0, 0.9, 0, 1))
+        run(start(["baseB"], DROPOUT, tasks["B"], None), tasks["B"], schedule)
 
 
 # The command line
@@ -504,8 +693,9 @@ def command(folder: Path, split: Path, packed: Path, names: list[str], source: P
         *("--architecture", '{"family": "tiny", "width": 1, "norm": "batch", "dropout": 0.5}'),
         *("--augmentation", '{"padding": 1, "flip": false}'),
         "--schedule",
-        '{"steps": 4, "batch_size": 32, "learning_rate": 0.03, "warmup": 1, "momentum": 0.9, "weight_decay": 0.0005, '
-        '"validations": 2, "frozen_dropout": true}',
+        '{"steps": 4, "batch_size": 32, "learning_rate": 0.03, "warmup": 1, "decay": {"every": 2, "factor": 0.1}, '
+        '"momentum": 0.9, "nesterov": false, "weight_decay": 0.0005, "bias_rate": 2, "validations": 2, '
+        '"frozen_dropout": true}',
         *("--seed", "3", "--device", "cpu", "--threads", "1"),
         *("--source", *([str(source)] if source else [])),
         *("--models", *(str(folder / name / "model.safetensors") for name in names)),
@@ -559,6 +749,26 @@ def test_the_command_writes_checkpoint_history_and_record(trained_base, packed_d
     assert run["model_sha256"] == files.sha256(trained_base / "model.safetensors")
     assert run["images_seen"] == 128
     assert run["frozen"]["layers"] == 0
+
+
+def test_the_command_crops_and_the_card_has_the_crops_shape(packed_digits, digits_split, tmp_path, monkeypatch):
+    arguments = command(tmp_path, digits_split, packed_digits, ["baseA"], None)[3:]
+    place = arguments.index("--augmentation") + 1
+    arguments[place] = '{"padding": 0, "flip": false, "crop": 7}'
+    monkeypatch.setattr(sys, "argv", ["training", *arguments])
+    training.main()
+    card, _ = load_network(tmp_path / "baseA/model.safetensors")
+    assert card.shape == (1, 7, 7)
+    assert files.read_json(tmp_path / "baseA/run.json")["parameters"]["augmentation"]["crop"] == 7
+
+    arguments[place] = '{"padding": 1, "flip": false, "crop": 9}'
+    monkeypatch.setattr(sys, "argv", ["training", *arguments])
+    with pytest.raises(InputError) as error:
+        training.main()
+    assert str(error.value) == (
+        "datasets.*.augmentation.crop is 9, more than the 8 pixels of the stored images; "
+        "lower it, or raise datasets.*.images.size"
+    )
 
 
 def test_the_command_gives_the_same_files_twice(trained_base, packed_digits, digits_split, tmp_path):

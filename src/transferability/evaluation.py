@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transferability import files
-from transferability.checkpoints import load_network
+from transferability.batches import Stored, centre, hold, in_order
+from transferability.checkpoints import Card, load_network
 from transferability.devices import choose_device
 from transferability.errors import InputError, exit_plainly
 from transferability.networks import normalise
@@ -24,9 +25,14 @@ UNTRAINED = 0.95
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: Tensor, mean: list[float], std: list[float]) -> Tensor:
-    """Logits, float (n, classes) on the CPU, of uint8 images (n, C, H, W), by a network in evaluation mode."""
-    return torch.cat([network(normalise(chunk, mean, std)).cpu() for chunk in images.split(500)])
+def predict(network: nn.Module, images: np.ndarray | Stored, card: Card, device: torch.device) -> Tensor:
+    """Logits, float (n, classes) on the CPU, of a task's images, by a network in evaluation mode on the device."""
+    return torch.cat(
+        [
+            network(normalise(centre(chunk, card.shape), card.mean, card.std)).cpu()
+            for _, chunk in in_order(hold(images, device), device)
+        ]
+    )
 
 
 def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
@@ -97,7 +103,7 @@ def evaluate(checkpoint: Path, task: Task, device: torch.device) -> dict:
         "mean_of_ten_best": mean_of_best(history),
     }
     for part in ("validation", "test"):
-        logits = predict(network, torch.from_numpy(task.images[part]).to(device), card.mean, card.std)
+        logits = predict(network, task.images[part], card, device)
         metrics[part] = score(logits, torch.from_numpy(task.labels[part]), task.classes)
     return metrics
 

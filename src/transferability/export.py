@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from transferability import files
+from transferability.batches import Stored, centre, hold, in_order
 from transferability.checkpoints import Card, load_network
 from transferability.devices import choose_device
 from transferability.errors import InputError, exit_plainly
@@ -64,14 +65,19 @@ def convert(network: nn.Sequential, card: Card, identity: dict[str, str]) -> onn
     return model
 
 
-def compare(model: onnx.ModelProto, network: nn.Sequential, card: Card, images: np.ndarray) -> dict:
-    """Run the same images, uint8 (n, C, H, W), through onnxruntime and torch; a mismatch is a RuntimeError."""
+def compare(model: onnx.ModelProto, network: nn.Sequential, card: Card, images: np.ndarray | Stored) -> dict:
+    """Run the same images of a task through onnxruntime and torch; a mismatch is a RuntimeError."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    (ours,) = session.run(["logits"], {"images": images})
-    with torch.no_grad():
-        theirs = Deployed(network, card)(torch.from_numpy(images)).numpy()
+    deployed, cpu = Deployed(network, card), torch.device("cpu")
+    ours, theirs = [], []
+    for _, chunk in in_order(hold(images, cpu), cpu):
+        seen = centre(chunk, card.shape).contiguous()
+        ours += session.run(["logits"], {"images": seen.numpy()})
+        with torch.no_grad():
+            theirs.append(deployed(seen).numpy())
+    ours, theirs = np.concatenate(ours), np.concatenate(theirs)
     difference = float(np.abs(ours - theirs).max())
     agreement = float((ours.argmax(1) == theirs.argmax(1)).mean())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(theirs).max())):

@@ -90,6 +90,13 @@ def check_params(params: dict, schema: Path) -> None:
         shares = [parts[part] for part in ("validation", "test") if not isinstance(parts[part], str)]
         if sum(shares) >= 1:
             raise InputError(f"params: datasets.{name}.parts leave nothing for training; their shares must sum below 1")
+        size = params["datasets"][name]["images"]["size"]
+        crop = params["datasets"][name]["augmentation"].get("crop", size)
+        if crop > size:
+            raise InputError(
+                f"params: datasets.{name}.augmentation.crop is {crop}, more than the {size} pixels of the stored "
+                "images; lower it or raise images.size"
+            )
     for name, schedule in params["training"].items():
         for key in ("warmup", "validations"):
             if schedule[key] > schedule["steps"]:
