@@ -1,4 +1,6 @@
+import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import yaml
 from snakemake.utils import update_config
 
 from transferability.errors import InputError
+from transferability.notation import parse_network
 from transferability.params import (
     SIDES,
     canonical,
@@ -728,3 +731,63 @@ def test_definitions_of_splits_are_checked(params, definition, sentence):
         with pytest.raises(InputError) as error:
             check_params(params, SCHEMA)
         assert sentence in str(error.value)
+
+
+def study_of(params: dict, *names: str) -> dict:
+    """A ready study as `snakemake --configfile` reads it."""
+    for name in names:
+        update_config(params, yaml.safe_load((CHECKOUT / "workflow" / "studies" / f"{name}.yaml").read_text()))
+    check_params(params, SCHEMA)
+    return params
+
+
+@pytest.mark.parametrize("recipe", [[], ["imagenet-modern"]])
+def test_the_original_study_is_its_163_networks_and_7_with_random_filters(params, recipe):
+    params = study_of(params, "imagenet-original", *recipe)
+    networks = [parse_network(name) for split in params["study"]["split"] for name in study_networks(params, split)]
+    treatments = Counter(network.treatment for network in networks)
+    assert treatments == {
+        "base": 10 + 1 + 12,
+        "selffer": 28,
+        "transfer": 70,
+        "selffer+": 14,
+        "transfer+": 28,
+        "random": 7,
+    }
+
+
+def test_the_original_study_is_the_networks_of_its_published_logs(params):
+    params = study_of(params, "imagenet-original")
+    mine = Counter(
+        (parse_network(name).source, parse_network(name).n, parse_network(name).target, name.endswith("+"))
+        for split in ("random0", "random1", "random2", "random3", "natural-man-made")
+        for name in study_networks(params, split)
+    )
+    published = CHECKOUT.parent / "shared" / "reference" / "yosinski2014_networks.csv"
+    if not published.exists():
+        pytest.skip(f"the original study's networks are not at {published}")
+    with open(published, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] != "whole"]
+    assert mine == Counter(
+        (row["source"] if row["n"] != "0" else None, int(row["n"]), row["target"], row["treatment"].endswith("+"))
+        for row in rows
+    )
+
+
+@pytest.mark.parametrize("recipe", [[], ["imagenet-modern"]])
+def test_the_balanced_study_has_every_treatment_in_both_directions_on_all_five_splits(params, recipe):
+    params = study_of(params, "imagenet-balanced", *recipe)
+    networks = {split: study_networks(params, split) for split in params["study"]["split"]}
+    assert {split: len(names) for split, names in networks.items()} == {
+        **dict.fromkeys(["random0", "random1", "random2", "random3", "natural-man-made"], 2 + 4 * 14),
+        "whole": 1 + 7,
+    }
+
+
+def test_the_graded_study_differs_in_the_share_alone(params):
+    splits = study_of(params, "cifar100")["splits"]
+    family = [splits[f"living{share}"] for share in (0, 25, 50, 75, 100)]
+    assert [split["share"] for split in family] == [0, 0.25, 0.5, 0.75, 1]
+    assert all({**split, "share": 0} == {**family[0], "share": 0} for split in family)
+    groups = used_groups(params["datasets"]["cifar100"], family[0])
+    assert sum(len(names) for names in groups.values()) == 100
