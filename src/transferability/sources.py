@@ -146,9 +146,7 @@ def scan(folder: str) -> list[os.DirEntry]:
     """A folder's entries in the order of names, without hidden ones."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted(
-                (entry for entry in entries if not archives.is_noise(entry.name)), key=lambda entry: entry.name
-            )
+            shown = [entry for entry in entries if not archives.is_noise(entry.name)]
     except OSError as error:
         raise InputError(f"{folder}: cannot be looked into ({error.strerror}); mend its permissions") from None
     for entry in shown:
