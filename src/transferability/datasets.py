@@ -292,9 +292,14 @@ def allocate(job: Job, done: dict[int, Chunk]) -> int:
                 f"{job.file.parent}: the packed images need {end / 1e9:.2f} GB of the disk, where {free / 1e9:.2f} GB "
                 "are free; make room, or choose a smaller size or storage: jpeg"
             )
-        os.ftruncate(file.fileno(), end)
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, end)
+        try:
+            os.ftruncate(file.fileno(), end)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, end)
+        except OSError:
+            if not done:
+                job.file.unlink()
+            raise
     return end
 
 
@@ -444,9 +449,9 @@ def pack(options: dict, folder: Path, threads: int = 1) -> None:
     is taken up where its options, code and files are the same.
     """
     storage = options.get("storage", "pixels")
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         source = sources.open_source(options, folder)
+        folder.mkdir(parents=True, exist_ok=True)
         shape = (options["channels"], options["size"], options["size"])
         offset = len(npy_header((len(source.entries), *shape) if storage == "pixels" else (0,)))
         job = Job(source, storage, options["size"], options["channels"], folder / ".images.npy.part", offset)
