@@ -43,6 +43,11 @@ def check_md5(path: Path, expected: str) -> None:
         )
 
 
+def open_stream(path: Path) -> BinaryIO:
+    """A tar file as a stream, decompressed where its name says that it is compressed."""
+    return open(path, "rb") if path.name.lower().endswith(".tar") else gzip.open(path)
+
+
 def members(path: Path) -> Iterator[tuple[str, int, BinaryIO | None]]:
     """An archive's members in turn: name, size in bytes, and the open content, None for a folder.
 
@@ -60,17 +65,21 @@ def members(path: Path) -> Iterator[tuple[str, int, BinaryIO | None]]:
                     with archive.open(entry) as content:
                         yield entry.filename, entry.file_size, content
     else:
-        with tarfile.open(path, "r:*") as archive:
-            for entry in archive:
-                # It would remember every member, of a million.
-                archive.members = []
-                if entry.isdir():
-                    yield entry.name, 0, None
-                elif not entry.isreg():
-                    raise InputError(f"{path}: holds {entry.name!r}, which is no plain file; pack it without that")
-                else:
-                    with archive.extractfile(entry) as content:
-                        yield entry.name, entry.size, content
+        with open_stream(path) as stream:
+            with tarfile.open(fileobj=stream, mode="r:") as archive:
+                for entry in archive:
+                    # It would remember every member, of a million.
+                    archive.members = []
+                    if entry.isdir():
+                        yield entry.name, 0, None
+                    elif not entry.isreg():
+                        raise InputError(f"{path}: holds {entry.name!r}, which is no plain file; pack it without that")
+                    else:
+                        with archive.extractfile(entry) as content:
+                            yield entry.name, entry.size, content
+            # The check sum is behind what a tar file says is its end.
+            while stream.read(2**20):
+                pass
 
 
 def unpack(path: Path, into: Path) -> None:

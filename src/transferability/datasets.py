@@ -289,8 +289,8 @@ def allocate(job: Job, done: dict[int, Chunk]) -> int:
         free = shutil.disk_usage(job.file.parent).free
         if end - used > free:
             raise InputError(
-                f"{job.file.parent}: the packed images need {end / 1e9:.2f} GB of the disk, where {free / 1e9:.2f} GB "
-                "are free; make room, or choose a smaller size or storage: jpeg"
+                f"{job.file.parent}: the packed images need {end / 1e6:,.0f} MB of the disk, where "
+                f"{free / 1e6:,.0f} MB are free; make room, or choose a smaller size or storage: jpeg"
             )
         try:
             os.ftruncate(file.fileno(), end)

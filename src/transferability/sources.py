@@ -291,7 +291,7 @@ def open_archive(path: Path, options: dict, scratch: Path) -> str:
         archives.unpack(path, into)
     root = str(into)
     top = scan(root)
-    if len(top) == 1 and is_folder(top[0]) and not has_parts(root):
+    if len(top) == 1 and is_folder(top[0]) and subfolders(top[0].path) and not has_parts(root):
         root = f"{root}/{top[0].name}"
     return root
 
