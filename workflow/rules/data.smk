@@ -8,6 +8,8 @@ rule pack:
         card="data/packed/{dataset}/card.json",
     log:
         "logs/{dataset}/pack.log",
+    # All cores of a machine that has fewer.
+    threads: 16
     params:
         source=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["images"]),
         code=fingerprint("datasets"),
@@ -15,6 +17,7 @@ rule pack:
         """
         python -m transferability.datasets \
             --source {params.source:q} \
+            --threads {threads} \
             --into data/packed/{wildcards.dataset:q} \
             2>{log:q}
         """
