@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transferability import files
-from transferability.batches import Stored, centre, hold, in_order
+from transferability.batches import centre, hold, in_order
 from transferability.checkpoints import Card, load_network
 from transferability.devices import choose_device
 from transferability.errors import InputError, exit_plainly
 from transferability.networks import normalise
 from transferability.notation import parse_network
-from transferability.tasks import Task, open_task
+from transferability.tasks import Images, Task, open_task
 
 UNTRAINED = 0.95
 """A training loss above this share of ln C is that of guessing: the network did not train."""
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: np.ndarray | Stored, card: Card, device: torch.device) -> Tensor:
+def predict(network: nn.Module, images: Images, card: Card, device: torch.device) -> Tensor:
     """Logits, float (n, classes) on the CPU, of a task's images, by a network in evaluation mode on the device."""
     return torch.cat(
         [
