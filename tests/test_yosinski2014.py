@@ -62,6 +62,8 @@ def test_bases_score_what_they_scored(networks):
     assert len(bases) == 8
     assert bases["mean_of_ten_best"].mean() == pytest.approx(0.6251, abs=5e-5)
     assert bases["mean_of_ten_best"].std() == pytest.approx(0.0055, abs=5e-5)
+    assert set(bases["classes"]) == {500}
+    assert set(bases["validation_chance"]) == {1 / 500}
     assert bases["validation_top1"].mean() == pytest.approx(0.6245, abs=5e-5)
     (whole,) = networks[(networks["split"] == "whole") & (networks["network"] == "baseA")]["mean_of_ten_best"]
     assert whole == pytest.approx(0.5763, abs=5e-5)
