@@ -150,6 +150,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """Read a table that `write_table` wrote, with its types; an empty cell is a missing value, and nothing else is.
 
+    Numbers that are missing are NaN or NA, text is None, as in the table that was written.
+
     A missing, truncated or foreign file is an InputError, as is a network that stands in it twice.
     """
     try:
@@ -161,6 +163,8 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     missing = [name for name in columns if name not in table]
     if missing:
         raise InputError(f"{path}: lacks the column {missing[0]!r}; delete it and run again")
+    for name in (name for name, kind in columns.items() if kind == "object"):
+        table[name] = table[name].astype(object).where(table[name].notna(), None)
     if set(IDENTITY) <= columns.keys():
         refuse_twice(table, str(path))
     return table[[*columns, *(name for name in table if name not in columns)]]
