@@ -128,6 +128,13 @@ def test_a_study_makes_every_file_that_it_names(finished):
     assert {path.parent.name for path in place.glob("*/model.onnx")} == {"baseA", "AnB"}
     rows = list(csv.DictReader((finished / "results/digits/tiny/networks.csv").open()))
     assert len(rows) == 2 * (2 + 2 * 2)
+    effects = list(csv.DictReader((finished / "results/digits/tiny/effects.csv").open()))
+    assert {(row["effect"], row["n"], row["units"]) for row in effects} == {("total", n, "2") for n in ("2", "6", "")}
+    states = [row["state"] for row in csv.DictReader((finished / "results/digits/tiny/coverage.csv").open())]
+    assert len(states) == len(rows)
+    assert "missing" not in states
+    for table in ("pairs", "drops"):
+        assert (finished / f"results/digits/tiny/{table}.csv").exists()
     assert (finished / "results/digits/tiny/figures/figure2.svg").stat().st_size > 10_000
 
 
@@ -170,6 +177,21 @@ def test_a_second_run_gives_the_same_networks(finished, tmp_path):
 def test_a_figure_option_trains_nothing(study):
     change(study, figures={"width": 5})
     assert plan(study) == {"figure2"}
+
+
+def test_an_option_of_the_tables_trains_nothing(study):
+    change(study, analysis={"drop": 0.05})
+    assert plan(study) == {"tables", "figure2"}
+
+
+def test_the_original_study_is_read_without_training_anything(study):
+    tables = [
+        f"results/yosinski2014/caffenet/{name}.csv" for name in ("networks", "pairs", "effects", "drops", "coverage")
+    ]
+    assert plan(study, *tables) == {"yosinski2014"}
+    run(study, *tables)
+    assert all((study / table).stat().st_size > 1000 for table in tables)
+    assert plan(study, *tables) == set()
 
 
 def test_the_seed_of_a_split_concerns_that_split_only(study):
