@@ -393,7 +393,7 @@ def test_names_with_spaces_and_letters_of_any_script_are_kept(tmp_path):
 
 def test_a_name_that_is_no_utf8_is_refused_in_one_sentence(tmp_path):
     root = tree(tmp_path / "x", {"": {"a": 1, "b": 1}})
-    os.rename(root / "a/x0.png", os.fsencode(root / "a") + b"/\xff.png")
+    (root / "a/x0.png").rename(root / "a" / os.fsdecode(b"\xff.png"))
     with pytest.raises(InputError, match="is not UTF-8; rename it"):
         packed_tree(root, tmp_path)
 
@@ -672,7 +672,7 @@ def test_omniglots_characters_are_classes(omniglot, tmp_path):
     packed = packed_set(tmp_path, "Omniglot", {"background": {"background": True}}, 28, 1)
     assert len(packed.card["classes"]) == 136
     assert set(packed.card["classes"].values()) == {20}
-    assert list(packed.card["classes"])[0] == "Balinese/character01"
+    assert next(iter(packed.card["classes"])) == "Balinese/character01"
     with open(tmp_path / "packed/index.csv", newline="") as file:
         row = next(csv.DictReader(file))
     assert row["file"] == "Omniglot/background/Balinese/character01/0108_01.png"
