@@ -540,6 +540,20 @@ def test_dtd_is_packed(tmp_path):
     assert packed.classes == ["banded", "dotted", "banded", "dotted", "banded"]
 
 
+def test_what_was_packed_of_a_torchvision_set_whose_files_changed_is_done_again(tmp_path):
+    root = tmp_path / "data/dtd/dtd"
+    names = [f"banded/banded_{number}.jpg" for number in range(4)]
+    save_colours([root / "images" / name for name in names])
+    (root / "labels").mkdir()
+    (root / "labels/train1.txt").write_text("".join(f"{name}\n" for name in names))
+    (root / "images" / names[3]).write_bytes(b"bad")
+    with pytest.raises(InputError, match="1 of 4 images cannot be read"):
+        packed_set(tmp_path, "DTD", {"train": {"split": "train"}}, 8, 1)
+    Image.new("L", (9, 9), 77).save(root / "images" / names[0], quality=100)
+    packed = packed_set(tmp_path, "DTD", {"train": {"split": "train"}}, 8, 1, on_bad="skip")
+    assert levels_of(packed) == [77, 11, 12]
+
+
 def test_caltech101_is_packed(tmp_path):
     root = tmp_path / "data/caltech101/101_ObjectCategories"
     names = ["BACKGROUND_Google", "Faces", "Faces_easy", "anchor"]
