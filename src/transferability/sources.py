@@ -134,11 +134,11 @@ class Folder:
         if not entry.stamp:
             raise FileNotFoundError("there is no such file, or nothing that is a plain one")
         with open(f"{self.root}/{entry.file}", "rb", buffering=0) as file:
-            data = file.read(LARGEST_FILE)
+            if os.fstat(file.fileno()).st_size > LARGEST_FILE:
+                raise ValueError(f"a file of more than {LARGEST_FILE:,} bytes")
+            data = file.read()
         if not data:
             raise ValueError("the file is empty")
-        if len(data) == LARGEST_FILE:
-            raise ValueError(f"a file of {LARGEST_FILE:,} bytes or more")
         return self.classes[index], open_image(data), data
 
 
