@@ -29,7 +29,7 @@ def label_of(kind: str, volume: float, other_volume: float) -> str:
 
 def conditions_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each condition of a table, with its name, in the order of KINDS and by falling volume."""
-    groups = {key: rows for key, rows in table.groupby(CONDITION, dropna=False, sort=False)}
+    groups = dict(iter(table.groupby(CONDITION, dropna=False, sort=False)))
 
     def rank(key: tuple) -> tuple:
         kind, *volumes = key

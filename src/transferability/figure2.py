@@ -17,6 +17,7 @@ from transferability.styles import (
     finish,
     label_ends,
     ordered_treatments,
+    say,
     set_theme,
     style_of,
     trained_of,
@@ -61,7 +62,7 @@ def draw_means(axes: Axes, means: pd.DataFrame) -> None:
         if name == "base" or known.empty:
             continue
         style = style_of(name)
-        axes.plot(curve.index, curve, color=style.colour, linestyle=style.dashes, linewidth=1.3, zorder=2)
+        axes.plot(layers, curve, color=style.colour, linestyle=style.dashes, linewidth=1.3, zorder=2)
         for balanced, fill in ((True, style.colour), (False, "white")):
             chosen = known[table["balanced"][name].reindex(known.index) == balanced]
             axes.plot(
@@ -197,7 +198,6 @@ def draw_figure2(
         figsize=(width, (1.28 if tuned else 0.95) * width),
         height_ratios=ratios,
         sharex=True,
-        sharey="row",
         squeeze=False,
         layout="constrained",
     )
@@ -208,8 +208,11 @@ def draw_figure2(
         if tuned:
             of_effects = dict(conditions_of(effects)).get(label, effects[:0])
             of_pairs = dict(conditions_of(pairs)).get(label, pairs[:0])
-            draw_gains(panels[2, column], of_effects, of_pairs, read_out)
-            as_points(panels[2, column])
+            if set(of_pairs["effect"]) & FINE_TUNED.keys():
+                draw_gains(panels[2, column], of_effects, of_pairs, read_out)
+                as_points(panels[2, column])
+            else:
+                say(panels[2, column], "no fine-tuned networks that could be paired with their base")
         panels[0, column].set_title(label)
         panels[-1, column].set_xlabel("Cut after layer n")
         panels[-1, column].set_xticks([0, *layers], ["base", *layers])

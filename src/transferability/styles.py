@@ -10,15 +10,15 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from transferability import files
 from transferability.errors import InputError
 
 READ_OUTS = {
-    "test_top1": "Top-1 accuracy, test",
-    "validation_top1": "Top-1 accuracy, validation",
-    "mean_of_ten_best": "Top-1 accuracy, mean of ten best validations",
+    "test_top1": "Top-1 accuracy,\ntest",
+    "validation_top1": "Top-1 accuracy,\nvalidation",
+    "mean_of_ten_best": "Top-1 accuracy,\nmean of ten best validations",
 }
 CHARACTERS = 18
 """Characters of a footer that fit on an inch."""
@@ -147,7 +147,7 @@ def trained_of(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
 
 def as_percent(axes: Axes) -> None:
     """Write the y axis in percent."""
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
 
 
 def as_points(axes: Axes) -> None:
@@ -173,7 +173,22 @@ def label_ends(axes: Axes, ends: list[tuple[str, float, float, str]], gap: float
             va="center",
             ha="left",
             annotation_clip=False,
+            bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"},
         )
+
+
+def curve_of(axes: Axes, layers: list[int], means: pd.Series, shift: float = 0.0, **look: object) -> None:
+    """Draw means by layer as a curve with gaps where a layer has none: no line leads past what is not there."""
+    curve = means.reindex(layers)
+    axes.plot([n + shift for n in layers], curve, **look)
+
+
+def say(axes: Axes, sentence: str) -> None:
+    """Write why a panel is empty in its middle, and take its grid and ticks away."""
+    axes.grid(visible=False)
+    axes.tick_params(left=False, labelleft=False)
+    wrapped = textwrap.fill(sentence, 32)
+    axes.text(0.5, 0.5, wrapped, transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color="0.35")
 
 
 def finish(figure: Figure, text: str, handles: list[Artist], ncols: int) -> None:
