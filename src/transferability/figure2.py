@@ -161,7 +161,10 @@ def caption_of(conditions: list[tuple[str, pd.DataFrame]], effects: pd.DataFrame
         if not base.empty:
             said.append(f"base networks score {points(base[read_out].mean(), signed=False)} % (n = {len(base)})")
         own = [group for name, group in conditions_of(effects) if name == label]
-        for effect, words in (("total", "frozen transfer costs"), ("fine-tuned transfer", "fine-tuned transfer gives")):
+        for effect, words in (
+            ("total", "frozen transfer minus base:"),
+            ("fine-tuned transfer", "fine-tuned transfer minus base:"),
+        ):
             layers = effect_rows(own[0], effect, read_out) if own else pd.DataFrame()
             if not layers.empty:
                 said.append(f"{words} {at_ends(layers)}")

@@ -81,7 +81,7 @@ def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[
         say(axes, "no networks above random filters that trained")
         return
     kinds = [kind for kind in KINDS if kind in set(filters["kind"])]
-    for kind, (colour, marker, dashes) in zip(kinds, FILTERS, strict=True):
+    for kind, (colour, marker, dashes) in zip(kinds, FILTERS, strict=False):
         own = filters[filters["kind"] == kind]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
         mean = own.groupby("n")[read_out].mean()
@@ -104,7 +104,7 @@ def relative_curves(effects: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame,
     kinds = [kind for kind in KINDS if kind in filters]
     curves += [
         (f"RnB, random filters, {in_a_line(kind)}", "random filters", kind, look)
-        for kind, look in zip(kinds, FILTERS, strict=True)
+        for kind, look in zip(kinds, FILTERS, strict=False)
     ]
     found = [(name, effect, effects[effects["kind"] == kind], look) for name, effect, kind, look in curves]
     return [curve for curve in found if (curve[2]["effect"] == curve[1]).any()]
@@ -157,7 +157,7 @@ def draw_figure3(
     panels["relative"].set_ylabel("Minus base, points")
     for name, panel in panels.items():
         panel.set_xticks([0, *layers], ["base", *layers])
-        panel.set_xlim(-0.5, max(layers) + (2.7 if name == "meant" else 0.5))
+        panel.set_xlim(-0.5, max(layers) + (3.5 if name == "meant" else 0.5))
         panel.set_xlabel("Cut after layer n")
         (as_points if name == "relative" else as_percent)(panel)
     handles, _ = panels["relative"].get_legend_handles_labels()

@@ -42,7 +42,8 @@ def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, re
     if name is None:
         raise NothingToDrawError(
             f"accuracy against distance needs frozen transfer on {LEAST} or more splits of different distance; "
-            f"this study has {total['split'].nunique()}"
+            f"this study has {counted(max(total[name].nunique() for name in DISTANCES), 'distance')} "
+            f"on {counted(total['split'].nunique(), 'split')}"
         )
     total = total[total[name].notna()]
     splits = total.groupby(["n", "split", "kind", name])["difference"].mean().reset_index()

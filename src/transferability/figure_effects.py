@@ -18,16 +18,13 @@ NAMES = {
     "lingering boost": "Boost, AnB+ − BnB+",
     "random filters": "Random filters, RnB − base",
 }
-FROZEN = ("co-adaptation", "specificity", "total")
-TUNED = ("fine-tuned selffer", "fine-tuned transfer", "lingering boost")
+SHARED = (("specificity", "total"), ("fine-tuned selffer", "fine-tuned transfer", "lingering boost"))
+"""Effects whose panels share a scale. Co-adaptation is small beside specificity and has one of its own."""
 
 
-def rows_of(effects: list[str]) -> list[list[str]]:
-    """Effects as rows of panels; those of a row share their scale, and are of one kind."""
-    others = [name for name in effects if name not in (*FROZEN, *TUNED)]
-    rows = [[name for name in group if name in effects] for group in (FROZEN, TUNED)]
-    rows += [others[start : start + 3] for start in range(0, len(others), 3)]
-    return [row for row in rows if row]
+def ordered_effects(present: list[str]) -> list[str]:
+    """Effects in the order of their panels: those that have a name here, then all others."""
+    return [name for name in NAMES if name in present] + [name for name in present if name not in NAMES]
 
 
 def draw_effect(axes: Axes, pairs: pd.DataFrame, effects: pd.DataFrame, layers: list[int], look: tuple, shift: float):
@@ -63,53 +60,49 @@ def draw_effects(
             "effects need base networks and a treatment"
         )
     set_theme()
-    present = list(dict.fromkeys(pairs["effect"]))
-    rows = rows_of([name for name in NAMES if name in present] + [name for name in present if name not in NAMES])
-    columns = max(map(len, rows))
+    present = ordered_effects(list(dict.fromkeys(pairs["effect"])))
+    columns = min(len(present), 3)
+    lines = -(-len(present) // columns)
     figure, panels = plt.subplots(
-        len(rows),
-        columns,
-        figsize=(width, (0.34 * len(rows) + 0.16) * width),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-        layout="constrained",
+        lines, columns, figsize=(width, (0.3 * lines + 0.18) * width), squeeze=False, layout="constrained"
     )
+    by_name = dict(zip(present, panels.flat, strict=False))
+    for group in SHARED:
+        first, *others = [by_name[name] for name in group if name in by_name] or [None]
+        for panel in others:
+            panel.sharey(first)
     conditions = conditions_of(pairs)
     looks = dict(zip([label for label, _ in conditions], SERIES * len(conditions), strict=False))
     own_effects = dict(conditions_of(effects))
     layers = sorted(set(pairs["n"]))
-    for line, names in enumerate(rows):
-        for panel, name in zip(panels[line], names, strict=False):
-            panel.axhline(0, color="black", linewidth=0.8, zorder=1)
-            for index, (label, own) in enumerate(conditions):
-                shift = 0.16 * (index - (len(conditions) - 1) / 2)
-                found = effect_rows(own_effects.get(label, effects[:0]), name, read_out)
-                draw_effect(panel, own[own["effect"] == name], found, layers, looks[label], shift)
-            panel.set_title(NAMES.get(name, name), fontsize=8)
-            panel.set_xticks(layers)
-            panel.tick_params(labelbottom=True)
-            panel.set_xlim(min(layers) - 0.6, max(layers) + 0.6)
-            as_points(panel)
-        for panel in panels[line][len(names) :]:
-            panel.set_visible(False)
-        panels[line][0].set_ylabel("Points")
-    for panel, below in zip(panels[:-1].flat, panels[1:].flat, strict=True):
-        if not below.get_visible():
+    for name, panel in by_name.items():
+        panel.axhline(0, color="black", linewidth=0.8, zorder=1)
+        for index, (label, own) in enumerate(conditions):
+            shift = 0.16 * (index - (len(conditions) - 1) / 2)
+            found = effect_rows(own_effects.get(label, effects[:0]), name, read_out)
+            draw_effect(panel, own[own["effect"] == name], found, layers, looks[label], shift)
+        panel.set_title(NAMES.get(name, name), fontsize=7.5)
+        panel.set_xticks(layers)
+        panel.set_xlim(min(layers) - 0.6, max(layers) + 0.6)
+        as_points(panel)
+    for index, panel in enumerate(panels.flat):
+        panel.set_visible(index < len(present))
+        if index + columns >= len(present):
             panel.set_xlabel("Cut after layer n")
-    for panel in panels[-1]:
-        panel.set_xlabel("Cut after layer n")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("Points")
     handles = [
         Line2D([], [], color=c, marker=m, linestyle=d, markersize=4.5, label=k) for k, (c, m, d) in looks.items()
     ]
     handles.append(Line2D([], [], color="0.4", marker="o", markersize=3, linestyle="", alpha=0.5, label="one pair"))
     handles.append(Line2D([], [], color="0.4", linewidth=1.5, label="95 % interval of the mean"))
-    units = sorted(set(effects["units"][effects["n"].notna() & effects["mean"].notna()]))
-    text = f"{footer(networks[networks['trained']], coverage)}. Independent units (splits × seeds) a mean: " + (
-        "–".join(map(str, units[:: max(1, len(units) - 1)])) if units else "none, no mean was taken"
-    )
-    if units and not effects["low"].notna().any():
-        text += "; one unit gives no interval"
+    units = sorted(set(effects["units"][effects["n"].notna() & effects["low"].notna()]))
+    text = footer(networks[networks["trained"]], coverage)
+    if units:
+        text += f". Intervals over {'–'.join(map(str, units[:: max(1, len(units) - 1)]))} independent units"
+        text += " (splits × seeds); hollow: too few for an interval"
+    else:
+        text += ". No intervals: they need two independent units (splits × seeds)"
         handles.pop()
     finish(figure, text, handles, ncols=2)
     said = [

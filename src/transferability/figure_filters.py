@@ -13,12 +13,16 @@ from transferability.sentences import counted, footer
 from transferability.styles import Drawing, NothingToDrawError, finish, set_theme
 
 FIRST = "conv1.conv.weight"
+SCALE = 4
+"""Pixels to a weight."""
+BETWEEN = (0.8, 0.87, 0.94)
+"""A colour that is no weight's, so that the edges of white filters show."""
 SHOWN = 8
 """Base networks that are shown at most: the first by split, seed and target."""
 
 
 def tile_filters(weights: np.ndarray, columns: int) -> np.ndarray:
-    """Filters (count, C, k, k) as one image (rows, columns, 3) in 0..1, a pixel of white between them.
+    """Filters (count, C, k, k) as one image (height, width, 3) in 0..1, with lines of BETWEEN between them.
 
     Each filter is scaled by its own largest weight, so that 0 is mid-grey. Filters of 3 channels are in colour,
     all others are the mean over their channels.
@@ -27,11 +31,13 @@ def tile_filters(weights: np.ndarray, columns: int) -> np.ndarray:
     images = weights if channels == 3 else weights.mean(axis=1, keepdims=True).repeat(3, axis=1)
     largest = np.abs(images).max(axis=(1, 2, 3), keepdims=True)
     scaled = 0.5 + 0.5 * images / np.where(largest > 0, largest, 1)
-    lines, step = -(-count // columns), size + 1
-    canvas = np.ones((lines * step - 1, columns * step - 1, 3))
-    for index, image in enumerate(scaled):
+    enlarged = scaled.repeat(SCALE, axis=2).repeat(SCALE, axis=3)
+    lines, side = -(-count // columns), size * SCALE
+    step = side + 2
+    canvas = np.tile(np.array(BETWEEN), (lines * step - 2, columns * step - 2, 1))
+    for index, image in enumerate(enlarged):
         y, x = step * (index // columns), step * (index % columns)
-        canvas[y : y + size, x : x + size] = image.transpose(1, 2, 0)
+        canvas[y : y + side, x : x + side] = image.transpose(1, 2, 0)
     return canvas
 
 
@@ -61,6 +67,7 @@ def draw_filters(networks: pd.DataFrame, models: Path, coverage: str, width: flo
         squeeze=False,
         layout="constrained",
     )
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
     for panel in panels.flat:
         panel.set_axis_off()
     for panel, (name, weights) in zip(panels.flat, layers.items(), strict=False):

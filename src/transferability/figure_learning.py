@@ -16,7 +16,7 @@ from transferability.styles import Drawing, as_percent, finish, ordered_treatmen
 
 def colour_of(n: int) -> tuple:
     """The colour of layer n: dark to light, in grey as well."""
-    return colormaps["viridis"](0.92 * (n - 1) / (DEPTH - 2))
+    return colormaps["viridis"](0.86 * (n - 1) / (DEPTH - 2))
 
 
 def read_histories(networks: pd.DataFrame, models: Path) -> pd.DataFrame:

@@ -72,7 +72,7 @@ def draw_volume(networks: pd.DataFrame, coverage: str, read_out: str, width: flo
         for n, own in rows.groupby("n"):
             level = full[(full["treatment"] == treatment) & (full["n"] == n)]
             draw_lines(panel, own, read_out, looks[n], level)
-        panel.set_title(style_of(treatment).label.split(":")[0])
+        panel.set_title("base networks" if treatment == "base" else style_of(treatment).label.split(":")[0])
     for panel in list(panels.flat)[len(treatments) :]:
         panel.set_visible(False)
     volumes = sorted(int(volume) for volume in reduced["volume"].unique())

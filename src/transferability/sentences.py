@@ -16,7 +16,8 @@ def counted(number: int, noun: str) -> str:
 
 def points(share: float, signed: bool = True) -> str:
     """A share as percentage points, with a real minus sign: −1.8."""
-    return f"{100 * share:{'+' if signed else ''}.1f}".replace("-", "−")
+    rounded = round(100 * share, 1) + 0.0  # -0.0 + 0.0 is 0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.1f}".replace("-", "−")
 
 
 def footer(networks: pd.DataFrame, coverage: str) -> str:

@@ -20,7 +20,7 @@ READ_OUTS = {
     "validation_top1": "Top-1 accuracy,\nvalidation",
     "mean_of_ten_best": "Top-1 accuracy,\nmean of ten best validations",
 }
-CHARACTERS = 18
+CHARACTERS = 20
 """Characters of a footer that fit on an inch."""
 
 
@@ -160,9 +160,17 @@ def as_points(axes: Axes) -> None:
 def label_ends(axes: Axes, ends: list[tuple[str, float, float, str]], gap: float) -> None:
     """Name lines at their right ends: (text, x, y, colour) each, moved up or down to be `gap` of the height apart."""
     low, high = axes.get_ylim()
-    step, height = gap * (high - low), -float("inf")
-    for text, x, y, colour in sorted(ends, key=lambda end: end[2]):
-        height = max(y, height + step)
+    step = gap * (high - low)
+    ends = sorted(ends, key=lambda end: end[2])
+    heights: list[float] = []
+    for _, _, y, _ in ends:
+        heights.append(max(y, heights[-1] + step) if heights else y)
+    # What was pushed out at the top comes back down, and pushes what is below it.
+    ceiling = high
+    for index in reversed(range(len(heights))):
+        heights[index] = min(heights[index], ceiling)
+        ceiling = heights[index] - step
+    for (text, x, y, colour), height in zip(ends, heights, strict=True):
         axes.annotate(
             text,
             (x, y),
