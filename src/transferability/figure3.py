@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.conditions import KINDS, unreduced
-from transferability.sentences import at_ends, effect_rows, footer
+from transferability.sentences import effect_rows, footer, from_to
 from transferability.styles import (
     READ_OUTS,
     SERIES,
@@ -124,7 +124,7 @@ def draw_relative(axes: Axes, effects: pd.DataFrame, read_out: str, layers: list
         curve_of(axes, layers, found.set_index("n")["mean"], shift, **look)
         sure = found[found["low"].notna()]
         axes.vlines(sure["n"].astype(float) + shift, sure["low"], sure["high"], color=colour, linewidth=1.3, zorder=2)
-        said.append(f"{name}: {at_ends(found)}")
+        said.append(f"{name}: {from_to(found)}")
     return said
 
 
@@ -166,6 +166,6 @@ def draw_figure3(
     caption = (
         "Above, frozen transfer between tasks that differ in kind, by target, and networks above random filters; "
         "below, the means of the differences from the base network of the own target, with 95 % intervals where "
-        "there are independent units enough. " + "; ".join(said) + ("." if said else "")
+        "there are independent units enough, in percentage points. " + "; ".join(said) + ("." if said else "")
     )
     return Drawing(figure, "Dissimilar tasks and random filters", caption)

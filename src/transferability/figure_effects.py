@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.conditions import conditions_of, unreduced
-from transferability.sentences import at_ends, counted, effect_rows, footer
+from transferability.sentences import from_to, counted, effect_rows, footer
 from transferability.styles import SERIES, Drawing, NothingToDrawError, as_points, curve_of, finish, set_theme
 
 NAMES = {
@@ -106,13 +106,13 @@ def draw_effects(
         handles.pop()
     finish(figure, text, handles, ncols=2)
     said = [
-        f"{NAMES.get(name, name)}{f', {label}' if len(conditions) > 1 else ''}: {at_ends(found)}"
+        f"{NAMES.get(name, name)}{f', {label}' if len(conditions) > 1 else ''}: {from_to(found)}"
         for name in present
         for label, _ in conditions
         if not (found := effect_rows(own_effects.get(label, effects[:0]), name, read_out)).empty
     ]
     caption = (
-        f"Differences between networks of one target, split and seed, in percentage points: "
-        f"{counted(len(pairs), 'pair')}. " + "; ".join(said) + "."
+        f"{counted(len(pairs), 'difference')} between networks of one target, split and seed, their means and, where "
+        "there are independent units enough, 95 % intervals, in percentage points. " + "; ".join(said) + "."
     )
     return Drawing(figure, "What each step costs or gains", caption)

@@ -14,7 +14,7 @@ from transferability.styles import Drawing, NothingToDrawError, finish, set_them
 
 FIRST = "conv1.conv.weight"
 SCALE = 4
-"""Pixels to a weight."""
+"""Pixels to a weight, and between filters."""
 BETWEEN = (0.8, 0.87, 0.94)
 """A colour that is no weight's, so that the edges of white filters show."""
 SHOWN = 8
@@ -33,8 +33,8 @@ def tile_filters(weights: np.ndarray, columns: int) -> np.ndarray:
     scaled = 0.5 + 0.5 * images / np.where(largest > 0, largest, 1)
     enlarged = scaled.repeat(SCALE, axis=2).repeat(SCALE, axis=3)
     lines, side = -(-count // columns), size * SCALE
-    step = side + 2
-    canvas = np.tile(np.array(BETWEEN), (lines * step - 2, columns * step - 2, 1))
+    step = side + SCALE
+    canvas = np.tile(np.array(BETWEEN), (lines * step - SCALE, columns * step - SCALE, 1))
     for index, image in enumerate(enlarged):
         y, x = step * (index // columns), step * (index % columns)
         canvas[y : y + side, x : x + side] = image.transpose(1, 2, 0)

@@ -46,3 +46,12 @@ def at_ends(layers: pd.DataFrame) -> str:
     """The first and the last layer of an effect's rows as `estimated` states them."""
     rows = [row for _, row in (layers.iloc[[0, -1]] if len(layers) > 1 else layers).iterrows()]
     return in_words([f"{estimated(row)} at n = {row['n']}" for row in rows])
+
+
+def from_to(layers: pd.DataFrame) -> str:
+    """The first and the last layer of an effect's rows, briefly: −0.1 (−1.5 to +1.3) at n = 1, ..."""
+    said = []
+    for row in (layers.iloc[[0, -1]] if len(layers) > 1 else layers).to_dict("records"):
+        interval = f" ({points(row['low'])} to {points(row['high'])})" if pd.notna(row["low"]) else ""
+        said.append(f"{points(row['mean'])}{interval} at n = {row['n']}")
+    return ", ".join(said)
