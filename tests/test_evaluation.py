@@ -194,3 +194,22 @@ def test_the_command_writes_one_file_a_checkpoint(checkpoint, task, packed_digit
     )
     evaluation.main()
     assert files.read_json(path) == evaluate(checkpoint, task, training_counts(task), CPU)
+
+
+def test_whether_a_network_trained_is_told_by_the_classes_of_its_training_images(
+    checkpoint, task, packed_digits, digits_split, tmp_path, monkeypatch
+):
+    """Of 100 images of one class and one of each other, guessing costs less than this network's 0.25."""
+    split = files.read_json(digits_split)
+    for name in task.classes[1:]:
+        split["tasks"]["A"]["train"][name] = split["tasks"]["A"]["train"][name][:1]
+    files.write_json(tmp_path / "split.json", split)
+    path = tmp_path / "B3A.json"
+    options = {"--split": tmp_path / "split.json", "--packed": packed_digits, "--device": "cpu", "--threads": 1}
+    options |= {"--models": checkpoint, "--metrics": path}
+    monkeypatch.setattr(sys, "argv", ["evaluation", *(str(word) for pair in options.items() for word in pair)])
+    evaluation.main()
+    metrics = files.read_json(path)
+    assert metrics["trained"] is False
+    assert metrics["reason"].startswith("the training loss ended at 0.250, that of guessing is 0.2")
+    assert metrics["test"]["top1"] == evaluate(checkpoint, task, training_counts(task), CPU)["test"]["top1"]

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import sys
+from collections import Counter
 from itertools import product
 from pathlib import Path
 
@@ -46,9 +47,9 @@ def grid_cells(grid: dict) -> list[tuple[str, int, str]]:
     if not isinstance(networks, dict) or not all(isinstance(names, list) for names in networks.values()):
         raise InputError('--grid: "networks" must give each split its list of networks')
     cells = [(split, seed, name) for split, names in networks.items() for seed, name in product(grid["seed"], names)]
-    for split, seed, name in cells:
+    for (split, seed, name), count in Counter(cells).items():
         parse_network(name)
-        if cells.count((split, seed, name)) > 1:
+        if count > 1:
             raise InputError(f"--grid: names {name} of {split}, seed {seed}, twice")
     return cells
 

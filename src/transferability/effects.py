@@ -4,6 +4,7 @@ A pair is two networks of one target, split and seed, cut at the same n. A unit 
 share classes, images or a stream of batches, so its targets are averaged first and units are what is counted.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,10 @@ CONTRASTS = {
 
 CELL = ["dataset", "architecture", "split", "kind", "seed", "target"]
 UNIT = ["split", "seed"]
-FAMILY = ["effect", "dataset", "architecture", "kind", "volume", "other_volume", "treatment", "reference", "read_out"]
+GROUP = ["dataset", "architecture", "kind", "volume", "other_volume"]
+FAMILY = ["effect", *GROUP, "treatment", "reference", "read_out"]
+CONTENT = ["unit", "split", "target", "n", "trained", "doubtful", "difference", "normalised"]
+NOTHING = {"units": 0, "pairs": 0, "positive": 0, "negative": 0}
 
 
 def contrasts_of(networks: pd.DataFrame) -> dict[str, tuple[str, str]]:
@@ -108,20 +112,19 @@ class Cells:
 
 def arrange(pairs: pd.DataFrame) -> Cells:
     """The pairs of one family by unit, target and layer."""
-    units = pairs.groupby(UNIT).ngroup().to_numpy()
-    targets, target_names = pd.factorize(pairs["target"], sort=True)
-    layers, layer_numbers = pd.factorize(pairs["n"], sort=True)
-    shape = (len(pairs.groupby(UNIT)), len(target_names), len(layer_numbers))
-    values, normalised = np.full(shape, np.nan), np.full(shape, np.nan)
-    values[units, targets, layers] = pairs["difference"]
-    normalised[units, targets, layers] = pairs["normalised"]
-    return Cells(values, normalised, [int(n) for n in layer_numbers], pairs["split"].nunique() < len(values))
+    columns = ("unit", "target", "n")
+    names, places = zip(*(np.unique(pairs[column], return_inverse=True) for column in columns), strict=True)
+    values, normalised = np.full((2, *map(len, names)), np.nan)
+    values[places] = pairs["difference"]
+    normalised[places] = pairs["normalised"]
+    return Cells(values, normalised, names[2].tolist(), len(set(pairs["split"])) < len(names[0]))
 
 
 def mean_over(values: np.ndarray, units: np.ndarray) -> np.ndarray:
     """The mean of each chosen unit over its targets and layers, where it has any value, float (units,)."""
-    chosen = values[units].reshape(int(units.sum()), -1)
-    return np.array([np.nanmean(row) for row in chosen if not np.isnan(row).all()])
+    chosen = values.reshape(len(values), -1)[units]
+    counts = (~np.isnan(chosen)).sum(axis=1)
+    return np.nansum(chosen, axis=1)[counts > 0] / counts[counts > 0]
 
 
 def effect_row(cells: Cells, layers: list[int], unbalanced: bool) -> dict:
@@ -173,56 +176,58 @@ def unpaired_rows(networks: pd.DataFrame, pairs: pd.DataFrame, unbalanced: bool)
     """Rows for effects at layers where both treatments have networks, but not one pair: refused, unless asked for.
 
     What is then given is the mean of the one treatment's networks minus that of the other's, marked, without an
-    interval: nothing is paired. With `unbalanced` so is the row over all layers.
+    interval: nothing is paired. An effect without any pair has such a row over all layers too.
     """
     rows = []
-    group = ["dataset", "architecture", "kind", "volume", "other_volume"]
-    trained = networks[networks["trained"]]
-    for effect, (treatment, reference) in contrasts_of(networks).items():
-        sides = trained[trained["treatment"].isin((treatment, reference))]
-        for place, side in sides.groupby(group, dropna=False):
-            first, second = side[side["treatment"] == treatment], side[side["treatment"] == reference]
-            here = pairs[pairs["effect"] == effect]
-            for name, value in zip(group, place, strict=True):
-                here = here[here[name].isna() if pd.isna(value) else here[name] == value]
-            layers = sorted(set(first["n"]) if reference == "base" else set(first["n"]) & set(second["n"]))
-            lonely = [[n] for n in layers if n not in set(here["n"])]
-            if not first.empty and not second.empty and here.empty:
-                lonely.append([])
-            for read_out in READ_OUTS:
-                for at in lonely:
-                    one = first[first["n"].isin(at)] if at else first
-                    other = second[second["n"].isin(at)] if at and reference != "base" else second
+    paired = {tuple(key) for key in pairs[["effect", *GROUP, "n"]].fillna({"volume": 0, "other_volume": 0}).to_numpy()}
+    for place, group in networks[networks["trained"]].groupby(GROUP, dropna=False):
+        key = tuple(0 if pd.isna(value) else value for value in place)
+        cuts: dict[str, set[int]] = {}
+        for treatment, n in zip(group["treatment"], group["n"], strict=True):
+            cuts.setdefault(treatment, set()).add(n)
+        for effect, (treatment, reference) in contrasts_of(group).items():
+            layers = sorted(cuts[treatment] if reference == "base" else cuts[treatment] & cuts[reference])
+            alone = [[n] for n in layers if (effect, *key, n) not in paired]
+            if len(alone) == len(layers) > 1:
+                alone.append(layers)
+            for at in alone:
+                one = group[(group["treatment"] == treatment) & group["n"].isin(at)]
+                other = group[(group["treatment"] == reference) & group["n"].isin([0] if reference == "base" else at)]
+                note = (
+                    f"{'unbalanced' if unbalanced else 'refused, unless asked for'}: no pair; "
+                    f"{treatment}: {places_of(one)}; {reference}: {places_of(other)}"
+                )
+                for read_out in READ_OUTS:
                     difference = one[read_out].mean() - other[read_out].mean()
                     if pd.isna(difference):
                         continue
-                    note = (
-                        f"{'unbalanced' if unbalanced else 'refused, unless asked for'}: no pair; "
-                        f"{treatment}: {places_of(one)}; {reference}: {places_of(other)}"
-                    )
-                    nothing = {"units": 0, "pairs": 0, "positive": 0, "negative": 0, "untrained": 0}
                     rows.append(
-                        dict(zip(group, place, strict=True))
+                        dict(zip(GROUP, place, strict=True))
                         | {"effect": effect, "treatment": treatment, "reference": reference, "read_out": read_out}
-                        | {"n": at[0] if at else None, "mean": difference if unbalanced else np.nan}
-                        | nothing
-                        | {"balanced": not unbalanced, "note": note}
+                        | {"n": at[0] if len(at) == 1 else None, "mean": difference if unbalanced else np.nan}
+                        | NOTHING
+                        | {"untrained": 0, "balanced": not unbalanced, "note": note}
                     )
     return rows
 
 
 def family_rows(place: dict, pairs: pd.DataFrame, unbalanced: bool) -> list[dict]:
     """The rows of one effect, kind, volume and read-out, with Holm's correction over its layers; `place` names it."""
-    untrained = pairs[~pairs["trained"]].groupby("n").size()
-    found = pairs[pairs["trained"]]
-    nothing = {"units": 0, "pairs": 0, "positive": 0, "negative": 0, "balanced": True}
+    trained = pairs["trained"].to_numpy()
+    found = pairs[trained]
+    untrained, doubtful = Counter(pairs["n"].to_numpy()[~trained].tolist()), Counter()
+    for n, count in zip(found["n"].tolist(), found["doubtful"].tolist(), strict=True):
+        doubtful[n] += count
     rows = [
-        place | nothing | {"n": n, "untrained": int(untrained[n]), "note": "no pair of which both networks trained"}
-        for n in sorted(set(pairs["n"]) - set(found["n"]))
+        place
+        | NOTHING
+        | {"n": n, "untrained": count, "balanced": True, "note": "no pair of which both networks trained"}
+        for n, count in untrained.items()
+        if n not in doubtful
     ]
     if found.empty:
         return rows
-    cells, doubtful = arrange(found), found.groupby("n")["doubtful"].sum()
+    cells = arrange(found)
     layers = [place | {"n": n} | effect_row(cells, [index], unbalanced) for index, n in enumerate(cells.layers)]
     for row, p in zip(layers, adjust(np.array([row["p"] for row in layers])), strict=True):
         row["p_adjusted"] = p
@@ -230,8 +235,8 @@ def family_rows(place: dict, pairs: pd.DataFrame, unbalanced: bool) -> list[dict
         over = effect_row(cells, list(range(len(layers))), unbalanced)
         layers.append(place | {"n": None} | over | {"p_adjusted": over["p"]})
     for row in layers:
-        row["untrained"] = int(untrained.sum() if row["n"] is None else untrained.get(row["n"], 0))
-        if count := int(doubtful.sum() if row["n"] is None else doubtful[row["n"]]):
+        row["untrained"] = untrained.total() if row["n"] is None else untrained[row["n"]]
+        if count := doubtful.total() if row["n"] is None else doubtful[row["n"]]:
             doubt = f"{count} times a network is part of it whose validation loss is that of guessing"
             row["note"] = "; ".join(filter(None, (row["note"], doubt)))
     return rows + layers
@@ -244,11 +249,10 @@ def effects_table(networks: pd.DataFrame, unbalanced: bool) -> pd.DataFrame:
     effect and read-out. Means over unbalanced cells are refused, or made and marked where `unbalanced` asks for them.
     """
     pairs = match_pairs(networks)
-    rows = [
-        row
-        for family, group in pairs.groupby(FAMILY, dropna=False, sort=False)
-        for row in family_rows(dict(zip(FAMILY, family, strict=True)), group, unbalanced)
-    ]
+    pairs = pairs.assign(unit=pairs.groupby(UNIT).ngroup())
+    rows = []
+    for family, group in pairs.groupby(FAMILY, dropna=False, sort=False)[CONTENT]:
+        rows += family_rows(dict(zip(FAMILY, family, strict=True)), group, unbalanced)
     rows += unpaired_rows(networks, pairs, unbalanced)
     table = shape_table(rows, EFFECTS)
     order = {name: index for index, name in enumerate(contrasts_of(networks))}
