@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,11 @@ def digits_split(packed_digits, tmp_path_factory) -> Path:
     parts = {"validation": 0.2, "test": 0.3, "seed": 0}
     files.write_json(path, make_split(open_packed(packed_digits), {"kind": "random", "seed": 0}, {}, parts))
     return path
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """Leave no figure open; nothing is closed where nothing draws."""
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
