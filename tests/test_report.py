@@ -108,7 +108,7 @@ def test_the_page_states_the_tables_numbers(study, page):
     assert f"volume is not drawn: {captions['volume']['caption']}" in text
     # Planted: frozen transfer costs 3, 12 and 21 points.
     assert re.search(r"Frozen transfer AnB − base −3\.\d .*? −12\.\d .*? −2[01]\.\d ", text)
-    assert "did not train: 1; missing: 1" in text
+    assert "did not train: 4; missing: 1" in text
     assert "A2B random3 0 missing there is no such file" in text
     assert "the loss is that of <guessing>" in text, "what tables hold is no markup"
     assert "1 class: cat & dog (3 images to train, 1 to validate, 2 to test)" in text

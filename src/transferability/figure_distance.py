@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from transferability.conditions import unreduced
+from transferability.conditions import KINDS, unreduced
 from transferability.intervals import Estimate, correlate
 from transferability.sentences import counted, footer
 from transferability.styles import SERIES, Drawing, NothingToDrawError, as_points, finish, set_theme
@@ -67,7 +67,7 @@ def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, re
         panel.axhline(0, color="black", linewidth=0.8, zorder=1)
         for kind, (colour, marker, _) in kinds.items():
             own = rows[rows["kind"] == kind]
-            panel.scatter(own[name], own["difference"], s=16, color=colour, marker=marker, label=kind, zorder=3)
+            panel.scatter(own[name], own["difference"], s=16, color=colour, marker=marker, label=KINDS[kind], zorder=3)
         estimate = correlate(rows[name].to_numpy(), rows["difference"].to_numpy())
         panel.set_title(f"n = {n}", fontsize=8)
         panel.text(0.02, 0.03, stated(estimate), transform=panel.transAxes, fontsize=7, va="bottom", zorder=4)
@@ -85,7 +85,7 @@ def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, re
     handles, _ = panels.flat[0].get_legend_handles_labels()
     count = splits["split"].nunique()
     text = f"{footer(shown, coverage)}. A point is a split ({count}); r: Pearson's, with Fisher's 95 % interval"
-    finish(figure, text, handles, ncols=5)
+    finish(figure, text, handles, ncols=3)
     caption = (
         f"What frozen transfer costs against the distance of the two tasks, {counted(count, 'split')}; "
         f"correlation with its 95 % interval: {'; '.join(said)}."

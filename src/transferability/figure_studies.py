@@ -92,9 +92,12 @@ def draw_studies(studies: dict[str, pd.DataFrame], read_out: str, width: float) 
                     f"{name}, {KINDS[kind].lower()}, {EFFECTS[effect]}: "
                     f"{100 * last['normalised_mean']:.0f} % at n = {last['n']} ({counted(last['units'], 'unit')})"
                 )
-            panel.set_title(f"{KINDS[kind]}: {EFFECTS[effect]}", fontsize=8)
+            panel.set_title(f"{KINDS[kind]},\n{EFFECTS[effect]}", fontsize=8)
             panel.set_xticks(layers)
             as_percent(panel)
+            if not ((everything["kind"] == kind) & (everything["effect"] == effect)).any():
+                text = "no study has this"
+                panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", fontsize=7.5, color="0.35")
     for panel in panels[-1]:
         panel.set_xlabel("Cut after layer n")
     for panel in panels[:, 0]:

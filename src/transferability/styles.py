@@ -20,7 +20,7 @@ READ_OUTS = {
     "validation_top1": "Top-1 accuracy,\nvalidation",
     "mean_of_ten_best": "Top-1 accuracy,\nmean of ten best validations",
 }
-CHARACTERS = 20
+CHARACTERS = 18
 """Characters of a footer that fit on an inch."""
 
 
