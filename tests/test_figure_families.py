@@ -86,6 +86,16 @@ class TestEffects:
     def test_the_footer_counts_units(self):
         assert "Intervals over 4 independent units" in footer_of(effects_drawing(plant(noise=noisy())))
 
+    def test_a_refused_mean_is_not_drawn_and_counted_but_its_pairs_are(self):
+        """Selffers of one target only, as in the original's logs: the boost has pairs, its units lack a target."""
+        networks = plant(some("selffer", "transfer"), noise=noisy())
+        networks = networks[(networks["treatment"] != "selffer") | (networks["target"] == "A") | (networks["n"] > 1)]
+        drawing = effects_drawing(networks)
+        panel = shown(drawing)["Co-adaptation, BnB − base"]
+        assert {round(float(n)) for n, _ in panel.collections[0].get_offsets()} == {1, 4, 7}
+        assert len(bars_of(panel)) == 2
+        assert "2 means not drawn: see the column `note`" in footer_of(drawing)
+
     def test_bases_alone_give_a_sentence(self):
         with pytest.raises(NothingToDrawError, match="no pair of networks on one target"):
             effects_drawing(plant(some()))

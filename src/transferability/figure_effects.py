@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.conditions import conditions_of, unreduced
-from transferability.sentences import from_to, counted, effect_rows, footer
+from transferability.sentences import counted, effect_rows, footer, from_to
 from transferability.styles import SERIES, Drawing, NothingToDrawError, as_points, curve_of, finish, set_theme
 
 NAMES = {
@@ -104,6 +104,9 @@ def draw_effects(
     else:
         text += ". No intervals: they need two independent units (splits × seeds)"
         handles.pop()
+    refused = int((effects["n"].notna() & effects["mean"].isna()).sum())
+    if refused:
+        text += f". {counted(refused, 'mean')} not drawn: see the column `note` of effects.csv"
     finish(figure, text, handles, ncols=2)
     said = [
         f"{NAMES.get(name, name)}{f', {label}' if len(conditions) > 1 else ''}: {from_to(found)}"

@@ -96,7 +96,7 @@ def draw_learning(networks: pd.DataFrame, models: Path, coverage: str, width: fl
         level = f"{points(final.min(), signed=False)}–{points(final.max(), signed=False)} %"
         ends.append(f"{treatment} {level if len(final) > 1 else level.split('–')[0] + ' %'}")
     caption = (
-        f"Mean validation accuracy while {counted(len(trained), 'network')} were trained; "
-        f"at the last step, from the worst n to the best: {', '.join(ends)}."
+        f"Mean validation accuracy while {counted(len(trained), 'network')} were trained, over all "
+        f"splits, targets and seeds; at the last step, from the worst n to the best: {', '.join(ends)}."
     )
     return Drawing(figure, "How the networks learnt", caption)
