@@ -18,7 +18,9 @@ def some(*treatments: str) -> dict:
 
 
 def draw(networks: pd.DataFrame, read_out: str = "test_top1") -> Drawing:
-    return draw_figure3(networks, effects_table(networks, unbalanced=False), "the coverage", read_out, 6.5, TASKS)
+    return draw_figure3(
+        networks, effects_table(networks, unbalanced=False), "the coverage", read_out, 6.5, False, TASKS
+    )
 
 
 def curves_of(panel: Axes) -> dict[str, dict[int, float]]:
@@ -67,6 +69,7 @@ def test_the_original_has_its_figure_without_any_training():
         "",
         "mean_of_ten_best",
         6.5,
+        False,
         {"natman": TASKS["natural-man-made"]},
     ).figure
     left, right, lower = figure.axes
@@ -77,6 +80,15 @@ def test_the_original_has_its_figure_without_any_training():
     assert 3 not in filters, "they did not train"
     relative = {name.split(" ", 1)[1]: curve for name, curve in curves_of(lower).items()}
     assert relative["AnB, random halves of the classes"][7] == pytest.approx(-0.0826, abs=1e-4)
+
+
+def test_random_filters_of_which_one_did_not_train_keep_their_points_but_have_no_mean_there():
+    networks = plant(some("random"))
+    networks.loc[networks[networks["network"] == "R4A"].index[0], "trained"] = False
+    _, right, _ = draw(networks).figure.axes
+    (curve,) = curves_of(right).values()
+    assert set(curve) == {1, 7}
+    assert len(right.collections[0].get_offsets()) == 8 * 3 - 1
 
 
 def test_a_study_without_transfer_or_random_filters_says_so():

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.conditions import KINDS, unreduced
+from transferability.coverage import means_table
 from transferability.sentences import effect_rows, footer, from_to
 from transferability.styles import (
     READ_OUTS,
@@ -74,8 +75,11 @@ def draw_meant(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[i
     label_ends(axes, ends, gap=0.07)
 
 
-def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int]) -> None:
-    """Right panel: networks above random, untrained filters; a line for each kind of split."""
+def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool) -> None:
+    """Right panel: networks above random, untrained filters; a line for each kind of split.
+
+    A mean over other networks than the base's is drawn only if `unbalanced` asks for it.
+    """
     filters = networks[networks["treatment"] == "random"]
     if filters.empty:
         say(axes, "no networks above random filters that trained")
@@ -84,7 +88,8 @@ def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[
     for kind, (colour, marker, dashes) in zip(kinds, FILTERS, strict=False):
         own = filters[filters["kind"] == kind]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
-        mean = own.groupby("n")[read_out].mean()
+        means = means_table(networks[networks["kind"] == kind], read_out, unbalanced)
+        mean = means[means["treatment"] == "random"].set_index("n")["mean"]
         bases = networks[(networks["kind"] == kind) & (networks["treatment"] == "base")]
         if not bases.empty:
             level = bases[read_out].mean()
@@ -129,7 +134,13 @@ def draw_relative(axes: Axes, effects: pd.DataFrame, read_out: str, layers: list
 
 
 def draw_figure3(
-    networks: pd.DataFrame, effects: pd.DataFrame, coverage: str, read_out: str, width: float, tasks: dict
+    networks: pd.DataFrame,
+    effects: pd.DataFrame,
+    coverage: str,
+    read_out: str,
+    width: float,
+    unbalanced: bool,
+    tasks: dict,
 ) -> Drawing:
     """The paper's Figure 3. `tasks` names the tasks of splits, {split: {"A": name, "B": name}}. Width in inches."""
     trained = trained_of(unreduced(networks), read_out)
@@ -148,7 +159,7 @@ def draw_figure3(
     panels = figure.subplot_mosaic([["meant", "random"], ["relative", "relative"]])
     layers = sorted(set(shown["n"]) - {0})
     draw_meant(panels["meant"], shown, read_out, layers, tasks)
-    draw_random(panels["random"], shown, read_out, layers)
+    draw_random(panels["random"], shown, read_out, layers, unbalanced)
     said = draw_relative(panels["relative"], effects, read_out, layers)
     panels["meant"].set_title("Dissimilar tasks")
     panels["random"].set_title("Random, untrained filters")

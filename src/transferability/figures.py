@@ -63,7 +63,7 @@ FIGURES: dict[str, Callable[[Study, str, float, bool], Drawing]] = {
         study.networks, study.effects, study.pairs, study.coverage, read_out, width, unbalanced
     ),
     "figure3": lambda study, read_out, width, unbalanced: draw_figure3(
-        study.networks, study.effects, study.coverage, read_out, width, study.tasks
+        study.networks, study.effects, study.coverage, read_out, width, unbalanced, study.tasks
     ),
     "effects": lambda study, read_out, width, unbalanced: draw_effects(
         study.effects, study.pairs, study.networks, study.coverage, read_out, width
