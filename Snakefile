@@ -26,7 +26,9 @@ from transferability.params import (
     members_of,
     named,
     schedule_of,
+    study_figures,
     study_networks,
+    task_names,
     used_groups,
 )
 from transferability.provenance import fingerprint
@@ -49,6 +51,9 @@ except InputError as error:
 
 STUDY = config["study"]
 NETWORKS = {split: study_networks(config, split) for split in STUDY["split"]}
+FIGURES = study_figures(config)
+# Those that the original's published numbers give; its networks are not published with them.
+PUBLISHED_FIGURES = ["figure2", "figure3", "effects", "volume"]
 
 
 wildcard_constraints:
@@ -66,6 +71,7 @@ wildcard_constraints:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/figures.smk"
 
 
 rule all:
@@ -75,7 +81,7 @@ rule all:
             "results/{dataset}/{architecture}/{file}",
             dataset=STUDY["dataset"],
             architecture=STUDY["architecture"],
-            file=["networks.csv", "effects.csv", "figures/figure2.svg", "figures/figure2.png"],
+            file=["networks.csv", "effects.csv", "report.html"],
         ),
         expand(
             "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.onnx",
