@@ -11,14 +11,13 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib import resources
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from transferability import archives
+from transferability import FACTS, archives
 from transferability.errors import InputError
 from transferability.images import open_image
 
@@ -216,7 +215,7 @@ def read_list(path: str, classes: list[str]) -> dict[str, str]:
                 f"datasets: the list ilsvrc2012 is for the 1,000 classes of ILSVRC2012, not for {len(classes)}; "
                 "name a list of your own in datasets.*.images.lists"
             )
-        table = resources.files("transferability") / "tables/ilsvrc2012_validation.txt.gz"
+        table = FACTS / "ilsvrc2012_validation.txt.gz"
         labels = gzip.decompress(table.read_bytes()).decode().split()
         return {f"ILSVRC2012_val_{number:08}.JPEG": classes[int(label)] for number, label in enumerate(labels, 1)}
     try:

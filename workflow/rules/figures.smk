@@ -103,7 +103,6 @@ rule page:
         tables="results/{dataset}/{architecture}",
         files="--models models/{dataset}/{architecture} --splits data/splits/{dataset}",
         read_out=config["figures"]["read_out"],
-        template=sha256(HERE / "src/transferability/report.html"),
         code=fingerprint("report"),
     shell:
         """

@@ -171,7 +171,6 @@ rule yosinski2014:
     params:
         drop=config["analysis"]["drop"],
         unbalanced=canonical(config["analysis"]["unbalanced"]),
-        published=sha256(HERE / "src/transferability/published/yosinski2014.csv"),
         code=fingerprint("yosinski2014"),
     shell:
         """
