@@ -215,7 +215,8 @@ def test_reduced_volumes_and_splits_without_copied_layers_stay_out():
     networks = plant(gains_of(["transfer"]))
     few = plant({"base": lambda n: -0.2}, {"whole-5": "whole"}, targets="A").assign(volume=5)
     whole = plant({"base": lambda n: 0, "random": lambda n: -0.1}, {"whole": "whole"}, targets="A")
-    drawing = draw(pd.concat([networks, few, whole], ignore_index=True))
+    cut = plant(gains_of(["transfer"]), {"random0-5": "random"}).assign(volume=5, other_volume=5)
+    drawing = draw(pd.concat([networks, few, whole, cut], ignore_index=True))
     assert [panel.get_title("left") for panel in drawing.figure.axes if panel.get_title("left")] == [KINDS["random"]]
     assert footer_of(drawing).startswith(f"digits, tiny: {len(networks)} networks shown")
 

@@ -41,6 +41,8 @@ def test_each_target_of_chosen_tasks_has_its_line_and_its_name():
         {1: 0.47, 4: 0.38, 7: 0.29},
         {1: 0.52, 4: 0.43, 7: 0.34},
     ]
+    levels = [line.get_ydata()[0] for line in left.get_lines() if line.get_linestyle() == ":"]
+    assert levels == pytest.approx([0.5, 0.55])
     assert {text.get_text() for text in left.texts} == {"to natural", "to man-made"}
     assert [text.get_text() for text in right.texts] == ["no networks above random filters\nthat trained"]
 

@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -23,8 +24,17 @@ from transferability.styles import (
     trained_of,
 )
 
-DROPS = (("base", "selffer", "#0072B2", "fragile co-adaptation"), ("selffer", "transfer", "#D55E00", "specificity"))
+# Told apart in grey by the hatching.
+DROPS = (
+    ("base", "selffer", "#0072B2", "////", "fragile co-adaptation"),
+    ("selffer", "transfer", "#D55E00", None, "specificity"),
+)
 FINE_TUNED = {"fine-tuned selffer": "selffer+", "fine-tuned transfer": "transfer+"}
+
+
+def shade_of(colour: str, hatch: str | None) -> dict:
+    """How a drop is filled."""
+    return {"facecolor": to_rgba(colour, 0.15), "edgecolor": to_rgba(colour, 0.3), "hatch": hatch, "linewidth": 0}
 
 
 def draw_points(axes: Axes, networks: pd.DataFrame, read_out: str) -> None:
@@ -77,12 +87,10 @@ def draw_means(axes: Axes, means: pd.DataFrame) -> None:
                 zorder=3,
             )
         ends.append((style.name, known.index[-1] + 0.25, known.iloc[-1], style.colour))
-    for first, second, colour, _ in DROPS:
+    for first, second, colour, hatch, _ in DROPS:
         if first in curves and second in curves:
             upper, lower = curves[first], curves[second]
-            axes.fill_between(
-                layers, upper, lower, where=upper > lower, interpolate=True, color=colour, alpha=0.15, linewidth=0
-            )
+            axes.fill_between(layers, upper, lower, where=upper > lower, interpolate=True, **shade_of(colour, hatch))
     label_ends(axes, ends, gap=0.085)
 
 
@@ -127,9 +135,9 @@ def legend_handles(treatments: list[str], hollow: bool) -> list[Line2D | Patch]:
         line = Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker, markersize=5)
         line.set_label(style.label)
         handles.append(line)
-    for first, second, colour, name in DROPS:
+    for first, second, colour, hatch, name in DROPS:
         if {first, second} <= set(treatments):
-            handles.append(Patch(color=colour, alpha=0.15, label=f"drop by {name}"))
+            handles.append(Patch(**shade_of(colour, hatch), label=f"drop by {name}"))
     if hollow:
         white = Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor="0.3", markersize=5)
         white.set_label("hollow: mean over other networks than the base's")
