@@ -98,8 +98,11 @@ def read_torchvision(options: dict) -> Iterator[Record]:
 SOURCES = {"digits": read_digits, "folder": read_folder, "torchvision": read_torchvision}
 
 
-def pack(options: dict, folder: Path) -> None:
-    """Read the images that `options` (datasets.*.images of the params) describe and write the packed set."""
+def pack(options: dict, folder: Path, description: dict | None = None) -> None:
+    """Read the images that `options` (datasets.*.images of the params) describe and write the packed set.
+
+    The card gives `description` as their source, where that is not the options themselves.
+    """
     rows, pixels = [], []
     for name, place, image in SOURCES[options["source"]](options):
         rows.append((len(rows), name, place, hashlib.sha256(image.tobytes()).hexdigest()))
@@ -116,7 +119,7 @@ def pack(options: dict, folder: Path) -> None:
     ):
         csv.writer(file, lineterminator="\n").writerows([("index", "class", "file", "sha256"), *rows])
     card = {
-        "source": options,
+        "source": description or options,
         "images": len(rows),
         "shape": list(pixels[0].shape),
         "classes": {name: counts[name] for name in sorted(counts)},
@@ -125,12 +128,30 @@ def pack(options: dict, folder: Path) -> None:
     files.write_json(folder / "card.json", card)
 
 
+def check_splits(folder: Path, splits: Path) -> None:
+    """Refuse a packed set whose source is that of splits made from other images; an InputError names one of them.
+
+    Splits name their images by content: networks of a colleague's images must not be mixed with one's own.
+    """
+    card = files.read_json(folder / "card.json")
+    for path in sorted(splits.glob("*.json")):
+        split = files.read_json(path)
+        if split["source"] == card["source"] and split["content"] != card["content"]:
+            raise InputError(
+                f"{folder}: these are not the images that {path} was made from (content {card['content'][:12]}, not "
+                f"{split['content'][:12]}); get those images, or delete {splits} to start anew with these"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pack a data set: decode every image once.")
     parser.add_argument("--source", type=json.loads, required=True, help="datasets.*.images of the params, as JSON")
+    parser.add_argument("--description", type=json.loads, required=True, help="the same without places, for the card")
+    parser.add_argument("--splits", type=Path, required=True, help="folder of splits that name the images, if any")
     parser.add_argument("--into", type=Path, required=True, help="the folder of the packed set")
     arguments = parser.parse_args()
-    pack(arguments.source, arguments.into)
+    pack(arguments.source, arguments.into, arguments.description)
+    check_splits(arguments.into, arguments.splits)
 
 
 if __name__ == "__main__":

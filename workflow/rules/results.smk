@@ -4,7 +4,6 @@
 
 rule evaluate:
     input:
-        images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
         model="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.safetensors",
         history="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/history.csv",
@@ -34,7 +33,6 @@ rule evaluate:
 
 rule evaluate_curve:
     input:
-        images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
         models=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
@@ -108,6 +106,32 @@ rule tables:
         """
 
 
+rule summary:
+    input:
+        expand(
+            "results/{dataset}/{architecture}/networks.csv",
+            dataset=STUDY["dataset"],
+            architecture=STUDY["architecture"],
+        ),
+    output:
+        metrics="results/summary/metrics.json",
+        accuracy="results/summary/accuracy.csv",
+        effects="results/summary/effects.csv",
+    log:
+        "logs/summary.log",
+    params:
+        code=fingerprint("summary"),
+    shell:
+        """
+        python -m transferability.summary \
+            --networks {input:q} \
+            --metrics {output.metrics:q} \
+            --accuracy {output.accuracy:q} \
+            --effects {output.effects:q} \
+            2>{log:q}
+        """
+
+
 rule figure2:
     input:
         "results/{dataset}/{architecture}/networks.csv",
@@ -140,7 +164,6 @@ rule figure2:
 
 rule export:
     input:
-        images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
         models=lambda wildcards: expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.safetensors",
