@@ -18,6 +18,7 @@ os.environ.update(
 )
 
 from transferability.errors import InputError
+from transferability.files import sha256
 from transferability.params import (
     canonical,
     check_params,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from transferability import files
 from transferability.datasets import pack
@@ -51,3 +52,22 @@ def digits_split(packed_digits, tmp_path_factory) -> Path:
     parts = {"validation": 0.2, "test": 0.3, "seed": 0}
     files.write_json(path, make_split(open_packed(packed_digits), {"kind": "random", "seed": 0}, {}, parts))
     return path
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    """A colour image, 40 high and 60 wide."""
+    return np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def zoo(tmp_path, noise) -> Path:
+    """A folder of two classes with images of many forms."""
+    for name in ("cat", "dog"):
+        (tmp_path / "zoo" / name).mkdir(parents=True)
+    Image.fromarray(noise).save(tmp_path / "zoo/cat/b.png")
+    Image.fromarray(noise).save(tmp_path / "zoo/cat/a.JPG", quality=90)
+    Image.fromarray(noise[:, :30]).save(tmp_path / "zoo/dog/tall.png")
+    Image.fromarray(noise[:, :, 0]).save(tmp_path / "zoo/dog/grey.jpeg")
+    (tmp_path / "zoo/dog/notes.txt").write_text("no image")
+    return tmp_path / "zoo"

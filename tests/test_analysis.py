@@ -1,4 +1,4 @@
-"""Analysis: the tables hold what the metrics say, and effects are paired differences."""
+"""Analysis: the tables hold what the metrics say, and say what is missing."""
 
 import csv
 import json
@@ -11,56 +11,19 @@ import pandas as pd
 import pytest
 
 from transferability import analysis, files
-from transferability.analysis import EFFECTS, NETWORK_COLUMNS, effects_table, networks_table
+from transferability.analysis import grid_cells, read_networks
+from transferability.coverage import coverage_table
 from transferability.errors import InputError
 from transferability.notation import parse_network
-
-PAIR = ["split", "seed", "target"]
-SPLITS, SEEDS, LAYERS = ["random0", "random1", "even-odd"], [0, 1], [1, 4, 7]
-# What each treatment adds to the accuracy of its own base network, as a function of n.
-GAINS = {
-    "base": lambda n: 0,
-    "selffer": lambda n: -0.01 * n,
-    "selffer+": lambda n: 0.002,
-    "transfer": lambda n: -0.03 * n,
-    "transfer+": lambda n: 0.004 * n,
-    "random": lambda n: -0.1 * n,
-    "transfer-k2": lambda n: 0.001,
-}
-
-
-def level(split: str, seed: int, target: str) -> float:
-    """The accuracy of a base network: cells differ by more than any effect."""
-    return 0.3 + 0.2 * SPLITS.index(split) + 0.1 * seed + 0.05 * (target == "B")
-
-
-@pytest.fixture
-def planted() -> pd.DataFrame:
-    """A networks table in which every treatment adds its gain to the level of its target, split and seed."""
-    rows = []
-    for split, seed, target, (treatment, gain) in product(SPLITS, SEEDS, "AB", GAINS.items()):
-        for n in [0] if treatment == "base" else LAYERS:
-            rows.append(
-                {
-                    "dataset": "digits",
-                    "architecture": "tiny",
-                    "split": split,
-                    "kind": "groups" if split == "even-odd" else "random",
-                    "seed": seed,
-                    "treatment": treatment,
-                    "n": n,
-                    "target": target,
-                    "trained": True,
-                    "test_top1": level(split, seed, target) + gain(n),
-                }
-            )
-    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+from transferability.tables import COVERAGE, DROPS, EFFECTS, NETWORKS, PAIRS, read_table
 
 
 def metrics_of(network: str, top1: float = 0.5) -> dict:
     """What `evaluate` writes of a network, in its own form."""
     identity = parse_network(network)
-    scores = {"count": 10, "top1": top1, "loss": 1.5, "per_class": {"a": {"count": 10, "top1": top1}}}
+    per_class = {name: {"count": count, "top1": top1} for name, count in (("a", 6), ("b", 3), ("c", 1))}
+    scores = {"count": 10, "top1": top1, "loss": 1.5, "per_class": per_class}
+    even = {name: {"count": 4, "top1": 0.25} for name in "abc"}
     return {
         "network": network,
         "treatment": identity.treatment,
@@ -75,7 +38,7 @@ def metrics_of(network: str, top1: float = 0.5) -> dict:
         "images_seen": 1280,
         "train_loss": 0.75,
         "mean_of_ten_best": {"validation_top1": 0.625, "of": 10},
-        "validation": scores | {"top1": 0.25, "loss": 1.25},
+        "validation": {"count": 12, "top1": 0.25, "loss": 1.25, "per_class": even},
         "test": scores,
     }
 
@@ -95,80 +58,30 @@ GRID = {"split": ["random0", "even-odd"], "seed": [0, 1], "network": ["baseA", "
 
 
 def read_study(folder: Path) -> pd.DataFrame:
-    """The networks table of the small study."""
-    return networks_table(folder / "results/digits/tiny", GRID, folder / "data/splits/digits")
+    """The networks table of the small study, of which nothing is missing."""
+    networks, absent = read_networks(folder / "results/digits/tiny", GRID, folder / "data/splits/digits")
+    assert not absent
+    return networks
 
 
-def test_planted_effects_are_recovered_in_every_cell(planted):
-    effects = effects_table(planted)
-    for name, (first, second) in EFFECTS.items():
-        rows = effects[effects["effect"] == name]
-        assert sorted(zip(*(rows[column] for column in [*PAIR, "n"]), strict=True)) == sorted(
-            product(SPLITS, SEEDS, "AB", LAYERS)
-        ), name
-        for row in rows.itertuples():
-            assert row.difference == pytest.approx(GAINS[first](row.n) - GAINS[second](row.n)), name
-    assert set(effects["effect"]) == set(EFFECTS)
-
-
-def test_a_base_network_is_compared_with_every_n(planted):
-    effects = effects_table(planted)
-    against_base = effects[effects["effect"] == "co-adaptation"]
-    assert dict(against_base.groupby("n").size()) == dict.fromkeys(LAYERS, len(SPLITS) * len(SEEDS) * 2)
-
-
-def test_effects_say_where_they_are_from(planted):
-    effects = effects_table(planted)
-    assert list(effects.columns) == [
-        "effect",
-        "dataset",
-        "architecture",
-        "split",
-        "kind",
-        "seed",
-        "target",
-        "n",
-        "difference",
-    ]
-    assert set(effects["kind"][effects["split"] == "even-odd"]) == {"groups"}
-    assert set(effects["kind"][effects["split"] != "even-odd"]) == {"random"}
-
-
-def test_an_untrained_network_takes_its_pairs_with_it_and_no_others(planted):
-    cell = (planted["split"] == "random1") & (planted["seed"] == 1) & (planted["target"] == "B")
-    untrained = cell & (planted["treatment"] == "selffer") & (planted["n"] == 4)
-    assert untrained.sum() == 1
-    whole = effects_table(planted)
-    planted.loc[untrained, ["trained", "test_top1"]] = False, 0.0
-    effects = effects_table(planted)
-
-    there = whole.merge(effects, how="left", indicator=True)
-    lost = there[there["_merge"] == "left_only"]
-    assert sorted(lost["effect"]) == ["co-adaptation", "specificity"]
-    assert set(zip(lost["split"], lost["seed"], lost["target"], lost["n"], strict=True)) == {("random1", 1, "B", 4)}
-    assert len(effects) == len(whole) - 2
-
-
-def test_an_untrained_base_takes_every_comparison_with_it(planted):
-    cell = (planted["split"] == "random0") & (planted["seed"] == 0) & (planted["target"] == "A")
-    planted.loc[cell & (planted["treatment"] == "base"), "trained"] = False
-    effects = effects_table(planted)
-    cell = (effects["split"] == "random0") & (effects["seed"] == 0) & (effects["target"] == "A")
-    assert set(effects[cell]["effect"]) == {"specificity", "lingering boost"}
-
-
-def test_a_study_of_fewer_treatments_has_fewer_effects(planted):
-    effects = effects_table(planted[planted["treatment"].isin(["base", "transfer"])])
-    assert set(effects["effect"]) == {"frozen transfer"}
-    assert effects_table(planted[planted["treatment"] == "base"]).empty
+def read_bad_study(folder: Path, path: Path) -> str:
+    """What is said of the one network of the small study that cannot be read, and that the others can."""
+    networks, (place,) = read_networks(folder / "results/digits/tiny", GRID, folder / "data/splits/digits")
+    assert len(networks) == 7
+    assert (place["split"], f"seed{place['seed']}", place["network"]) == (*path.parts[-3:-1], path.stem)
+    (row,) = coverage_table(networks, [place]).query("state == 'missing'").to_dict("records")
+    assert (row["kind"], row["treatment"], row["n"], row["target"]) == ("groups", "transfer+", 3, "B")
+    assert row["reason"] == place["reason"]
+    return place["reason"]
 
 
 def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
     table = read_study(study)
-    assert list(table.columns) == list(NETWORK_COLUMNS)
+    assert list(table.columns) == list(NETWORKS)
     assert list(zip(table["split"], table["seed"], table["network"], strict=True)) == list(product(*GRID.values()))
     row = table.iloc[3].to_dict()
-    assert pd.isna(row.pop("test_top5"))
+    for name in ("test_top5", "volume", "other_volume", "synset_distance", "a_distance"):
+        assert pd.isna(row.pop(name)), name
     assert row == {
         "dataset": "digits",
         "architecture": "tiny",
@@ -189,9 +102,11 @@ def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
         "train_loss": 0.75,
         "validation_top1": 0.25,
         "validation_loss": 1.25,
+        "validation_chance": pytest.approx(1 / 3),
         "mean_of_ten_best": 0.625,
         "test_top1": 0.75,
         "test_loss": 1.5,
+        "test_chance": 0.6,
         "test_images": 10,
     }
     assert pd.isna(table["source"][0])
@@ -213,79 +128,172 @@ def test_an_untrained_network_stays_in_the_table_with_its_reason(study):
     assert table["reason"][1] == "the training loss ended at 1.609"
 
 
-def test_missing_metrics_are_named(study):
-    path = study / "results/digits/tiny/even-odd/seed1/A3B+.json"
-    path.unlink()
-    with pytest.raises(InputError) as error:
-        read_study(study)
-    assert str(error.value) == f"{path}: there is no such file"
+@pytest.fixture
+def damaged(study) -> Path:
+    """The metrics that tests damage."""
+    return study / "results/digits/tiny/even-odd/seed1/A3B+.json"
 
 
-def test_truncated_metrics_are_named(study):
-    path = study / "results/digits/tiny/even-odd/seed1/A3B+.json"
-    path.write_text(path.read_text()[:-40])
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: not a whole JSON file"):
-        read_study(study)
+def test_missing_metrics_are_named(study, damaged):
+    damaged.unlink()
+    assert read_bad_study(study, damaged) == f"{damaged}: there is no such file"
+
+
+def test_truncated_metrics_are_named(study, damaged):
+    damaged.write_text(damaged.read_text()[:-40])
+    assert read_bad_study(study, damaged).startswith(f"{damaged}: not a whole JSON file")
 
 
 @pytest.mark.parametrize("key", [*metrics_of("A3B+")])
-def test_metrics_that_lack_a_key_are_named(key, study):
-    path = study / "results/digits/tiny/even-odd/seed1/A3B+.json"
+def test_metrics_that_lack_a_key_are_named(key, study, damaged):
     metrics = metrics_of("A3B+")
     del metrics[key]
-    files.write_json(path, metrics)
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: "):
-        read_study(study)
+    files.write_json(damaged, metrics)
+    assert read_bad_study(study, damaged) == f"{damaged}: no network's metrics ({KeyError(key)!r}); " + AGAIN
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"test": 3, "validation": 4, "mean_of_ten_best": 5}', '"A3B+"'])
-def test_foreign_metrics_are_named(content, study):
-    path = study / "results/digits/tiny/even-odd/seed1/A3B+.json"
-    path.write_text(content)
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: "):
-        read_study(study)
+AGAIN = "delete it and run again"
 
 
-def test_metrics_of_another_network_are_refused(study):
-    path = study / "results/digits/tiny/even-odd/seed1/A3B+.json"
-    files.write_json(path, metrics_of("A3B"))
-    with pytest.raises(InputError) as error:
-        read_study(study)
-    assert str(error.value) == f"{path}: holds the metrics of A3B; delete it and run again"
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '{"target": "A", "test": 3, "validation": 4, "mean_of_ten_best": 5}', '"A3B+"', "", "\0"]
+)
+def test_foreign_metrics_are_named(content, study, damaged):
+    damaged.write_text(content)
+    assert read_bad_study(study, damaged).startswith(f"{damaged}: ")
 
 
-def test_a_missing_or_foreign_split_is_named(study):
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "0.5", True])
+@pytest.mark.parametrize("place", ["train_loss", "test.top1", "validation.top1", "mean_of_ten_best.validation_top1"])
+def test_what_is_no_number_is_named(place, value, study, damaged):
+    metrics = metrics_of("A3B+")
+    *parents, last = place.split(".")
+    section = metrics
+    for key in parents:
+        section = section[key]
+    section[last] = value
+    damaged.write_text(json.dumps(metrics))
+    reason = read_bad_study(study, damaged)
+    assert reason.startswith(f"{damaged}: no network's metrics (")
+    assert f"{place} is {value!r}, which is no number" in reason
+
+
+def test_metrics_of_another_network_are_refused(study, damaged):
+    files.write_json(damaged, metrics_of("A3B"))
+    assert read_bad_study(study, damaged) == f"{damaged}: holds the metrics of A3B; delete it and run again"
+
+
+def test_a_missing_or_foreign_split_takes_its_networks_with_it(study):
     path = study / "data/splits/digits/even-odd.json"
-    path.write_text("{}")
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: "):
-        read_study(study)
-    path.unlink()
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: there is no such file"):
+    for content, sentence in (("{}", "no split; delete it and run again"), (None, "there is no such file")):
+        path.write_text(content) if content else path.unlink()
+        networks, absent = read_networks(study / "results/digits/tiny", GRID, path.parent)
+        assert set(networks["split"]) == {"random0"}
+        assert {(place["split"], place["kind"], place["reason"]) for place in absent} == {
+            ("even-odd", "unknown", f"{path}: {sentence}")
+        }
+        assert len(absent) == 4
+
+
+def test_where_nothing_can_be_read_the_first_reason_is_given(study):
+    for path in (study / "results").rglob("*.json"):
+        path.write_text("")
+    with pytest.raises(InputError, match=r"results/digits/tiny/random0/seed0/baseA.json: not a whole JSON file"):
         read_study(study)
 
 
-def test_the_command_writes_both_tables_the_same_twice(study, monkeypatch):
+def test_volumes_and_distances_are_those_of_the_split(study):
+    path = study / "data/splits/digits/even-odd.json"
+    split = {"kind": "groups", "volume": {"B": 20, "seed": 3}, "distance": {"synset": 4.5, "a_distance": None}}
+    files.write_json(path, split)
+    table = read_study(study).query("split == 'even-odd' and seed == 0").set_index("network")
+    assert table["volume"].dropna().to_dict() == {"A3B+": 20}
+    assert table["other_volume"].dropna().to_dict() == {"baseA": 20}
+    assert set(table["synset_distance"]) == {4.5}
+    assert table["a_distance"].isna().all()
+
+
+def test_each_split_may_have_networks_of_its_own(study):
+    grid = {"seed": [1], "networks": {"random0": ["baseA"], "even-odd": ["A3B+", "baseA"]}}
+    networks, absent = read_networks(study / "results/digits/tiny", grid, study / "data/splits/digits")
+    assert not absent
+    assert networks[["split", "seed", "network"]].to_numpy().tolist() == [
+        ["random0", 1, "baseA"],
+        ["even-odd", 1, "A3B+"],
+        ["even-odd", 1, "baseA"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("grid", "sentence"),
+    [
+        ([], "--grid: give "),
+        ({"split": ["a"], "seed": [0]}, "--grid: give "),
+        ({"split": ["a"], "seed": [0], "networks": {}}, "--grid: give "),
+        ({"seed": [0], "networks": ["baseA"]}, '--grid: "networks" must give each split its list'),
+        ({"seed": [0], "networks": {"a": "baseA"}}, '--grid: "networks" must give each split its list'),
+        ({"seed": [0, 0], "networks": {"a": ["baseA"]}}, "--grid: names baseA of a, seed 0, twice"),
+        ({"split": ["a", "b"], "seed": [0], "network": ["A3B", "A3B"]}, "--grid: names A3B of a, seed 0, twice"),
+        ({"split": ["a"], "seed": [0], "network": ["A9B"]}, "'A9B': n = 9 is outside"),
+    ],
+)
+def test_a_bad_grid_is_refused(grid, sentence):
+    with pytest.raises(InputError) as error:
+        grid_cells(grid)
+    assert str(error.value).startswith(sentence)
+
+
+TABLES = {"networks": NETWORKS, "pairs": PAIRS, "effects": EFFECTS, "drops": DROPS, "coverage": COVERAGE}
+
+
+def start(monkeypatch, study: Path, into: Path, grid: dict = GRID, drop: str = "0.02") -> None:
+    """Run the command on the small study."""
+    options = {"--results": study / "results/digits/tiny", "--splits": study / "data/splits/digits"}
+    options |= {"--grid": json.dumps(grid), "--drop": drop, "--unbalanced": "false"}
+    options |= {f"--{name}": into / f"{name}.csv" for name in TABLES}
+    monkeypatch.setattr(sys, "argv", ["analysis", *(str(word) for pair in options.items() for word in pair)])
+    analysis.main()
+
+
+def test_the_command_writes_all_tables_the_same_twice(study, monkeypatch):
     found = []
     for folder in ("one", "two"):
-        monkeypatch.setattr(
-            sys,
-            "argv",
-            [
-                "analysis",
-                *("--results", str(study / "results/digits/tiny"), "--splits", str(study / "data/splits/digits")),
-                *("--grid", json.dumps(GRID)),
-                *("--networks", str(study / folder / "networks.csv")),
-                *("--effects", str(study / folder / "effects.csv")),
-            ],
-        )
-        analysis.main()
-        found.append([(study / folder / name).read_bytes() for name in ("networks.csv", "effects.csv")])
+        start(monkeypatch, study, study / folder)
+        found.append([(study / folder / f"{name}.csv").read_bytes() for name in TABLES])
     assert found[0] == found[1]
     with open(study / "one/networks.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["test_top1"] for row in rows] == ["0.5", "0.5", "0.75", "0.75"] * 2
     assert {row["trained"] for row in rows} == {"True"}
-    # baseB, with which A3B+ would be compared, is not in this study.
-    assert (study / "one/effects.csv").read_text() == (
-        "effect,dataset,architecture,split,kind,seed,target,n,difference\n"
-    )
+    # baseB, with which A3B+ would be compared, is not in this study; baseA has another target.
+    effects = read_table(study / "one/effects.csv", EFFECTS)
+    assert effects["mean"].isna().all()
+    assert effects["note"].str.startswith("refused, unless asked for: no pair; transfer+: ").all()
+    for name in ("pairs", "drops"):
+        assert (study / f"one/{name}.csv").read_text() == ",".join(TABLES[name]) + "\n"
+    assert set(read_table(study / "one/coverage.csv", COVERAGE)["state"]) == {"present"}
+
+
+def test_the_command_computes_what_it_can_and_says_what_it_could_not(study, monkeypatch, capsys):
+    for split, seed in product(("random0", "even-odd"), (0, 1)):
+        files.write_json(study / f"results/digits/tiny/{split}/seed{seed}/baseB.json", metrics_of("baseB", 0.25))
+    path = study / "results/digits/tiny/random0/seed1/A3B+.json"
+    path.write_text("{")
+    start(monkeypatch, study, study, GRID | {"network": ["baseB", "A3B+"]})
+    assert re.fullmatch(f"left out: {re.escape(str(path))}: not a whole JSON file .*\n", capsys.readouterr().err)
+    coverage = read_table(study / "coverage.csv", COVERAGE)
+    assert coverage["state"].tolist().count("missing") == 1
+    pairs = read_table(study / "pairs.csv", PAIRS).query("read_out == 'test_top1'")
+    assert pairs[["split", "seed", "difference"]].to_numpy().tolist() == [
+        ["random0", 0, 0.25],
+        ["even-odd", 0, 0.25],
+        ["even-odd", 1, 0.5],
+    ]
+    effects = read_table(study / "effects.csv", EFFECTS).query("read_out == 'test_top1'")
+    assert effects[["kind", "units", "mean"]].to_numpy().tolist() == [["groups", 2, 0.375], ["random", 1, 0.25]]
+
+
+@pytest.mark.parametrize("drop", ["0", "1", "-0.1", "nan"])
+def test_a_drop_that_is_no_share_is_refused(study, drop, monkeypatch):
+    with pytest.raises(InputError, match=r"--drop: .* is no share between 0 and 1"):
+        start(monkeypatch, study, study, drop=drop)

@@ -1,61 +1,32 @@
 import csv
 import hashlib
+import json
 import os
+import pty
+import shutil
+import signal
 import subprocess
 import sys
+import termios
+import time
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torchvision.datasets
 from PIL import Image
 from sklearn.datasets import load_digits
-from torchvision import transforms
 
-from transferability import files
-from transferability.datasets import fit, pack
+from transferability import datasets, files, sources
+from transferability.datasets import pack
 from transferability.errors import InputError
+from transferability.images import fit
 from transferability.tasks import open_packed
 
 CHECKOUT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src")}
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
-
-
-@pytest.fixture
-def noise() -> np.ndarray:
-    """A colour image, 40 high and 60 wide."""
-    return np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def zoo(tmp_path, noise) -> Path:
-    """A folder of two classes with images of many forms."""
-    for name in ("cat", "dog"):
-        (tmp_path / "zoo" / name).mkdir(parents=True)
-    Image.fromarray(noise).save(tmp_path / "zoo/cat/b.png")
-    Image.fromarray(noise).save(tmp_path / "zoo/cat/a.JPG", quality=90)
-    Image.fromarray(noise[:, :30]).save(tmp_path / "zoo/dog/tall.png")
-    Image.fromarray(noise[:, :, 0]).save(tmp_path / "zoo/dog/grey.jpeg")
-    (tmp_path / "zoo/dog/notes.txt").write_text("no image")
-    return tmp_path / "zoo"
-
-
-@pytest.fixture
-def fashion(tmp_path) -> tuple[Path, np.ndarray, np.ndarray]:
-    """FashionMNIST's files as torchvision leaves them, of 20 training and 10 test images; and what they hold."""
-    generator = np.random.default_rng(1)
-    pixels = generator.integers(0, 256, (30, 28, 28), dtype=np.uint8)
-    labels = np.concatenate([np.arange(20) % 10, np.arange(10)[::-1]]).astype(np.uint8)
-    raw = tmp_path / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for name, part in (("train", slice(0, 20)), ("t10k", slice(20, 30))):
-        count = part.stop - part.start
-        header = np.array([0x803, count, 28, 28], dtype=">i4").tobytes()
-        (raw / f"{name}-images-idx3-ubyte").write_bytes(header + pixels[part].tobytes())
-        header = np.array([0x801, count], dtype=">i4").tobytes()
-        (raw / f"{name}-labels-idx1-ubyte").write_bytes(header + labels[part].tobytes())
-    return tmp_path, pixels, labels
 
 
 def test_the_digits_are_1797_grey_images_of_ten_classes(packed_digits):
@@ -112,202 +83,11 @@ def test_the_content_hash_follows_the_pixels(zoo, tmp_path, noise):
     assert before["classes"] == after["classes"]
 
 
-def test_a_square_image_of_the_right_size_keeps_its_pixels(noise):
-    square = noise[:32, :32]
-    assert np.array_equal(fit(Image.fromarray(square), 32, 3), square.transpose(2, 0, 1))
-
-
-@pytest.mark.parametrize("size", [10, 20, 80])
-@pytest.mark.parametrize(("height", "width"), [(40, 60), (40, 20), (20, 60), (30, 30)])
-def test_the_shorter_side_is_resized_and_the_centre_cropped_as_torchvision_does(noise, height, width, size):
-    image = Image.fromarray(noise[:height, :width])
-    expected = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), transforms.PILToTensor()])
-    assert np.array_equal(fit(image, size, 3), expected(image))
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 40), (39, 7), (40, 41), (17, 60)])
-def test_odd_and_extreme_sides_give_the_asked_for_size(noise, height, width):
-    assert fit(Image.fromarray(noise[:height, :width]), 9, 3).shape == (3, 9, 9)
-
-
-def test_the_crop_is_the_middle():
-    """Left third black, middle white, right third black: only white is left."""
-    stripes = np.zeros((20, 60), dtype=np.uint8)
-    stripes[:, 20:40] = 255
-    assert (fit(Image.fromarray(stripes), 20, 1) == 255).all()
-
-
-def test_a_colour_image_becomes_grey_by_its_luma(noise):
-    weights = np.array([0.299, 0.587, 0.114])
-    grey = fit(Image.fromarray(noise[:40, :40]), 40, 1)
-    assert grey.shape == (1, 40, 40)
-    assert np.abs(grey[0] - noise[:40, :40] @ weights).max() <= 1
-
-
-def test_a_grey_image_becomes_three_equal_channels(noise):
-    grey = noise[:40, :40, 0]
-    assert np.array_equal(fit(Image.fromarray(grey), 40, 3), np.stack([grey] * 3))
-
-
-def test_an_opaque_rgba_image_is_its_colours(noise):
-    rgba = np.dstack([noise, np.full(noise.shape[:2], 255, dtype=np.uint8)])
-    assert np.array_equal(fit(Image.fromarray(rgba), 40, 3), fit(Image.fromarray(noise), 40, 3))
-
-
-def test_a_palette_image_is_its_colours_and_not_its_indices(noise):
-    palette = Image.fromarray(noise[:40, :40]).quantize(16)
-    assert palette.mode == "P"
-    colours = np.array(palette.getpalette()).reshape(-1, 3)
-    assert np.array_equal(fit(palette, 40, 3), colours[np.asarray(palette)].transpose(2, 0, 1))
-
-
-def test_a_black_and_white_image_has_the_levels_0_and_255():
-    board = np.indices((8, 8)).sum(axis=0) % 2 == 0
-    assert np.array_equal(fit(Image.fromarray(board), 8, 1)[0], board * 255)
-
-
-def test_a_sixteen_bit_image_keeps_its_levels(tmp_path):
-    levels = np.arange(0, 65536, 1024, dtype=np.uint16).reshape(8, 8)
-    Image.fromarray(levels).save(tmp_path / "deep.png")
-    with Image.open(tmp_path / "deep.png") as image:
-        pixels = fit(image, 8, 1)[0]
-    assert np.abs(pixels - levels / 257).max() <= 1
-
-
-def test_a_folder_is_packed_in_the_order_of_names_and_leaves_other_files_out(zoo, tmp_path, noise):
-    pack({"source": "folder", "size": 10, "channels": 3, "path": str(zoo)}, tmp_path / "packed")
-    packed = open_packed(tmp_path / "packed")
-    assert packed.classes == ["cat", "cat", "dog", "dog"]
-    assert packed.card["classes"] == {"cat": 2, "dog": 2}
-    with open(tmp_path / "packed/index.csv", newline="") as file:
-        places = [row["file"] for row in csv.DictReader(file)]
-    assert places == ["cat/a.JPG", "cat/b.png", "dog/grey.jpeg", "dog/tall.png"]
-    assert np.array_equal(packed.images[1], fit(Image.fromarray(noise), 10, 3))
-    assert np.array_equal(packed.images[3], fit(Image.fromarray(noise[:, :30]), 10, 3))
-    assert packed.images.shape == (4, 3, 10, 10)
-
-
-def test_the_order_of_a_folder_is_that_of_names_and_not_of_the_disk(tmp_path):
-    """Two machines list one folder differently; its packed set is the same."""
-    for level in np.random.default_rng(0).permutation(200):
-        folder = tmp_path / "shades" / f"{level // 50}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (4, 4), int(level)).save(folder / f"{level:03}.png")
-    pack({"source": "folder", "size": 4, "channels": 1, "path": str(tmp_path / "shades")}, tmp_path / "packed")
-    packed = open_packed(tmp_path / "packed")
-    assert packed.images[:, 0, 0, 0].tolist() == list(range(200))
-    assert packed.classes == [str(level // 50) for level in range(200)]
-
-
-def test_a_folder_can_be_packed_in_grey(zoo, tmp_path, noise):
-    pack({"source": "folder", "size": 10, "channels": 1, "path": str(zoo)}, tmp_path / "packed")
-    packed = open_packed(tmp_path / "packed")
-    assert packed.images.shape == (4, 1, 10, 10)
-    assert np.array_equal(packed.images[1], fit(Image.fromarray(noise).convert("L"), 10, 1))
-
-
-def test_images_in_folders_of_a_class_belong_to_the_class(zoo, tmp_path, noise):
-    (zoo / "cat/wild").mkdir()
-    Image.fromarray(noise).save(zoo / "cat/wild/lynx.png")
-    pack({"source": "folder", "size": 10, "channels": 3, "path": str(zoo)}, tmp_path / "packed")
-    assert files.read_json(tmp_path / "packed/card.json")["classes"] == {"cat": 3, "dog": 2}
-
-
 def test_packing_a_folder_twice_gives_identical_bytes(zoo, tmp_path):
     for name in ("first", "second"):
         pack({"source": "folder", "size": 10, "channels": 3, "path": str(zoo)}, tmp_path / name)
     for name in ("card.json", "images.npy", "index.csv"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
-
-
-@pytest.mark.parametrize("kept", [0, 20, 300])
-@pytest.mark.parametrize("name", ["b.png", "a.JPG"])
-def test_an_unreadable_image_is_named_and_nothing_is_packed(zoo, tmp_path, name, kept):
-    file = zoo / "cat" / name
-    file.write_bytes(file.read_bytes()[:kept])
-    with pytest.raises(InputError) as error:
-        pack({"source": "folder", "size": 10, "channels": 3, "path": str(zoo)}, tmp_path / "packed")
-    assert str(error.value).startswith(f"{file}: cannot be read as an image (")
-    assert str(error.value).endswith("); mend or remove it")
-    assert not (tmp_path / "packed").exists()
-
-
-def test_an_empty_class_is_named(zoo, tmp_path):
-    (zoo / "emu").mkdir()
-    (zoo / "emu/notes.txt").write_text("no image")
-    with pytest.raises(InputError) as error:
-        pack({"source": "folder", "size": 10, "channels": 3, "path": str(zoo)}, tmp_path / "packed")
-    assert str(error.value) == f"{zoo / 'emu'}: this class has no images; add some or remove the folder"
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(InputError) as error:
-        pack({"source": "folder", "size": 10, "channels": 3, "path": str(tmp_path / "none")}, tmp_path / "packed")
-    assert str(error.value).startswith(f"{tmp_path / 'none'}: there is no such folder")
-
-
-def test_a_folder_without_classes_is_refused(tmp_path):
-    (tmp_path / "bare").mkdir()
-    with pytest.raises(InputError, match="holds no images"):
-        pack({"source": "folder", "size": 10, "channels": 3, "path": str(tmp_path / "bare")}, tmp_path / "packed")
-
-
-def test_a_torchvision_set_is_packed_part_after_part(fashion, tmp_path):
-    root, pixels, labels = fashion
-    options = {"source": "torchvision", "name": "FashionMNIST", "path": str(root), "download": False}
-    pack({**options, "size": 28, "channels": 1, "parts": [{"train": True}, {"train": False}]}, tmp_path / "packed")
-    packed = open_packed(tmp_path / "packed")
-    assert packed.classes == [FASHION[label] for label in labels]
-    assert packed.card["classes"] == dict.fromkeys(sorted(FASHION), 3)
-    assert np.array_equal(packed.images[:, 0], pixels)
-    with open(tmp_path / "packed/index.csv", newline="") as file:
-        places = [row["file"] for row in csv.DictReader(file)]
-    assert (places[0], places[20]) == ("FashionMNIST/train=True/0", "FashionMNIST/train=False/0")
-    assert len(set(places)) == 30
-
-
-def test_one_part_of_a_torchvision_set_can_be_packed_alone(fashion, tmp_path):
-    root, pixels, _ = fashion
-    options = {"source": "torchvision", "name": "FashionMNIST", "path": str(root), "download": False}
-    pack({**options, "size": 28, "channels": 1, "parts": [{"train": False}]}, tmp_path / "packed")
-    assert np.array_equal(open_packed(tmp_path / "packed").images[:, 0], pixels[20:])
-
-
-def test_a_name_that_torchvision_lacks_is_named(tmp_path):
-    options = {"source": "torchvision", "name": "FashionMINST", "path": str(tmp_path), "download": False}
-    with pytest.raises(InputError) as error:
-        pack({**options, "size": 28, "channels": 1, "parts": [{"train": True}]}, tmp_path / "packed")
-    assert str(error.value) == "datasets: torchvision.datasets has no 'FashionMINST'"
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("FashionMNIST", {"train": True}),  # its files are not there
-        ("FashionMNIST", {"trian": True}),
-        ("CIFAR10", {"train": True}),  # its files are not there
-        ("EMNIST", {"split": "no such split"}),
-        ("utils", {"train": True}),  # no data set at all
-    ],
-)
-def test_what_torchvision_refuses_is_said_with_the_set_and_the_arguments(tmp_path, name, arguments):
-    options = {"source": "torchvision", "name": name, "path": str(tmp_path), "download": False}
-    with pytest.raises(InputError) as error:
-        pack({**options, "size": 28, "channels": 1, "parts": [arguments]}, tmp_path / "packed")
-    assert str(error.value).startswith(f"datasets: torchvision's {name} with {arguments}: ")
-
-
-def test_a_torchvision_set_without_named_classes_is_refused_in_one_sentence(tmp_path, monkeypatch):
-    """SVHN, USPS, GTSRB and others have labels but no `classes`; their files cannot be made up here."""
-
-    class Nameless(torchvision.datasets.FakeData):
-        def __init__(self, root, download):
-            super().__init__(size=4)
-
-    monkeypatch.setattr(torchvision.datasets, "Nameless", Nameless, raising=False)
-    options = {"source": "torchvision", "name": "Nameless", "path": str(tmp_path), "download": False}
-    with pytest.raises(InputError, match="Nameless"):
-        pack({**options, "size": 8, "channels": 3, "parts": [{}]}, tmp_path / "packed")
 
 
 def test_a_missing_packed_set_is_named(tmp_path):
@@ -401,24 +181,406 @@ def test_images_are_opened_without_being_read(packed_digits):
     assert isinstance(open_packed(packed_digits).images, np.memmap)
 
 
+def command(source: dict, folder: Path, threads: int = 1) -> list[str]:
+    """The command of the job that packs."""
+    start = [sys.executable, "-m", "transferability.datasets", "--source", json.dumps(source)]
+    return [*start, "--threads", str(threads), "--into", str(folder)]
+
+
 def test_bad_input_ends_the_command_with_one_sentence_and_status_1(tmp_path):
-    command = [sys.executable, "-m", "transferability.datasets", "--into", tmp_path / "packed", "--source"]
-    source = '{"source": "folder", "size": 8, "channels": 1, "path": "no/such/folder"}'
-    done = subprocess.run([*command, source], env=ENVIRONMENT, capture_output=True, text=True)
+    source = {"source": "folder", "size": 8, "channels": 1, "path": "no/such/folder"}
+    done = subprocess.run(command(source, tmp_path / "packed"), env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: no/such/folder: there is no such folder")
     assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "packed").exists()
 
 
-def test_a_full_disk_ends_the_command_with_one_sentence_and_leaves_nothing(tmp_path):
-    script = (
-        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); "
-        "runpy.run_module('transferability.datasets', run_name='__main__', alter_sys=True)"
+def visible(folder: Path) -> list[str]:
+    """The names of a folder's files but hidden ones."""
+    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+WHOLE = ["card.json", "images.npy", "index.csv"]
+
+
+@pytest.fixture(scope="module")
+def shades(tmp_path_factory) -> Path:
+    """A folder of 2,600 small JPEG and PNG files in five classes."""
+    root, generator = tmp_path_factory.mktemp("sources") / "shades", np.random.default_rng(5)
+    for number in range(2600):
+        folder = root / f"class {number % 5}"
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(generator.integers(0, 256, (24, 20 + number % 9, 3), dtype=np.uint8))
+        image.save(folder / f"{number:04}.{'jpg' if number % 3 else 'png'}")
+    return root
+
+
+def options_of(root: Path, storage: str = "pixels", **options) -> dict:
+    """A folder's options."""
+    fixed = {"source": "folder", "path": str(root), "size": 20, "channels": 3, "storage": storage}
+    return {**fixed, **options}
+
+
+@pytest.fixture(scope="module")
+def packed_shades(shades, tmp_path_factory) -> dict[str, Path]:
+    """The shades as one process packs them, by storage."""
+    folders = {storage: tmp_path_factory.mktemp("packed") / storage for storage in ("pixels", "jpeg")}
+    for storage, folder in folders.items():
+        pack(options_of(shades, storage), folder)
+    return folders
+
+
+def assert_same(folder: Path, other: Path) -> None:
+    """Two packed sets are the same bytes, with nothing hidden left beside them."""
+    assert sorted(entry.name for entry in folder.iterdir()) == WHOLE
+    for name in WHOLE:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("storage", ["pixels", "jpeg"])
+@pytest.mark.parametrize("threads", [2, 5])
+def test_the_number_of_processes_changes_no_byte(shades, packed_shades, tmp_path, storage, threads):
+    pack(options_of(shades, storage), tmp_path / "packed", threads)
+    assert_same(tmp_path / "packed", packed_shades[storage])
+
+
+def test_processes_that_are_not_forked_give_the_same_bytes(shades, packed_shades, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "START_METHOD", "spawn")
+    pack(options_of(shades), tmp_path / "packed", 2)
+    assert_same(tmp_path / "packed", packed_shades["pixels"])
+
+
+def test_several_processes_are_at_work_on_a_large_set_and_one_on_a_small_one(shades, packed_digits, tmp_path):
+    """Each process but the first is a child of the command's."""
+    children = {}
+    for name, source in (("large", options_of(shades)), ("small", packed_digits)):
+        source = source if name == "large" else {"source": "digits", "size": 8, "channels": 1}
+        running, most = subprocess.Popen(command(source, tmp_path / name, 2), env=ENVIRONMENT), 0
+        listing = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+        if not listing.exists():
+            pytest.skip("needs Linux's list of a process's children")
+        while running.poll() is None:
+            with suppress(OSError):
+                most = max(most, len(listing.read_text().split()))
+        assert running.wait() == 0
+        children[name] = most
+    assert children == {"large": 2, "small": 0}
+
+
+def journal_lines(folder: Path) -> int:
+    """How many chunks a run that was cut short has left."""
+    journal = folder / ".journal"
+    return max(0, journal.read_text().count("\n") - 1) if journal.exists() else 0
+
+
+@pytest.mark.parametrize("storage", ["pixels", "jpeg"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_that_is_killed_again_and_again_gives_the_same_bytes(shades, packed_shades, tmp_path, storage, threads):
+    """At random moments, from the start of the process to its end."""
+    folder, generator, left = tmp_path / "packed", np.random.default_rng(threads), []
+    line, started = command(options_of(shades, storage), folder, threads), time.monotonic()
+    subprocess.run(line, env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL)
+    whole = time.monotonic() - started
+    assert_same(folder, packed_shades[storage])
+    for name in WHOLE:
+        (folder / name).unlink()
+    for _ in range(6):
+        running = subprocess.Popen(line, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(generator.uniform(0.3, 0.9) * whole)
+        running.kill()
+        running.wait()
+        if "images.npy" in visible(folder):
+            # It was done. Snakemake too removes the files before a job runs again.
+            for name in visible(folder):
+                (folder / name).unlink()
+        else:
+            left.append(journal_lines(folder))
+    assert any(left), "no run was killed in the middle"
+    pack(options_of(shades, storage), folder, threads)
+    assert_same(folder, packed_shades[storage])
+
+
+def killed(shades: Path, folder: Path, storage: str) -> int:
+    """Leave a run that was killed in the middle; give how many chunks it had done."""
+    running = subprocess.Popen(command(options_of(shades, storage), folder), env=ENVIRONMENT)
+    while journal_lines(folder) < 3 and running.poll() is None:
+        time.sleep(0.002)
+    running.kill()
+    running.wait()
+    assert 3 <= journal_lines(folder) < 13
+    return journal_lines(folder)
+
+
+def read_again(shades: Path, folder: Path, monkeypatch, **options) -> int:
+    """Pack on, and count the images that are read."""
+    count = 0
+
+    class Counting(sources.Folder):
+        def read(self, index: int):
+            nonlocal count
+            count += 1
+            return super().read(index)
+
+    monkeypatch.setattr(sources, "Folder", Counting)
+    pack(options_of(shades, **options), folder)
+    return count
+
+
+@pytest.mark.parametrize("storage", ["pixels", "jpeg"])
+def test_what_a_killed_run_has_done_is_not_done_again(shades, packed_shades, tmp_path, monkeypatch, storage, capsys):
+    done = killed(shades, tmp_path / "packed", storage)
+    assert read_again(shades, tmp_path / "packed", monkeypatch, storage=storage) == 2600 - 200 * done
+    assert_same(tmp_path / "packed", packed_shades[storage])
+    assert f"note: {200 * done:,} of 2,600 images are packed already\n" in capsys.readouterr().err
+
+
+def test_only_chunks_with_changed_files_are_done_again(shades, packed_shades, tmp_path, monkeypatch):
+    done = killed(shades, tmp_path / "packed", "pixels")
+    changed = sorted((shades / "class 0").iterdir())[0]
+    content = changed.read_bytes()
+    try:
+        os.utime(changed, ns=(1, 1))
+        assert read_again(shades, tmp_path / "packed", monkeypatch) == 2600 - 200 * (done - 1)
+    finally:
+        changed.write_bytes(content)
+    assert_same(tmp_path / "packed", packed_shades["pixels"])
+
+
+@pytest.mark.parametrize("options", [{"size": 19}, {"storage": "jpeg"}, {"channels": 1}])
+def test_what_was_done_with_other_options_is_done_again(shades, tmp_path, monkeypatch, options):
+    killed(shades, tmp_path / "packed", "pixels")
+    assert read_again(shades, tmp_path / "packed", monkeypatch, **options) == 2600
+    pack(options_of(shades, **options), tmp_path / "other")
+    assert_same(tmp_path / "packed", tmp_path / "other")
+
+
+@pytest.mark.parametrize("storage", ["pixels", "jpeg"])
+def test_what_a_power_cut_took_is_done_again(shades, packed_shades, tmp_path, storage):
+    """The journal tells of images that are not on the disk, and ends in the middle of a line."""
+    killed(shades, tmp_path / "packed", storage)
+    with open(tmp_path / "packed/.images.npy.part", "rb+") as file:
+        file.seek(128 + 200 * 1200 + 500)
+        file.write(bytes(3000))
+    with open(tmp_path / "packed/.journal", "rb+") as file:
+        file.truncate(len(file.read()) - 50)
+    pack(options_of(shades, storage), tmp_path / "packed")
+    assert_same(tmp_path / "packed", packed_shades[storage])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{}\n", b"null\n[1]\n", b'{"number": 0}\n'])
+def test_a_journal_that_is_none_does_no_harm(shades, packed_shades, tmp_path, content):
+    killed(shades, tmp_path / "packed", "pixels")
+    (tmp_path / "packed/.journal").write_bytes(content)
+    pack(options_of(shades), tmp_path / "packed")
+    assert_same(tmp_path / "packed", packed_shades["pixels"])
+
+
+def test_the_processes_that_read_end_with_a_command_that_is_killed(shades, tmp_path):
+    running = subprocess.Popen(command(options_of(shades), tmp_path / "packed", 2), env=ENVIRONMENT)
+    listing, children = Path(f"/proc/{running.pid}/task/{running.pid}/children"), []
+    if not listing.exists():
+        pytest.skip("needs Linux's list of a process's children")
+    while len(children) < 2 and running.poll() is None:
+        children = listing.read_text().split()
+    time.sleep(0.1)
+    running.kill()
+    running.wait()
+    assert len(children) == 2
+    for _ in range(200):
+        alive = [child for child in children if is_running(child)]
+        if not alive:
+            break
+        time.sleep(0.05)
+    assert not alive
+
+
+def is_running(process: str) -> bool:
+    """Whether a process is there and no zombie that only waits to be counted."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_process_that_is_killed_while_it_reads_ends_the_command_with_one_sentence(shades, packed_shades, tmp_path):
+    folder = tmp_path / "packed"
+    running = subprocess.Popen(
+        command(options_of(shades), folder, 2), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
     )
-    source = '{"source": "digits", "size": 8, "channels": 1}'
-    command = [sys.executable, "-c", script, "--source", source, "--into", tmp_path / "packed"]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    listing = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    if not listing.exists():
+        pytest.skip("needs Linux's list of a process's children")
+    while journal_lines(folder) < 1:
+        time.sleep(0.002)
+    os.kill(int(listing.read_text().split()[0]), signal.SIGKILL)
+    _, said = running.communicate()
+    assert running.returncode == 1
+    assert said.startswith(f"error: {folder}: a process that read images was killed")
+    assert said.count("\n") == 1
+    pack(options_of(shades), folder)
+    assert_same(folder, packed_shades["pixels"])
+
+
+LIMITED = (
+    "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT)); "
+    "runpy.run_module('transferability.datasets', run_name='__main__', alter_sys=True)"
+)
+
+
+@pytest.mark.parametrize(
+    ("storage", "limit"), [("pixels", 900_000), ("pixels", 100), ("jpeg", 900_000), ("jpeg", 9000)]
+)
+def test_a_disk_that_fills_ends_the_command_with_one_sentence_and_the_next_run_goes_on(
+    shades, packed_shades, tmp_path, storage, limit
+):
+    folder = tmp_path / "packed"
+    line = [sys.executable, "-c", LIMITED.replace("LIMIT,", f"{limit},").replace("LIMIT)", f"{limit})")]
+    line += command(options_of(shades, storage), folder, 2)[3:]
+    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith(f"error: {folder}: the disk is full (")
     assert done.stderr.count("\n") == 1
-    assert list((tmp_path / "packed").iterdir()) == []
+    assert visible(folder) == []
+    assert (journal_lines(folder) > 0) == (storage == "jpeg" and limit > 200_000)
+    pack(options_of(shades, storage), folder, 2)
+    assert_same(folder, packed_shades[storage])
+
+
+def test_a_real_small_disk_that_fills_is_told_with_what_is_needed(shades, packed_shades, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    (tmp_path / "disk").mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path / "disk")]
+    if not shutil.which("mount") or subprocess.run(mounted, capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        folder = tmp_path / "disk/packed"
+        with pytest.raises(InputError) as error:
+            pack(options_of(shades), folder, 2)
+        assert str(error.value) == (
+            f"{folder}: the packed images need 3 MB of the disk, where 2 MB are free; make room, or choose a "
+            "smaller size or storage: jpeg"
+        )
+        with pytest.raises(InputError, match="the disk is full"):
+            pack(options_of(shades, "jpeg"), folder, 2)
+        assert journal_lines(folder) > 0
+        assert visible(folder) == []
+        subprocess.run(["mount", "-o", "remount,size=20m", str(tmp_path / "disk")], check=True)
+        pack(options_of(shades, "jpeg"), folder, 2)
+        assert_same(folder, packed_shades["jpeg"])
+    finally:
+        subprocess.run(["umount", str(tmp_path / "disk")], check=True)
+
+
+def test_the_index_of_jpeg_files_says_where_each_ends_and_what_it_holds(shades, packed_shades):
+    data = (packed_shades["jpeg"] / "images.npy").read_bytes()[128:]
+    assert np.array_equal(np.load(packed_shades["jpeg"] / "images.npy"), np.frombuffer(data, np.uint8))
+    with open(packed_shades["jpeg"] / "index.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    start, kept = 0, 0
+    for row in rows[:300]:
+        stored, original = data[start : int(row["end"])], (shades / row["file"]).read_bytes()
+        start = int(row["end"])
+        assert hashlib.sha256(stored).hexdigest() == row["sha256"]
+        with Image.open(BytesIO(stored)) as image:
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (20, 20))
+        kept += stored == original
+    assert int(rows[-1]["end"]) == len(data)
+    assert kept == 0
+
+
+def test_a_jpeg_file_of_the_stored_form_keeps_its_bytes_and_any_other_is_fitted(tmp_path, noise):
+    (tmp_path / "x/a").mkdir(parents=True)
+    square, turned = Image.fromarray(noise[:20, :20]), Image.Exif()
+    turned[0x0112] = 6
+    square.save(tmp_path / "x/a/1.jpg", quality=30, comment="kept as it is")
+    square.save(tmp_path / "x/a/2.jpg", quality=30, exif=turned)
+    square.convert("L").save(tmp_path / "x/a/3.jpg")
+    square.save(tmp_path / "x/a/4.png")
+    Image.fromarray(noise).save(tmp_path / "x/a/5.jpg")
+    pack(options_of(tmp_path / "x", "jpeg"), tmp_path / "packed")
+    packed = open_packed(tmp_path / "packed")
+    ends = packed.images.ends
+    assert packed.images.data[: ends[0]].tobytes() == (tmp_path / "x/a/1.jpg").read_bytes()
+    for row in range(1, 5):
+        file = sorted((tmp_path / "x/a").iterdir())[row]
+        with Image.open(file) as image:
+            expected = fit(image, 20, 3)
+        assert packed.images.data[ends[row - 1] : ends[row]].tobytes() != file.read_bytes()
+        assert np.abs(packed.images[np.array([row])][0].astype(int) - expected).mean() < 4
+
+
+@pytest.mark.parametrize("storage", ["pixels", "jpeg"])
+def test_mean_and_deviation_are_those_of_all_images_as_they_are_read(packed_shades, storage):
+    packed = open_packed(packed_shades[storage])
+    images = packed.images[np.arange(len(packed.images))] / 255
+    assert packed.card["mean"] == pytest.approx(images.mean(axis=(0, 2, 3)).tolist(), abs=1e-6)
+    assert packed.card["std"] == pytest.approx(images.std(axis=(0, 2, 3)).tolist(), abs=1e-6)
+    assert packed.card["storage"] == storage
+    assert packed.card["shape"] == [3, 20, 20]
+
+
+def test_sums_of_white_images_of_any_size_do_not_overflow(tmp_path):
+    for size in (256, 300):
+        (tmp_path / f"{size}/a").mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (size, size), 255).save(tmp_path / f"{size}/a/{number}.png")
+        pack(options_of(tmp_path / str(size), size=size, channels=1), tmp_path / "packed")
+        card = files.read_json(tmp_path / "packed/card.json")
+        assert (card["mean"], card["std"]) == ([1.0], [0.0])
+
+
+def test_holes_are_closed_and_a_run_that_is_killed_meanwhile_is_mended(shades, tmp_path):
+    """Bad files in the first chunk, a whole one that is bad, and after it."""
+    root = tmp_path / "shades"
+    shutil.copytree(shades, root)
+    listed = sorted(root.rglob("*.*"))
+    for index in [3, 7, *range(200, 400), 2599]:
+        listed[index].write_bytes(b"bad")
+    options = options_of(root, on_bad="skip")
+    with pytest.raises(InputError, match="203 of 2,600 images cannot be read"):
+        pack(options_of(root), tmp_path / "packed", 2)
+    assert journal_lines(tmp_path / "packed") == 13
+    # Killed when some rows were moved: what the journal says is no longer there.
+    with open(tmp_path / "packed/.images.npy.part", "rb+") as file:
+        rows = file.read()[128:]
+        file.seek(128 + 3 * 1200)
+        file.write(rows[4 * 1200 : 7 * 1200])
+    pack(options, tmp_path / "packed", 2)
+    for index in [3, 7, *range(200, 400), 2599]:
+        listed[index].unlink()
+    pack(options, tmp_path / "clean")
+    for name in ("images.npy", "index.csv"):
+        assert (tmp_path / "packed" / name).read_bytes() == (tmp_path / "clean" / name).read_bytes()
+
+
+def test_a_log_has_no_bar_and_a_terminal_has_one(shades, tmp_path):
+    done = subprocess.run(
+        command(options_of(shades), tmp_path / "log", 2), env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    done = subprocess.run(command(options_of(shades), tmp_path / "terminal", 2), env=ENVIRONMENT, stderr=theirs)
+    os.close(theirs)
+    said = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "2600/2600" in said
+
+
+@pytest.mark.parametrize("change", ["cut images", "cut index", "swap ends"])
+def test_packed_jpeg_files_that_do_not_fit_their_index_are_refused(packed_shades, tmp_path, change):
+    shutil.copytree(packed_shades["jpeg"], tmp_path / "packed")
+    if change == "cut images":
+        np.save(tmp_path / "packed/images.npy", np.load(tmp_path / "packed/images.npy")[:-1])
+    else:
+        lines = (tmp_path / "packed/index.csv").read_text().splitlines()
+        lines = lines[:-1] if change == "cut index" else [lines[0], lines[2], lines[1], *lines[3:]]
+        (tmp_path / "packed/index.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError) as error:
+        open_packed(tmp_path / "packed")
+    assert str(error.value).startswith(f"{tmp_path / 'packed'}: ")
+    assert str(error.value).endswith("delete the folder and run again")

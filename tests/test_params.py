@@ -51,10 +51,10 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
 @pytest.mark.parametrize(
     ("place", "known"),
     [
-        ([], "architectures, datasets, device, export, figures, splits, study, training"),
+        ([], "analysis, architectures, datasets, device, export, figures, splits, study, training"),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),
-        (["datasets", "digits", "images"], "channels, download, name, parts, path, size, source"),
+        (["datasets", "digits", "images"], "channels, classes, size, source"),
         (["datasets", "digits", "parts"], "duplicates, seed, test, validation"),
         (["datasets", "digits", "augmentation"], "crop, flip, padding"),
         (["splits", "random0"], "kind, seed, volume"),
@@ -66,6 +66,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
             ["training", "base"],
             "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, steps, validations, warmup, weight_decay",
         ),
+        (["analysis"], "drop, unbalanced"),
         (["figures"], "dpi, read_out, width"),
     ],
     ids=".".join,
@@ -102,6 +103,7 @@ def test_unknown_keys_of_several_types_are_refused_in_one_sentence(params):
         "architectures",
         "training",
         "export",
+        "analysis",
         "figures",
         "device",
         "study.dataset",
@@ -145,6 +147,8 @@ def test_unknown_keys_of_several_types_are_refused_in_one_sentence(params):
         "training.transferred.nesterov",
         "training.transferred.bias_rate",
         "training.transferred.frozen_dropout",
+        "analysis.drop",
+        "analysis.unbalanced",
         "figures.read_out",
         "figures.width",
         "figures.dpi",
@@ -244,6 +248,9 @@ def test_a_missing_key_is_named(params, place):
         ("export", ["R3B+"], "export.0"),
         ("export", "baseA", "export"),
         ("export", ["baseA", "baseA"], "export"),
+        ("analysis.drop", 0, "analysis.drop"),
+        ("analysis.drop", 2, "analysis.drop"),
+        ("analysis.unbalanced", "yes", "analysis.unbalanced"),
         ("figures.read_out", "top5", "figures.read_out"),
         ("figures.width", 1, "figures.width"),
         ("figures.dpi", 10, "figures.dpi"),
@@ -426,14 +433,75 @@ def test_a_study_of_base_networks_alone_passes(params):
             "path": "downloads",
             "name": "CIFAR10",
             "download": True,
-            "parts": [{"train": True}, {"train": False}],
+            "parts": {"train": {"train": True}, "test": {"train": False}},
+        },
+        {
+            "source": "folder",
+            "size": 256,
+            "channels": 3,
+            "path": "ILSVRC2012",
+            "storage": "jpeg",
+            "on_bad": "skip",
+            "parts": ["train", "val"],
+            "lists": {"val": "ilsvrc2012"},
+            "classes": ["n01440764", "n01443537"],
+        },
+        {"source": "folder", "size": 64, "channels": 3, "path": "zoo.tar.gz", "md5": 32 * "0", "storage": "pixels"},
+        {
+            "source": "sets",
+            "size": 28,
+            "channels": 1,
+            "storage": "jpeg",
+            "on_bad": "fail",
+            "sets": {
+                "digits": {"source": "digits", "classes": ["3", "4"]},
+                "letters": {
+                    "source": "torchvision",
+                    "name": "Omniglot",
+                    "path": "letters",
+                    "download": False,
+                    "parts": {"background": {"background": True}},
+                },
+                "tiny": {"source": "folder", "path": "tiny-imagenet", "lists": {"test": "test.txt"}},
+            },
         },
     ],
-    ids=["folder", "torchvision"],
+    ids=["folder", "torchvision", "imagenet", "archive", "sets"],
 )
 def test_the_other_sources_of_images_pass(params, images):
     params["datasets"]["digits"]["images"] = images
     check_params(params, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        ({"source": "digits", "size": 8, "channels": 1, "path": "x"}, ": unknown key 'path'; known are "),
+        ({"source": "digits", "size": 16, "channels": 1}, ".size: 8 was expected"),
+        ({"source": "folder", "size": 8, "channels": 1, "path": "x", "download": True}, ": unknown key 'download'; "),
+        ({"source": "folder", "size": 8, "channels": 1, "path": "x", "storage": "png"}, ".storage: 'png' is none of "),
+        ({"source": "folder", "size": 8, "channels": 1, "path": "x", "on_bad": "drop"}, ".on_bad: 'drop' is none of "),
+        ({"source": "folder", "size": 8, "channels": 1, "path": "x", "md5": "1"}, ".md5: '1' does not fit; The MD5 "),
+        ({"source": "folder", "size": 8, "channels": 1, "path": "x", "lists": {"train": "t"}}, "key 'train'; known"),
+        ({"source": "sets", "size": 8, "channels": 1}, ": the key 'sets' is missing"),
+        ({"source": "sets", "size": 8, "channels": 1, "sets": {"a": {"source": "sets"}}}, ".a.source: 'sets' is none"),
+        (
+            {"source": "sets", "size": 8, "channels": 1, "sets": {"a": {"source": "digits", "size": 8}}},
+            ".sets.a: unknown key 'size'; known are classes, source",
+        ),
+        (
+            {"source": "sets", "size": 8, "channels": 1, "sets": {"a": {"source": "folder", "path": "x", "on_bad": 1}}},
+            ".sets.a: unknown key 'on_bad'; known are classes, lists, md5, parts, path, source",
+        ),
+        ({"source": "sets", "size": 8, "channels": 1, "sets": {"a/b": {"source": "digits"}}}, "'a/b' does not fit"),
+    ],
+)
+def test_a_key_that_does_not_belong_to_a_source_is_named(params, images, sentence):
+    params["datasets"]["digits"]["images"] = images
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert str(error.value).startswith("params: datasets.digits.images")
+    assert sentence in str(error.value)
 
 
 def test_every_key_of_the_schema_is_described():

@@ -171,7 +171,7 @@ def test_a_comment_in_an_imported_module_does_not_change_the_fingerprint(copy):
 def test_a_new_import_brings_the_imported_module_into_the_fingerprint(copy):
     source = (copy / "datasets.py").read_text()
     (copy / "datasets.py").write_text(
-        source.replace("from transferability import files\n", "from transferability import devices, files\n")
+        source.replace("from transferability import files, ", "from transferability import devices, files, ")
     )
     before = fingerprint_of(copy, "datasets")
     with open(copy / "devices.py", "a") as file:

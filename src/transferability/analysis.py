@@ -1,53 +1,22 @@
-"""Analysis: a study's metrics as two tidy tables, networks.csv and effects.csv."""
+"""Analysis: a study's metrics as tidy tables: networks, pairs, effects, drops and coverage."""
 
 import argparse
 import json
+import math
+import sys
+from collections import Counter
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from transferability import files
+from transferability.coverage import coverage_table
+from transferability.effects import drops_table, effects_table, pairs_table
 from transferability.errors import InputError, exit_plainly
-
-NETWORK_COLUMNS = {
-    "dataset": str,
-    "architecture": str,
-    "split": str,
-    "kind": str,
-    "seed": int,
-    "network": str,
-    "treatment": str,
-    "source": object,
-    "n": int,
-    "target": str,
-    "fine_tune": bool,
-    "preserved": int,
-    "trained": bool,
-    "reason": object,
-    "classes": int,
-    "images_seen": int,
-    "train_loss": float,
-    "validation_top1": float,
-    "validation_loss": float,
-    "mean_of_ten_best": float,
-    "test_top1": float,
-    "test_top5": float,
-    "test_loss": float,
-    "test_images": int,
-}
-
-# Each effect is the accuracy of the first treatment minus that of the second, at the same n, target, split and seed.
-EFFECTS = {
-    "co-adaptation": ("selffer", "base"),
-    "specificity": ("transfer", "selffer"),
-    "frozen transfer": ("transfer", "base"),
-    "fine-tuned selffer": ("selffer+", "base"),
-    "fine-tuned transfer": ("transfer+", "base"),
-    "lingering boost": ("transfer+", "selffer+"),
-    "random": ("random", "base"),
-}
-
+from transferability.guessing import chance
+from transferability.notation import parse_network
+from transferability.tables import NETWORKS, shape_table, write_table
 
 # Columns that stand in a network's metrics under the same name.
 COPIED = (
@@ -66,86 +35,149 @@ COPIED = (
 )
 
 
+def grid_cells(grid: dict) -> list[tuple[str, int, str]]:
+    """The networks of a grid as (split, seed, network), each once.
+
+    A grid is {"split": [...], "seed": [...], "network": [...]}, every combination, or {"seed": [...],
+    "networks": {split: [...]}}, where each split has networks of its own.
+    """
+    if not isinstance(grid, dict) or grid.keys() not in ({"split", "seed", "network"}, {"seed", "networks"}):
+        raise InputError('--grid: give "split", "seed" and "network", or "seed" and "networks", as a JSON object')
+    networks = grid["networks"] if "networks" in grid else dict.fromkeys(grid["split"], grid["network"])
+    if not isinstance(networks, dict) or not all(isinstance(names, list) for names in networks.values()):
+        raise InputError('--grid: "networks" must give each split its list of networks')
+    cells = [(split, seed, name) for split, names in networks.items() for seed, name in product(grid["seed"], names)]
+    for (split, seed, name), count in Counter(cells).items():
+        parse_network(name)
+        if count > 1:
+            raise InputError(f"--grid: names {name} of {split}, seed {seed}, twice")
+    return cells
+
+
+def number(metrics: dict, *keys: str) -> float:
+    """A finite number out of a network's metrics."""
+    value = metrics
+    for key in keys:
+        value = value[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{'.'.join(keys)} is {value!r}, which is no number")
+    return value
+
+
+def split_place(path: Path) -> dict:
+    """What a split's file says of all its networks: kind, volumes by side, and distances where it has them."""
+    split = files.read_json(path)
+    try:
+        distance = split.get("distance") or {}
+        return {
+            "kind": split["kind"],
+            "volume": {side: int(split["volume"][side]) for side in "AB" if side in (split.get("volume") or {})},
+            "synset_distance": distance.get("synset"),
+            "a_distance": distance.get("a_distance"),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{path}: no split; delete it and run again") from None
+
+
 def network_row(place: dict, metrics: dict) -> dict:
-    """One row of networks.csv from where a network is and what it scores."""
+    """One row of networks.csv from where a network is, its split's part included, and what it scores."""
+    target = metrics["target"]
+    counts = {
+        part: [number(entry, "count") for entry in metrics[part]["per_class"].values()]
+        for part in ("validation", "test")
+    }
     return {
         **place,
+        "volume": place["volume"].get(target),
+        "other_volume": place["volume"].get("B" if target == "A" else "A"),
         **{name: metrics[name] for name in COPIED},
-        "validation_top1": metrics["validation"]["top1"],
-        "validation_loss": metrics["validation"]["loss"],
-        "mean_of_ten_best": metrics["mean_of_ten_best"]["validation_top1"],
-        "test_top1": metrics["test"]["top1"],
+        "train_loss": number(metrics, "train_loss"),
+        "validation_top1": number(metrics, "validation", "top1"),
+        "validation_loss": number(metrics, "validation", "loss"),
+        "validation_chance": chance(counts["validation"]),
+        "mean_of_ten_best": number(metrics, "mean_of_ten_best", "validation_top1"),
+        "test_top1": number(metrics, "test", "top1"),
         "test_top5": metrics["test"].get("top5"),
-        "test_loss": metrics["test"]["loss"],
-        "test_images": metrics["test"]["count"],
+        "test_loss": number(metrics, "test", "loss"),
+        "test_chance": chance(counts["test"]),
+        "test_images": number(metrics, "test", "count"),
     }
 
 
-def split_kind(path: Path) -> str:
-    """The kind of a split, read from its file."""
-    split = files.read_json(path)
-    if "kind" not in split:
-        raise InputError(f"{path}: no split; delete it and run again")
-    return split["kind"]
+def read_networks(results: Path, grid: dict, splits: Path) -> tuple[pd.DataFrame, list[dict]]:
+    """One row a network of the grid as NETWORKS has them, from `results`/{split}/seed{seed}/{network}.json.
 
-
-def networks_table(results: Path, grid: dict[str, list], splits: Path) -> pd.DataFrame:
-    """One row a network of the grid (split, seed, network), read from `results`/{split}/seed{seed}/{network}.json."""
-    kinds = {split: split_kind(splits / f"{split}.json") for split in grid["split"]}
-    rows = []
-    for split, seed, network in product(grid["split"], grid["seed"], grid["network"]):
-        place = {
-            "dataset": results.parent.name,
-            "architecture": results.name,
-            "split": split,
-            "kind": kinds[split],
-            "seed": seed,
-        }
-        path = results / split / f"seed{seed}" / f"{network}.json"
-        try:
-            rows.append(network_row(place, files.read_json(path)))
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: no network's metrics ({error!r}); delete it and run again") from None
-        if rows[-1]["network"] != network:
-            raise InputError(f"{path}: holds the metrics of {rows[-1]['network']}; delete it and run again")
-    return pd.DataFrame(rows, columns=list(NETWORK_COLUMNS)).astype(NETWORK_COLUMNS)
-
-
-def effects_table(networks: pd.DataFrame) -> pd.DataFrame:
-    """One row an effect, n, target, split and seed: differences of test accuracy, paired within target and seed.
-
-    Networks that did not train are left out, and with them the pairs they belong to.
+    Also returns the networks that could not be read, for `coverage_table`, each with its reason: the others are
+    analysed without them. If none can be read, the first reason is an InputError.
     """
-    trained = networks[networks["trained"]]
-    pair = ["dataset", "architecture", "split", "kind", "seed", "target"]
-    tables = []
-    for effect, (first, second) in EFFECTS.items():
-        left = trained[trained["treatment"] == first]
-        right = trained[trained["treatment"] == second]
-        # A base network has no n: it is compared with every n.
-        keys = pair if second == "base" else [*pair, "n"]
-        joined = left.merge(right[[*keys, "test_top1"]], on=keys, suffixes=("", "_reference"))
-        joined = joined.assign(effect=effect, difference=joined["test_top1"] - joined["test_top1_reference"])
-        tables.append(joined[["effect", *pair, "n", "difference"]])
-    return pd.concat(tables, ignore_index=True)
+    places: dict[str, dict] = {}
+    rows, absent = [], []
+    for split, seed, network in grid_cells(grid):
+        path = results / split / f"seed{seed}" / f"{network}.json"
+        place = {"dataset": results.parent.name, "architecture": results.name, "split": split, "seed": seed}
+        try:
+            if split not in places:
+                places[split] = split_place(splits / f"{split}.json")
+            metrics = files.read_json(path)
+            try:
+                row = network_row(place | places[split], metrics)
+            except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+                raise InputError(f"{path}: no network's metrics ({error!r}); delete it and run again") from None
+            if row["network"] != network:
+                raise InputError(f"{path}: holds the metrics of {row['network']}; delete it and run again")
+            rows.append(row)
+        except InputError as error:
+            kind = places[split]["kind"] if split in places else "unknown"
+            absent.append(place | {"kind": kind, "network": network, "reason": str(error)})
+    if not rows:
+        raise InputError(absent[0]["reason"] if absent else "--grid: names no network")
+    return shape_table(rows, NETWORKS), absent
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, whole or not at all."""
-    files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+def write_tables(
+    networks: pd.DataFrame, absent: list[dict], into: dict[str, Path], drop: float, unbalanced: bool
+) -> None:
+    """Write the five tables of a study; `into` gives the file of each: networks, pairs, effects, drops, coverage."""
+    if not 0 < drop < 1:
+        raise InputError(f"--drop: {drop:g} is no share between 0 and 1")
+    effects = effects_table(networks, unbalanced)
+    write_table(into["networks"], networks)
+    write_table(into["pairs"], pairs_table(networks))
+    write_table(into["effects"], effects)
+    write_table(into["drops"], drops_table(effects, drop))
+    write_table(into["coverage"], coverage_table(networks, absent))
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that ends in `write_tables`."""
+    for table in ("networks", "pairs", "effects", "drops", "coverage"):
+        parser.add_argument(f"--{table}", type=Path, required=True, help=f"{table}.csv to write")
+    parser.add_argument("--drop", type=float, required=True, help="the drop whose first layer drops.csv gives")
+    parser.add_argument(
+        "--unbalanced",
+        type=json.loads,
+        choices=(True, False),
+        required=True,
+        help="true: make means over unbalanced cells, and mark them",
+    )
+
+
+def table_files(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The files that the options of `add_table_options` name."""
+    return {name: getattr(arguments, name) for name in ("networks", "pairs", "effects", "drops", "coverage")}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Gather the metrics of one data set and architecture in two tables.")
+    parser = argparse.ArgumentParser(description="Gather the metrics of one data set and architecture in tables.")
     parser.add_argument("--results", type=Path, required=True, help="results/{dataset}/{architecture}")
     parser.add_argument("--splits", type=Path, required=True, help="data/splits/{dataset}")
-    parser.add_argument("--grid", type=json.loads, required=True, help="lists of split, seed and network, as JSON")
-    parser.add_argument("--networks", type=Path, required=True, help="networks.csv to write")
-    parser.add_argument("--effects", type=Path, required=True, help="effects.csv to write")
+    parser.add_argument("--grid", type=json.loads, required=True, help="the networks of the study, as JSON")
+    add_table_options(parser)
     arguments = parser.parse_args()
-    networks = networks_table(arguments.results, arguments.grid, arguments.splits)
-    write_table(arguments.networks, networks)
-    write_table(arguments.effects, effects_table(networks))
+    networks, absent = read_networks(arguments.results, arguments.grid, arguments.splits)
+    for place in absent:
+        print(f"left out: {place['reason']}", file=sys.stderr)
+    write_tables(networks, absent, table_files(arguments), arguments.drop, arguments.unbalanced)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,28 @@
 """Batches: a task's images as tensors, from memory, or read while the batch before is being computed.
 
-Images that fit in memory are an array. Others are an object with `shape` (n, C, H, W) and `len` that gives the images
-of an int64 array of indices, as a uint8 array (n, C, H, W).
+Images that fit in memory are an array; others are read when they are asked for (`tasks.Images`).
 """
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from transferability.errors import InputError
+from transferability.tasks import Images
 
 CHUNK = 500
 """Images at a time where nothing is learned from them; sums over a set of images depend on it."""
 
 
-class Stored(Protocol):
-    """Images that are read when they are asked for."""
-
-    shape: tuple[int, int, int, int]
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray: ...
-
-
-def hold(images: np.ndarray | Stored, device: torch.device) -> Tensor | Stored:
+def hold(images: Images, device: torch.device) -> Tensor | Images:
     """Images in memory as a tensor on the device; stored ones stay where they are."""
     return torch.from_numpy(images).to(device) if isinstance(images, np.ndarray) else images
 
 
-def fetch(images: Tensor | Stored, choices: Iterable[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def fetch(images: Tensor | Images, choices: Iterable[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """For each choice, int64 (n,): the choice and its images, uint8 (n, C, H, W), both on the device.
 
     Stored images are read in a thread, one choice ahead.
@@ -53,7 +42,7 @@ def fetch(images: Tensor | Stored, choices: Iterable[Tensor], device: torch.devi
             yield ahead[0].to(device), torch.from_numpy(ahead[1].result()).to(device)
 
 
-def in_order(images: Tensor | Stored, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def in_order(images: Tensor | Images, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """All images in their order, CHUNK at a time, as `fetch` gives them."""
     return fetch(images, torch.arange(len(images)).split(CHUNK), device)
 

@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,20 +11,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transferability import files
-from transferability.batches import Stored, centre, hold, in_order
+from transferability.batches import centre, hold, in_order
 from transferability.checkpoints import Card, load_network
 from transferability.devices import choose_device
 from transferability.errors import InputError, exit_plainly
+from transferability.guessing import verdict
 from transferability.networks import normalise
 from transferability.notation import parse_network
-from transferability.tasks import Task, open_task
-
-UNTRAINED = 0.95
-"""A training loss above this share of ln C is that of guessing: the network did not train."""
+from transferability.tasks import Images, Task, open_task
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: np.ndarray | Stored, card: Card, device: torch.device) -> Tensor:
+def predict(network: nn.Module, images: Images, card: Card, device: torch.device) -> Tensor:
     """Logits, float (n, classes) on the CPU, of a task's images, by a network in evaluation mode on the device."""
     return torch.cat(
         [
@@ -74,23 +71,18 @@ def mean_of_best(history: list[dict[str, float]], best: int = 10) -> dict:
     return {"validation_top1": float(np.mean(top)), "of": len(top)}
 
 
-def verdict(history: list[dict[str, float]], classes: int) -> tuple[bool, str | None]:
-    """Whether a network trained, and if not, why one must think so."""
-    loss, guessing = history[-1]["train_loss"], math.log(classes)
-    if loss < UNTRAINED * guessing:
-        return True, None
-    return False, f"the training loss ended at {loss:.3f}, that of guessing is ln {classes} = {guessing:.3f}"
+def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.device) -> dict:
+    """The metrics of one network: on validation and test at the end of training, and the paper's read-out.
 
-
-def evaluate(checkpoint: Path, task: Task, device: torch.device) -> dict:
-    """The metrics of one network: on validation and test at the end of training, and the paper's read-out."""
+    `training` is the number of training images of each class, in the order of the task's classes.
+    """
     card, network = load_network(checkpoint)
     if (card.classes, card.mean) != (task.classes, task.mean):
         raise InputError(f"{checkpoint}: trained on another task than the split's; delete it and run again")
     network = network.to(device)
     history = read_history(checkpoint.parent / "history.csv")
     identity = parse_network(card.network)
-    trained, reason = verdict(history, len(task.classes))
+    trained, reason = verdict(history, training, np.bincount(task.labels["validation"]).tolist())
     metrics = {
         "network": card.network,
         "treatment": identity.treatment,
@@ -120,9 +112,11 @@ def main() -> None:
 
     (target,) = {parse_network(path.parent.name).target for path in arguments.models}
     task = open_task(arguments.split, target, arguments.packed, parts=("validation", "test"))
+    side = files.read_json(arguments.split)["tasks"][target]
+    training = [len(side["train"][name]) for name in task.classes]
     device = choose_device(arguments.device, arguments.threads)
     for checkpoint, path in zip(arguments.models, arguments.metrics, strict=True):
-        files.write_json(path, evaluate(checkpoint, task, device))
+        files.write_json(path, evaluate(checkpoint, task, training, device))
 
 
 if __name__ == "__main__":

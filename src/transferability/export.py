@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from transferability import files
-from transferability.batches import Stored, centre, hold, in_order
+from transferability.batches import centre, hold, in_order
 from transferability.checkpoints import Card, load_network
 from transferability.devices import choose_device
 from transferability.errors import InputError, exit_plainly
 from transferability.networks import normalise
 from transferability.notation import parse_network
-from transferability.tasks import open_task
+from transferability.tasks import Images, open_task
 
 TOLERANCE = 1e-4
 """The largest difference between onnxruntime's and torch's logits, as a share of the largest logit (at least 1)."""
@@ -65,7 +65,7 @@ def convert(network: nn.Sequential, card: Card, identity: dict[str, str]) -> onn
     return model
 
 
-def compare(model: onnx.ModelProto, network: nn.Sequential, card: Card, images: np.ndarray | Stored) -> dict:
+def compare(model: onnx.ModelProto, network: nn.Sequential, card: Card, images: Images) -> dict:
     """Run the same images of a task through onnxruntime and torch; a mismatch is a RuntimeError."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

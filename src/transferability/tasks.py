@@ -1,22 +1,99 @@
 """Tasks: the images and labels of one side of a split, read for training, evaluation and export."""
 
 import csv
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from transferability import files
 from transferability.errors import InputError
+from transferability.images import decode
 
 PARTS = ("train", "validation", "test")
+
+# A part that takes more bytes as pixels stays on the disk and is read as it is asked for.
+IN_MEMORY = 2 * 2**30
+
+
+class Images(Protocol):
+    """Images of one shape, (N, C, H, W), read by a 1-D int64 array of indices as uint8 (n, C, H, W)."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Jpegs:
+    """JPEG files end to end, decoded as they are asked for by a pool of threads.
+
+    `data` uint8 (bytes,), memory-mapped; `ends` int64 (N,), the offset just after each file; `shape` (N, C, H, W).
+    """
+
+    data: np.ndarray
+    ends: np.ndarray
+    shape: tuple[int, int, int, int]
+
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        """As many threads as this process may use cores; PIL decodes without holding Python's lock."""
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return ThreadPoolExecutor(min(count, 16))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        decoded = np.empty((len(indices), *self.shape[1:]), np.uint8)
+
+        def decode_rows(rows: range) -> None:
+            for row in rows:
+                # A negative index counts from the end, as in an array.
+                index = range(len(self))[indices[row]]
+                start = self.ends[index - 1] if index else 0
+                decoded[row] = decode(self.data[start : self.ends[index]].tobytes())
+
+        # A few rows at a time, so that handing them out costs little and no thread is left with much.
+        step = 8
+        list(self.pool.map(decode_rows, [range(len(indices))[at : at + step] for at in range(0, len(indices), step)]))
+        return decoded
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some of the images, in an order of its own, read from the others only as they are asked for."""
+
+    images: Images
+    indices: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (len(self.indices), *self.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        return self.images[self.indices[indices]]
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A packed data set: images uint8 (N, C, H, W), memory-mapped; the class of each; the card."""
+    """A packed data set.
 
-    images: np.ndarray
+    `images` uint8 (N, C, H, W), memory-mapped where they are stored as pixels; of each its class, its part ("" where
+    the source has none), its file and its hash; the card.
+    """
+
+    images: Images
     classes: list[str]
     parts: list[str]
     files: list[str]
@@ -34,31 +111,48 @@ def open_packed(folder: Path) -> Packed:
             )
     card = files.read_json(folder / "card.json")
     try:
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        stored = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         with open(folder / "index.csv", newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        classes, files_, hashes = ([row[name] for row in rows] for name in ("class", "file", "sha256"))
-        told = (card["images"], *card["shape"], card["content"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            header, *rows = csv.reader(file)
+        table = dict(zip(header, zip(*rows, strict=True), strict=True))
+        columns = [list(table[column]) for column in ("class", "part", "file", "sha256")]
+        shape = (card["images"], *card["shape"])
+        told = (*shape, card["content"])
+        if card["storage"] == "pixels":
+            images, found = stored, stored.shape
+        else:
+            ends = np.array(table["end"], dtype=np.int64)
+            images, found = Jpegs(stored, ends, shape), (len(ends), *card["shape"])
+            whole = stored.shape == (ends[-1],) and (np.diff(ends, prepend=0) > 0).all()
+            found = found if whole else ()
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"{folder}: not a whole packed data set ({error}); delete the folder and run again") from None
-    if told != (*images.shape, files.sha256(folder / "index.csv")) or len(classes) != len(images):
+    if told != (*found, files.sha256(folder / "index.csv")) or len(rows) != len(images):
         raise InputError(f"{folder}: its files are of different runs or cut off; delete the folder and run again")
-    return Packed(images, classes, [row.get("part", "") for row in rows], files_, hashes, card)
+    return Packed(images, *columns, card)
 
 
 @dataclass(frozen=True)
 class Task:
     """One side of a split.
 
-    `classes` in the order of their labels; for each part the images, uint8 (n, C, H, W), and labels, int64 (n,);
-    `mean` and `std` of a channel in units of 0..1, the same for both sides.
+    `classes` in the order of their labels; for each part the images, (n, C, H, W), an array where they are stored as
+    pixels and fit into IN_MEMORY bytes, and labels, int64 (n,); `mean` and `std` of a channel in units of 0..1, the
+    same for both sides.
     """
 
     classes: list[str]
-    images: dict[str, np.ndarray]
+    images: dict[str, Images]
     labels: dict[str, np.ndarray]
     mean: list[float]
     std: list[float]
+
+
+def select(images: Images, indices: np.ndarray) -> Images:
+    """Some of the images: read now where that is quick and they fit into memory, otherwise as they are asked for."""
+    selection = Selection(images, indices)
+    small = isinstance(images, np.ndarray) and np.prod(selection.shape, dtype=np.int64) <= IN_MEMORY
+    return images[indices] if small else selection
 
 
 def open_task(split_file: Path, side: str, packed_folder: Path, parts: tuple[str, ...] = PARTS) -> Task:
@@ -74,6 +168,7 @@ def open_task(split_file: Path, side: str, packed_folder: Path, parts: tuple[str
     images, labels = {}, {}
     for part in parts:
         by_class = [task[part][name] for name in task["classes"]]
-        images[part] = packed.images[np.concatenate([np.asarray(indices, dtype=np.int64) for indices in by_class])]
+        indices = np.concatenate([np.asarray(indices, dtype=np.int64) for indices in by_class])
+        images[part] = select(packed.images, indices)
         labels[part] = np.repeat(np.arange(len(by_class)), [len(indices) for indices in by_class])
     return Task(task["classes"], images, labels, split["normalisation"]["mean"], split["normalisation"]["std"])

@@ -8,6 +8,8 @@ rule pack:
         card="data/packed/{dataset}/card.json",
     log:
         "logs/{dataset}/pack.log",
+    # All cores of a machine that has fewer.
+    threads: 16
     resources:
         # Where the images lie is this machine's, and no reason to make anything anew.
         source=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["images"]),
@@ -19,6 +21,7 @@ rule pack:
         python -m transferability.datasets \
             --source {resources.source:q} \
             --description {params.description:q} \
+            --threads {threads} \
             --splits data/splits/{wildcards.dataset:q} \
             --into data/packed/{wildcards.dataset:q} \
             2>{log:q}

@@ -1,5 +1,6 @@
 # Requires models/.../{network}/ and the data they were trained on.
-# Gives results/.../{network}.json, networks.csv, effects.csv, figures/, and model.onnx for the networks of `export`.
+# Gives results/.../{network}.json, the tables networks.csv, pairs.csv, effects.csv, drops.csv and coverage.csv, figures/,
+# and model.onnx for the networks of `export`; and the tables of results/yosinski2014/caffenet/, which require nothing.
 
 
 rule evaluate:
@@ -83,16 +84,36 @@ rule tables:
             category="Tables",
             labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "networks"},
         ),
+        pairs=report(
+            "results/{dataset}/{architecture}/pairs.csv",
+            caption="../report/pairs.rst",
+            category="Tables",
+            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "pairs"},
+        ),
         effects=report(
             "results/{dataset}/{architecture}/effects.csv",
             caption="../report/effects.rst",
             category="Tables",
             labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "effects"},
         ),
+        drops=report(
+            "results/{dataset}/{architecture}/drops.csv",
+            caption="../report/drops.rst",
+            category="Tables",
+            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "drops"},
+        ),
+        coverage=report(
+            "results/{dataset}/{architecture}/coverage.csv",
+            caption="../report/coverage.rst",
+            category="Tables",
+            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "coverage"},
+        ),
     log:
         "logs/{dataset}/{architecture}/tables.log",
     params:
         grid=canonical({"seed": STUDY["seed"], "networks": NETWORKS}),
+        drop=config["analysis"]["drop"],
+        unbalanced=canonical(config["analysis"]["unbalanced"]),
         code=fingerprint("analysis"),
     shell:
         """
@@ -100,8 +121,66 @@ rule tables:
             --results results/{wildcards.dataset:q}/{wildcards.architecture:q} \
             --splits data/splits/{wildcards.dataset:q} \
             --grid {params.grid:q} \
+            --drop {params.drop} \
+            --unbalanced {params.unbalanced} \
             --networks {output.networks:q} \
+            --pairs {output.pairs:q} \
             --effects {output.effects:q} \
+            --drops {output.drops:q} \
+            --coverage {output.coverage:q} \
+            2>{log:q}
+        """
+
+
+rule yosinski2014:
+    output:
+        networks=report(
+            "results/yosinski2014/caffenet/networks.csv",
+            caption="../report/networks.rst",
+            category="Tables",
+            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "networks"},
+        ),
+        pairs=report(
+            "results/yosinski2014/caffenet/pairs.csv",
+            caption="../report/pairs.rst",
+            category="Tables",
+            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "pairs"},
+        ),
+        effects=report(
+            "results/yosinski2014/caffenet/effects.csv",
+            caption="../report/effects.rst",
+            category="Tables",
+            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "effects"},
+        ),
+        drops=report(
+            "results/yosinski2014/caffenet/drops.csv",
+            caption="../report/drops.rst",
+            category="Tables",
+            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "drops"},
+        ),
+        coverage=report(
+            "results/yosinski2014/caffenet/coverage.csv",
+            caption="../report/coverage.rst",
+            category="Tables",
+            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "coverage"},
+        ),
+    log:
+        "logs/yosinski2014/caffenet/tables.log",
+    params:
+        drop=config["analysis"]["drop"],
+        unbalanced=canonical(config["analysis"]["unbalanced"]),
+        published=sha256(HERE / "src/transferability/published/yosinski2014.csv"),
+        code=fingerprint("yosinski2014"),
+    shell:
+        """
+        python -m transferability.yosinski2014 \
+            --drop {params.drop} \
+            --unbalanced {params.unbalanced} \
+            --networks {output.networks:q} \
+            --pairs {output.pairs:q} \
+            --effects {output.effects:q} \
+            --drops {output.drops:q} \
+            --coverage {output.coverage:q} \
             2>{log:q}
         """
 

@@ -1,0 +1,57 @@
+"""Guessing: what is scored by knowing nothing but how often each class occurs, and which networks do no better."""
+
+import numpy as np
+
+UNTRAINED = 0.95
+"""A loss above this share of that of guessing is that of guessing."""
+
+
+def chance(counts: list[int]) -> float:
+    """The accuracy of always naming the largest class, from the images of each class: 1 / classes where all are equal.
+
+    The most that can be scored without looking, so that accuracy above it is owed to features, however unbalanced
+    the classes.
+    """
+    return max(counts) / sum(counts)
+
+
+def guessing_loss(training: list[int], scored: list[int]) -> float:
+    """The loss, in nats, of naming every class with its share in training, on images of other shares.
+
+    Both lists hold images of each class, in one order. On training images it is the entropy of their classes, ln C
+    where all are equal: the least loss without looking.
+    """
+    shares = np.asarray(training) / sum(training)
+    weights = np.asarray(scored) / sum(scored)
+    # A class that training lacks costs without end; one that is not scored costs nothing.
+    with np.errstate(divide="ignore"):
+        return float(-np.log(shares)[weights > 0] @ weights[weights > 0])
+
+
+def verdict(history: list[dict[str, float]], training: list[int], validation: list[int]) -> tuple[bool, str | None]:
+    """Whether a network trained, and what is wrong or odd about it.
+
+    `training` and `validation` are the images of each class in these parts of its task. A network did not train if
+    its training loss ended as that of guessing: the classes' entropy, which unbalanced classes bring below ln C.
+
+    One that fits its training images, but whose validation loss is that of guessing or worse, has trained: its
+    images were too few, or its batch-norm statistics have not settled. Its accuracy is its result (the original's
+    networks on 1 and 2 images a class are such, at four times chance), and to keep it out would choose networks
+    by their outcome; so it stays in, with a reason, which the coverage counts and the effects name.
+    """
+    last = history[-1]
+    loss, guessing = last["train_loss"], guessing_loss(training, training)
+    if not loss < UNTRAINED * guessing:
+        return False, f"the training loss ended at {loss:.3f}, that of guessing is {guessing:.3f}"
+    found, guessing = last["validation_loss"], guessing_loss(training, validation)
+    if found < UNTRAINED * guessing:
+        return True, None
+    best = min((row["validation_loss"] for row in history), default=found)
+    if best < UNTRAINED * guessing:
+        why = f"it had been {best:.3f}, so training images have been memorised since"
+    else:
+        why = "it never was better, so training images are memorised, or batch-norm statistics have not settled"
+    return True, (
+        f"the validation loss ended at {found:.3f}, that of guessing is {guessing:.3f}, "
+        f"though the training loss ended at {loss:.3f}: {why}"
+    )

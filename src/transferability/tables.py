@@ -1,0 +1,176 @@
+"""Tables: the columns of a study's tables, and tables as CSV files that are whole and mean what they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from transferability import files
+from transferability.errors import InputError
+
+NETWORKS = {
+    "dataset": "str",
+    "architecture": "str",
+    "split": "str",
+    "kind": "str",
+    "seed": "int64",
+    "volume": "Int64",
+    "other_volume": "Int64",
+    "synset_distance": "float64",
+    "a_distance": "float64",
+    "network": "str",
+    "treatment": "str",
+    "source": "object",
+    "n": "int64",
+    "target": "str",
+    "fine_tune": "bool",
+    "preserved": "int64",
+    "trained": "bool",
+    "reason": "object",
+    "classes": "int64",
+    "images_seen": "int64",
+    "train_loss": "float64",
+    "validation_top1": "float64",
+    "validation_loss": "float64",
+    "validation_chance": "float64",
+    "mean_of_ten_best": "float64",
+    "test_top1": "float64",
+    "test_top5": "float64",
+    "test_loss": "float64",
+    "test_chance": "float64",
+    "test_images": "Int64",
+}
+"""networks.csv: one row a network that has metrics.
+
+`volume` and `other_volume`: training images a class of the target's task and of the other one, where the split
+reduces them. `*_chance`: the accuracy of always guessing the largest class. `reason`: why it did not train, or, of
+one that did, what is odd about it.
+"""
+
+PAIRS = {
+    "effect": "str",
+    "dataset": "str",
+    "architecture": "str",
+    "split": "str",
+    "kind": "str",
+    "seed": "int64",
+    "target": "str",
+    "volume": "Int64",
+    "other_volume": "Int64",
+    "synset_distance": "float64",
+    "a_distance": "float64",
+    "treatment": "str",
+    "reference": "str",
+    "n": "int64",
+    "read_out": "str",
+    "difference": "float64",
+    "normalised": "float64",
+}
+"""pairs.csv: one row a difference between two networks of one target, split and seed."""
+
+EFFECTS = {
+    "effect": "str",
+    "dataset": "str",
+    "architecture": "str",
+    "kind": "str",
+    "volume": "Int64",
+    "other_volume": "Int64",
+    "treatment": "str",
+    "reference": "str",
+    "read_out": "str",
+    "n": "Int64",
+    "mean": "float64",
+    "low": "float64",
+    "high": "float64",
+    "units": "int64",
+    "pairs": "int64",
+    "positive": "int64",
+    "negative": "int64",
+    "p": "float64",
+    "p_adjusted": "float64",
+    "normalised_mean": "float64",
+    "normalised_low": "float64",
+    "normalised_high": "float64",
+    "interval": "object",
+    "balanced": "bool",
+    "untrained": "int64",
+    "note": "object",
+}
+"""effects.csv: one row an effect, kind of split, volume, read-out and n; n is empty in the row over all layers.
+
+`untrained`: pairs kept out because one of their networks did not train.
+"""
+
+DROPS = {
+    "effect": "str",
+    "dataset": "str",
+    "architecture": "str",
+    "kind": "str",
+    "volume": "Int64",
+    "other_volume": "Int64",
+    "read_out": "str",
+    "measure": "str",
+    "size": "float64",
+    "first": "Int64",
+    "low": "Int64",
+    "high": "Int64",
+    "note": "object",
+}
+"""drops.csv: the first layer at which an effect is a drop of more than `size`."""
+
+COVERAGE = {
+    "dataset": "str",
+    "architecture": "str",
+    "kind": "str",
+    "split": "str",
+    "seed": "int64",
+    "target": "str",
+    "treatment": "str",
+    "n": "int64",
+    "network": "str",
+    "state": "str",
+    "reason": "object",
+}
+"""coverage.csv: one row a network that the study asks for; `state` is present, did not train or missing."""
+
+IDENTITY = ["dataset", "architecture", "split", "seed", "network"]
+"""What tells one network of a table from another."""
+
+
+def shape_table(rows: pd.DataFrame | list[dict], columns: dict[str, str]) -> pd.DataFrame:
+    """Rows as a table of the given columns and types; text that may be missing is of type object."""
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns).reset_index(drop=True)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, whole or not at all."""
+    files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+    """Read a table that `write_table` wrote, with its types; an empty cell is a missing value, and nothing else is.
+
+    A missing, truncated or foreign file is an InputError, as is a network that stands in it twice.
+    """
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=columns)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except (ValueError, UnicodeDecodeError) as error:  # pandas' own errors of parsing are ValueErrors
+        raise InputError(f"{path}: not a whole table ({error}); delete it and run again") from None
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise InputError(f"{path}: lacks the column {missing[0]!r}; delete it and run again")
+    if set(IDENTITY) <= columns.keys():
+        refuse_twice(table, str(path))
+    return table[[*columns, *(name for name in table if name not in columns)]]
+
+
+def refuse_twice(table: pd.DataFrame, place: str) -> None:
+    """Raise an InputError if a network stands twice in a table; `place` says where the table is from."""
+    twice = np.flatnonzero(table.duplicated(IDENTITY))
+    if len(twice):
+        row = table.iloc[twice[0]]
+        raise InputError(
+            f"{place}: {row['network']} of {row['split']}, seed {row['seed']}, is there twice; leave one of the two"
+        )

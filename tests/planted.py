@@ -1,0 +1,89 @@
+"""Networks tables with planted effects, for tests of what is made of them."""
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from transferability.notation import RANDOM, Network
+from transferability.tables import NETWORKS, shape_table
+
+HALVES = {"random0": "random", "random1": "random", "random2": "random", "random3": "random"}
+# What each treatment adds to the accuracy of its own base network, as a function of n.
+GAINS = {
+    "base": lambda n: 0,
+    "selffer": lambda n: -0.01 * n,
+    "selffer+": lambda n: 0.002,
+    "transfer": lambda n: -0.03 * n,
+    "transfer+": lambda n: 0.004 * n,
+    "random": lambda n: -0.05 * n,
+    "transfer-k2": lambda n: 0.001,
+}
+
+
+def identity_of(treatment: str, n: int, target: str) -> Network:
+    """The network of a treatment."""
+    kind, _, preserved = treatment.partition("-k")
+    other = "B" if target == "A" else "A"
+    source = {"base": None, "selffer": target, "transfer": other, "random": RANDOM}[kind.removesuffix("+")]
+    return Network(source, n, target, kind.endswith("+"), int(preserved or 0))
+
+
+def plant(
+    gains: dict[str, Callable[[int], float]] = GAINS,
+    splits: dict[str, str] = HALVES,
+    seeds: tuple[int, ...] = (0,),
+    layers: tuple[int, ...] = (1, 4, 7),
+    targets: str = "AB",
+    noise: Callable[[], float] = lambda: 0.0,
+    dataset: str = "digits",
+) -> pd.DataFrame:
+    """A networks table in which every treatment adds its gain to the level of its target, split and seed.
+
+    Levels differ by more than any effect. `noise` is drawn once for each treatment and n of a split and seed: what
+    both targets share, as networks of one stream do.
+    """
+    rows = []
+    for (index, (split, kind)), seed in product(enumerate(splits.items()), seeds):
+        for treatment, gain in gains.items():
+            for n in [0] if treatment == "base" else layers:
+                shared = noise()
+                for target in targets:
+                    accuracy = 0.5 + 0.03 * index + 0.02 * seed + 0.05 * (target == "B") + gain(n) + shared
+                    identity = identity_of(treatment, n, target)
+                    rows.append(
+                        {
+                            "dataset": dataset,
+                            "architecture": "tiny",
+                            "split": split,
+                            "kind": kind,
+                            "seed": seed,
+                            "network": identity.name,
+                            "treatment": treatment,
+                            "source": identity.source,
+                            "n": n,
+                            "target": target,
+                            "fine_tune": identity.fine_tune,
+                            "preserved": identity.preserved,
+                            "trained": True,
+                            "reason": None,
+                            "classes": 10,
+                            "images_seen": 100,
+                            "train_loss": 1 - accuracy,
+                            "validation_top1": accuracy / 2,
+                            "validation_chance": 0.05,
+                            "validation_loss": 1.0,
+                            "mean_of_ten_best": accuracy / 4,
+                            "test_top1": accuracy,
+                            "test_chance": 0.1,
+                            "test_images": 1000,
+                        }
+                    )
+    return shape_table(pd.DataFrame(rows), NETWORKS)
+
+
+def only(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
+    """A networks table in which one read-out alone is left."""
+    others = {"test_top1", "validation_top1", "mean_of_ten_best", "train_loss"} - {read_out}
+    return networks.assign(**dict.fromkeys(others, np.nan))
