@@ -71,3 +71,14 @@ def zoo(tmp_path, noise) -> Path:
     Image.fromarray(noise[:, :, 0]).save(tmp_path / "zoo/dog/grey.jpeg")
     (tmp_path / "zoo/dog/notes.txt").write_text("no image")
     return tmp_path / "zoo"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A small study that has been run; tests work on copies of it."""
+    from test_workflow import run, write_small_params
+
+    directory = tmp_path_factory.mktemp("study")
+    write_small_params(directory)
+    run(directory)
+    return directory
