@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import pickle
 import random
 import re
 import shutil
@@ -12,16 +13,18 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import yaml
+from PIL import Image
 from test_workflow import CHECKOUT, change, jobs_of, network_hashes, plan, run, start
 
-from transferability import files
 from transferability.params import described
 from transferability.records import recorded_files, unrecorded_files
 
@@ -234,12 +237,14 @@ def test_what_a_clone_makes_anew_is_what_a_clean_run_makes(colleague):
 
 
 def test_results_without_intermediates_have_nothing_to_do(producer, tmp_path):
-    """Nor does a change of what is read off them ask for more."""
+    """Nor does a change of what is read off them ask for networks or images."""
     fresh = clone(producer, tmp_path / "fresh")
     shell(fresh, "dvc pull results .snakemake/metadata")
-    assert not (fresh / "models").exists()
+    figure = "results/digits/tiny/figures/figure2.svg"
+    assert sorted(path.name for path in fresh.iterdir() if path.name in ("data", "models", "results")) == ["results"]
+    assert plan(fresh, figure, checkout=fresh) == set()
     change(fresh, figures={"width": 5})
-    assert plan_of(fresh) == {"figure2"}
+    assert plan(fresh, figure, checkout=fresh) == {"figure2"}
 
 
 def test_results_without_records_stop_the_run(producer, tmp_path):
@@ -408,3 +413,419 @@ def test_small_results_may_be_in_git_and_are_guarded(producer, tmp_path):
     assert "there is no record of what it was made from" in refused(fresh, "snakemake --cores 1 --dry-run")
     shell(fresh, "dvc pull")
     assert plan_of(fresh) == set()
+
+
+def pushed_elsewhere(producer: Path, place: Path, url: str, *options: str) -> Path:
+    """A clone of the producer's that has pushed the study to another remote."""
+    repository = shutil.copytree(producer, place / "producer")
+    add_remote(repository, url, *options)
+    shell(repository, "git commit --quiet --all --message 'Another remote' && dvc push")
+    return repository
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """The address of an S3 service on this machine."""
+    server_of = pytest.importorskip("moto.server", reason="moto[server], which plays S3, is not installed")
+    pytest.importorskip("dvc_s3", reason="dvc-s3 is not installed")
+    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    finally:
+        server.stop()
+
+
+def test_a_study_is_shared_through_s3(producer, bucket, tmp_path):
+    import boto3
+
+    client = boto3.client(
+        "s3", endpoint_url=bucket, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
+    )
+    client.create_bucket(Bucket="studies")
+    repository = pushed_elsewhere(producer, tmp_path, "s3://studies/mine", f"endpointurl {bucket}")
+    fresh = clone(repository, tmp_path / "fresh")
+    shell(fresh, f"dvc remote modify --local store endpointurl {bucket} && dvc pull")
+    assert network_hashes(fresh) == network_hashes(producer)
+    assert plan_of(fresh) == set()
+
+    # An object that was cut off on its way is noticed, and named.
+    name = hashlib.md5((producer / BASE_A).read_bytes()).hexdigest()
+    key = f"mine/files/md5/{name[:2]}/{name[2:]}"
+    body = client.get_object(Bucket="studies", Key=key)["Body"].read()
+    client.put_object(Bucket="studies", Key=key, Body=body[:1000])
+    late = clone(repository, tmp_path / "late")
+    shell(late, f"dvc remote modify --local store endpointurl {bucket}")
+    assert "failed to pull" in refused(late, "dvc pull")
+    assert BASE_A in shell(late, "dvc data status --granular")
+
+
+@pytest.fixture(scope="session")
+def ssh_server(tmp_path_factory) -> Iterator[int]:
+    """The port of an SSH service on this machine, whose root is a folder of its own."""
+    asyncssh = pytest.importorskip("asyncssh", reason="asyncssh, which plays the server, is not installed")
+    pytest.importorskip("dvc_ssh", reason="dvc-ssh is not installed")
+
+    class Server(asyncssh.SSHServer):
+        def begin_auth(self, username: str) -> bool:
+            return True
+
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, password: str) -> bool:
+            return (username, password) == ("colleague", "secret")
+
+    root = tmp_path_factory.mktemp("host")
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+
+    async def serve():
+        return await asyncssh.create_server(
+            Server,
+            "127.0.0.1",
+            0,
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=bytes(root)),
+        )
+
+    server = asyncio.run_coroutine_threadsafe(serve(), loop).result(20)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    loop.call_soon_threadsafe(loop.stop)
+
+
+def test_a_study_is_shared_through_ssh(producer, ssh_server, tmp_path):
+    url = f"ssh://colleague@127.0.0.1:{ssh_server}/store"
+    repository = pushed_elsewhere(producer, tmp_path, url, "password secret")
+    fresh = clone(repository, tmp_path / "fresh")
+    shell(fresh, "dvc remote modify --local store password secret && dvc pull")
+    assert network_hashes(fresh) == network_hashes(producer)
+    assert plan_of(fresh) == set()
+
+
+def test_a_model_that_was_altered_is_named_and_comes_back(colleague, producer):
+    model = colleague / BASE_A
+    content = bytearray(model.read_bytes())
+    content[-1] ^= 1
+    model.write_bytes(content)
+    assert "models" in shell(colleague, "dvc status")
+    assert f"modified: {BASE_A}" in shell(colleague, "dvc data status --granular")
+    # Snakemake sees it too where the file is newer than what was made from it.
+    assert "evaluate random0 0 baseA" in plan_of(colleague)
+    assert "--force" in refused(colleague, "dvc checkout")
+    shell(colleague, "dvc checkout --force")
+    assert network_hashes(colleague) == network_hashes(producer)
+    assert plan_of(colleague) == set()
+
+
+def test_an_object_that_was_cut_off_in_the_remote_is_noticed_and_can_be_mended(producer, store, tmp_path):
+    damaged = object_of(store, producer / BASE_A)
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    fresh = clone(producer, tmp_path / "fresh")
+    shell(fresh, f"dvc remote modify --local store url '{store}'")
+    assert "failed to pull" in refused(fresh, "dvc pull")
+    assert BASE_A in shell(fresh, "dvc data status --granular")
+    assert "base random0 0 A" in plan_of(fresh)
+
+    # Who has the content removes the damaged object and pushes again.
+    damaged.unlink()
+    owner = shutil.copytree(producer, tmp_path / "owner")
+    shell(owner, f"dvc remote modify --local store url '{store}' && dvc push")
+    shell(fresh, "dvc pull")
+    assert network_hashes(fresh) == network_hashes(producer)
+    assert plan_of(fresh) == set()
+
+
+@pytest.mark.parametrize("url", ["/proc/no/such/store", "ssh://colleague@127.0.0.1:1/store"])
+def test_a_remote_that_is_away_is_said_and_changes_nothing(url, colleague, producer, tmp_path):
+    fresh = clone(producer, tmp_path / "fresh")
+    for repository, command in ((fresh, "pull"), (colleague, "push")):
+        shell(repository, f"dvc remote modify --local store url {url}")
+        assert "ERROR: failed to" in refused(repository, f"dvc {command}")
+    assert plan_of(fresh) >= {"base random0 0 A"}
+    assert plan_of(colleague) == set()
+
+
+def test_a_push_that_was_broken_off_is_noticed_and_can_be_taken_up(producer, tmp_path):
+    store = tmp_path / "store"
+    store.mkdir()
+    repository = shutil.copytree(producer, tmp_path / "producer")
+    shell(repository, f"dvc remote modify --local store url '{store}'")
+    push = subprocess.Popen(
+        [Path(sys.executable).parent / "dvc", "push"],
+        cwd=repository,
+        env=ENVIRONMENT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    while len(objects(store)) < 10 and push.poll() is None:
+        time.sleep(0.001)
+    push.kill()
+    push.wait()
+    assert 10 <= len(objects(store)) < len(objects(producer.parent / "store"))
+
+    fresh = clone(producer, tmp_path / "fresh")
+    shell(fresh, f"dvc remote modify --local store url '{store}'")
+    assert "failed to pull" in refused(fresh, "dvc pull")
+    stopped = start(fresh, "--dry-run", checkout=fresh)
+    assert "Nothing to be done" not in stopped.stdout + stopped.stderr
+
+    shell(repository, "dvc push")
+    shell(fresh, "dvc pull --force")
+    assert network_hashes(fresh) == network_hashes(producer)
+    assert plan_of(fresh) == set()
+
+
+def test_two_pushes_at_once_leave_a_whole_store(producer, tmp_path):
+    store = tmp_path / "store"
+    store.mkdir()
+    repositories = [shutil.copytree(producer, tmp_path / name) for name in ("one", "other")]
+    for repository in repositories:
+        shell(repository, f"dvc remote modify --local store url '{store}'")
+    pushes = [
+        subprocess.Popen([Path(sys.executable).parent / "dvc", "push", "--quiet"], cwd=repository, env=ENVIRONMENT)
+        for repository in repositories
+    ]
+    assert [push.wait() for push in pushes] == [0, 0]
+    assert {path.relative_to(store) for path in objects(store)} == {
+        path.relative_to(producer.parent / "store") for path in objects(producer.parent / "store")
+    }
+    for path in objects(store):
+        assert hashlib.md5(path.read_bytes()).hexdigest() == path.parent.name + path.name.removesuffix(".dir")
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_nothing_is_lost(colleague, producer, tmp_path):
+    before = network_hashes(colleague)
+    fresh = clone(producer, tmp_path / "fresh")
+    for repository, command in ((fresh, "dvc pull"), (colleague, "dvc commit --force")):
+        # Even root cannot write there.
+        shell(repository, "dvc config --local cache.dir /proc/cache")
+        assert "/proc/cache" in refused(repository, command)
+    assert not (fresh / "results").exists()
+    assert network_hashes(colleague) == before
+    assert plan_of(colleague) == set()
+
+
+def test_a_file_that_no_record_tells_of_stops_the_run_and_others_do_not(colleague):
+    (colleague / "models/digits/tiny/random0/notes.txt").write_text("my own")
+    (colleague / "models/digits/tiny/random0/seed0/baseA/resume.pt").write_text("undeclared")
+    assert plan_of(colleague) == set()
+    stray = colleague / "models/digits/tiny/random0/seed0/B2A-k3/model.safetensors"
+    stray.parent.mkdir()
+    shutil.copy(colleague / BASE_A, stray)
+    said = refused(colleague, "snakemake --cores 1")
+    assert f"{stray.relative_to(colleague)}: there is no record of what it was made from" in said
+    # One whose job was broken off is Snakemake's own concern.
+    record = next(path for path in (colleague / ".snakemake/metadata").iterdir())
+    name = urlsafe_b64encode(str(stray.relative_to(colleague)).encode()).decode()
+    (colleague / ".snakemake/incomplete").mkdir(exist_ok=True)
+    (colleague / ".snakemake/incomplete" / name).write_text('{"external_jobid": null}')
+    assert record.exists()
+    assert plan_of(colleague) == set()
+
+
+def test_records_are_found_as_snakemake_names_them(producer, tmp_path, monkeypatch):
+    """Those of long paths too, which it keeps in chains of folders."""
+    monkeypatch.chdir(tmp_path)
+    path = f"models/{'d' * 90}/{'a' * 90}/{'s' * 90}/seed0/baseA/model.safetensors"
+    Path(path).parent.mkdir(parents=True)
+    Path("Snakefile").write_text(
+        f'rule all:\n    output: "{path}", "results/x.json"\n    shell: "touch {{output:q}}"\n'
+    )
+    shell(tmp_path, "snakemake --cores 1")
+    assert recorded_files(Path(".snakemake/metadata")) == {path, "results/x.json"}
+    assert list(unrecorded_files(["models", "results"])) == []
+    Path("results/y.json").touch()
+    assert list(unrecorded_files(["models", "results", "none"])) == ["results/y.json"]
+
+
+def without_images(repository: Path) -> None:
+    """Choose not to version packed images, and record that."""
+    edit(repository / ".dvcignore", "!/data/packed/digits/images.npy\n", "")
+    shell(repository, "dvc repro && git commit --quiet --all --message 'Images are not shared' && dvc push")
+
+
+def test_packed_images_that_are_not_shared_are_made_where_they_are_needed(producer, tmp_path):
+    (tmp_path / "store").mkdir()
+    repository = shutil.copytree(producer, tmp_path / "producer")
+    shell(repository, f"dvc remote modify --local store url '{tmp_path}/store'")
+    without_images(repository)
+    fresh = clone(repository, tmp_path / "fresh")
+    shell(fresh, f"dvc remote modify --local store url '{tmp_path}/store' && dvc pull")
+    packed = fresh / "data/packed/digits"
+    assert {path.name for path in packed.iterdir()} == {"card.json", "index.csv"}
+    assert plan_of(fresh) == set()
+    change(fresh, study={"treatment": ["transfer", "random"]})
+    added = {
+        f"{rule} {split} 0 {target}"
+        for rule in ("random", "evaluate_curve")
+        for split in ("random0", "random1")
+        for target in "AB"
+    }
+    added = {
+        job.replace("evaluate_curve random0 0", "evaluate_curve random0 0 R").replace(
+            "evaluate_curve random1 0", "evaluate_curve random1 0 R"
+        )
+        for job in added
+    }
+    assert plan_of(fresh) == added | GATHERING
+    said = refused(fresh, "snakemake --cores 2")
+    assert "make them with `snakemake --cores 1 data/packed/digits/images.npy`" in said
+    shell(fresh, "snakemake --cores 1 data/packed/digits/images.npy")
+    assert (packed / "images.npy").read_bytes() == (producer / "data/packed/digits/images.npy").read_bytes()
+    assert plan_of(fresh) == added | GATHERING
+    # A checkout leaves what is not versioned alone.
+    shell(fresh, "dvc checkout --force")
+    assert (packed / "images.npy").exists()
+
+
+def write_zoo(folder: Path, seed: int) -> None:
+    """Two classes of small images."""
+    draw = np.random.default_rng(seed)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(10):
+            Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / name / f"{number}.png")
+    for name in ("emu", "fox"):
+        shutil.copytree(folder / ("cat" if name == "emu" else "dog"), folder / name)
+        for path in (folder / name).iterdir():
+            Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+
+
+def test_images_elsewhere_rerun_nothing_and_other_images_are_refused_before_anything_trains(tmp_path):
+    write_zoo(tmp_path / "here", 0)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    write_zoo(tmp_path / "other", 1)
+    shutil.copy(CHECKOUT / "params.yaml", tmp_path)
+    zoo = {
+        "images": {"source": "folder", "path": "here", "size": 8, "channels": 1},
+        "parts": {"validation": 0.2, "test": 0.3, "seed": 0},
+        "augmentation": {"padding": 1, "flip": False},
+    }
+    change(tmp_path, datasets={"zoo": zoo}, study={"dataset": ["zoo"], "split": ["random0"]})
+    split = "data/splits/zoo/random0.json"
+    run(tmp_path, split)
+    change(tmp_path, datasets={"zoo": {"images": {"path": "there"}}})
+    (tmp_path / "data/packed/zoo/images.npy").unlink()
+    assert plan(tmp_path, split) == set()
+    before = (tmp_path / split).read_bytes()
+    run(tmp_path, "data/packed/zoo/images.npy")
+    assert plan(tmp_path, split) == set()
+
+    change(tmp_path, datasets={"zoo": {"images": {"path": "other"}}})
+    (tmp_path / "data/packed/zoo/images.npy").unlink()
+    failed = start(tmp_path, "data/packed/zoo/images.npy")
+    assert failed.returncode != 0
+    said = failed.stdout + failed.stderr
+    assert f"data/packed/zoo: these are not the images that {split} was made from" in said
+    assert "Traceback" not in said
+    assert (tmp_path / split).read_bytes() == before
+
+    # Another size is another source, and meant.
+    change(tmp_path, datasets={"zoo": {"images": {"size": 16}}})
+    run(tmp_path, split)
+    assert (tmp_path / split).read_bytes() != before
+
+
+def test_a_description_of_images_has_no_places_in_it():
+    sets = {"a": {"source": "digits"}, "b": {"source": "folder", "path": "/home/me", "lists": {"val": "x"}}}
+    images = {"source": "sets", "size": 8, "sets": sets}
+    assert described(images) == {
+        "source": "sets",
+        "size": 8,
+        "sets": {"a": {"source": "digits"}, "b": {"source": "folder", "lists": {"val": "x"}}},
+    }
+    assert described({"source": "torchvision", "name": "CIFAR10", "path": "x", "download": True}) == {
+        "source": "torchvision",
+        "name": "CIFAR10",
+    }
+
+
+def test_a_remote_cannot_place_files_outside_the_project(producer, store, tmp_path):
+    """The lock names a folder's listing by its hash: one that was swapped for another is refused."""
+    evil = b"import os"
+    name = hashlib.md5(evil).hexdigest()
+    (store / "files/md5" / name[:2]).mkdir(exist_ok=True)
+    (store / "files/md5" / name[:2] / name[2:]).write_bytes(evil)
+    lock = yaml.safe_load((producer / "dvc.lock").read_text())
+    digest = next(out["md5"] for out in lock["stages"]["study"]["outs"] if out["path"] == "results")
+    listing = store / "files/md5" / digest[:2] / digest[2:]
+    listing.chmod(0o644)
+    listing.write_text(json.dumps([{"md5": name, "relpath": "../../escaped.py"}]))
+    fresh = clone(producer, tmp_path / "deep" / "fresh") if (tmp_path / "deep").mkdir() is None else None
+    shell(fresh, f"dvc remote modify --local store url '{store}'")
+    refused(fresh, "dvc pull")
+    assert not list(tmp_path.rglob("escaped.py"))
+
+
+class Trap:
+    """Unpickling this writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.write_text, (self.path, "sprung")
+
+
+HOSTILE = {
+    "a pickled model": (BASE_A, lambda trap: pickle.dumps(trap)),
+    "pickled images": ("data/packed/digits/images.npy", lambda trap: npy_of_objects(trap)),
+    "a split of nonsense": ("data/splits/digits/random0.json", lambda trap: b'{"content": {}, "tasks": "../../etc"}'),
+    "metrics that never end": (
+        "results/digits/tiny/random0/seed0/baseA.json",
+        lambda trap: b"[" * 100_000,
+    ),
+}
+
+
+def npy_of_objects(trap: Trap) -> bytes:
+    content = BytesIO()
+    np.save(content, np.array([trap], dtype=object), allow_pickle=True)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_run_no_code_and_train_nothing(name, colleague, tmp_path):
+    """Whatever a remote brings in a file's place: the job that reads it fails, and says which it was."""
+    path, make = HOSTILE[name]
+    before = network_hashes(colleague)
+    sprung = tmp_path / "sprung"
+    (colleague / path).write_bytes(make(Trap(sprung)))
+    jobs = ["results/digits/tiny/networks.csv", "results/digits/tiny/random0/seed0/baseA.json"]
+    if path.endswith(".npy"):
+        (colleague / jobs[1]).unlink()
+    done = start(colleague, *jobs, checkout=colleague)
+    assert done.returncode != 0
+    assert Path(path).name in done.stdout + done.stderr
+    assert not sprung.exists()
+    after = network_hashes(colleague)
+    assert {path: after[path] for path in after if path != BASE_A} == {
+        path: before[path] for path in after if path != BASE_A
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ("splits", "../../escaped"),
+        ("datasets", "/tmp/escaped"),
+        ("architectures", ".."),
+        ("splits", "a/b"),
+        ("splits", "a\nb"),
+    ],
+)
+def test_a_name_in_the_params_cannot_leave_the_project(section, name, tmp_path):
+    place = tmp_path / "deep" / "study"
+    place.mkdir(parents=True)
+    shutil.copy(CHECKOUT / "params.yaml", place)
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    entry = next(iter(params[section].values()))
+    change(place, **{section: {name: entry}}, study={section[:-1]: [name]})
+    done = start(place)
+    assert done.returncode != 0
+    assert "A name becomes part of file names" in done.stdout + done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep"]
+    assert {path.name for path in place.iterdir()} <= {"params.yaml", ".snakemake"}
