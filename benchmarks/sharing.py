@@ -27,13 +27,11 @@ FILES = ("dvc.yaml", ".dvcignore", ".gitignore", "params.yaml")
 NETWORKS_A_SEED = 72  # of a split, in the default study
 REAL = ("pack", "split")
 
-# The study's own Snakefile, with a stand-in for every job that takes its time.
-SNAKEFILE = """
-include: "Snakefile.study"
-
-for rule in workflow.rules:
-    if rule.shellcmd and rule.name not in {real}:
-        rule.shellcmd = "{python} -S {{workflow.basedir}}/stand_in.py {megabytes} {{output:q}}"
+# At the end of the Snakefile: a stand-in for every job that takes its time.
+STOOD_IN = """
+for each in workflow.rules:
+    if each.shellcmd and each.name not in {real}:
+        each.shellcmd = "{python} -S {{workflow.basedir}}/stand_in.py {megabytes} {{output:q}}"
 """
 
 STAND_IN = """
@@ -68,8 +66,8 @@ def make_checkout(place: Path, seeds: int, megabytes: float) -> None:
         )
     for name in FILES:
         shutil.copy(CHECKOUT / name, place)
-    shutil.copy(CHECKOUT / "Snakefile", place / "Snakefile.study")
-    (place / "Snakefile").write_text(SNAKEFILE.format(real=REAL, python=sys.executable, megabytes=megabytes))
+    stood_in = STOOD_IN.format(real=REAL, python=sys.executable, megabytes=megabytes)
+    (place / "Snakefile").write_text((CHECKOUT / "Snakefile").read_text() + stood_in)
     (place / "stand_in.py").write_text(STAND_IN)
     params = yaml.safe_load((place / "params.yaml").read_text())
     params["study"]["seed"] = list(range(seeds))

@@ -8,7 +8,6 @@ import pickle
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
