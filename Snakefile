@@ -22,6 +22,7 @@ from transferability.params import (
     canonical,
     check_params,
     check_target,
+    described,
     members_of,
     named,
     schedule_of,
@@ -31,6 +32,7 @@ from transferability.params import (
     used_groups,
 )
 from transferability.provenance import fingerprint
+from transferability.records import unrecorded_files
 
 
 configfile: "params.yaml" if Path("params.yaml").exists() else str(HERE / "params.yaml")
@@ -73,9 +75,21 @@ include: "workflow/rules/results.smk"
 include: "workflow/rules/figures.smk"
 
 
+# A file without its record would pass for up to date, such as results that git or a partial pull has brought.
+if workflow.is_main_process:
+    OUTPUTS = [output for rule in workflow.rules for output in rule.output]
+    for path in unrecorded_files(["data/splits", "models", "results"]):
+        if any(output.match(path) for output in OUTPUTS):
+            raise WorkflowError(
+                f"{path}: there is no record of what it was made from; "
+                "get the records with `dvc pull .snakemake/metadata`, or delete the file to have it made anew"
+            )
+
+
 rule all:
     default_target: True
     input:
+        "results/summary/metrics.json",
         expand(
             "results/{dataset}/{architecture}/{file}",
             dataset=STUDY["dataset"],

@@ -80,3 +80,14 @@ def closed_figures():
     yield
     if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
         pyplot.close("all")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A small study that has been run; tests work on copies of it."""
+    from test_workflow import run, write_small_params
+
+    directory = tmp_path_factory.mktemp("study")
+    write_small_params(directory)
+    run(directory)
+    return directory

@@ -80,15 +80,6 @@ def write_small_params(directory: Path) -> None:
     )
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """A small study that has been run; tests work on copies of it."""
-    directory = tmp_path_factory.mktemp("study")
-    write_small_params(directory)
-    run(directory)
-    return directory
-
-
 @pytest.fixture
 def study(finished, tmp_path) -> Path:
     return shutil.copytree(finished, tmp_path / "study")
@@ -198,7 +189,7 @@ def test_the_original_study_is_read_without_training_anything(study):
 
 def test_the_seed_of_a_split_concerns_that_split_only(study):
     change(study, splits={"random1": {"kind": "random", "seed": 17}})
-    assert plan(study) == jobs_of("random1") | {"tables", *DRAWN}
+    assert plan(study) == jobs_of("random1") | {"tables", "summary", *DRAWN}
 
 
 def test_the_learning_rate_of_transferred_networks_leaves_the_bases_alone(study):
@@ -206,6 +197,7 @@ def test_the_learning_rate_of_transferred_networks_leaves_the_bases_alone(study)
     concerned = {job for split in ("random0", "random1") for job in jobs_of(split)}
     assert plan(study) == {job for job in concerned if re.match("curve|evaluate_curve|export", job)} | {
         "tables",
+        "summary",
         *DRAWN,
     }
 
@@ -220,13 +212,14 @@ def test_an_added_treatment_makes_only_its_networks(study):
             for target in "AB"
         ),
         "tables",
+        "summary",
         *DRAWN,
     }
 
 
 def test_an_added_split_makes_only_its_networks(study):
     change(study, study={"split": ["random0", "random1", "even-odd"]})
-    assert plan(study) == jobs_of("even-odd") | {"tables", *DRAWN}
+    assert plan(study) == jobs_of("even-odd") | {"tables", "summary", *DRAWN}
 
 
 def test_another_way_to_write_the_same_value_reruns_nothing(study):
@@ -279,7 +272,7 @@ def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checko
     assert plan(study, checkout=checkout) == DRAWN
 
     training.write_text(training.read_text().replace("math.pi * progress", "math.pi * progress * 0.99"))
-    everything = jobs_of("random0") | jobs_of("random1") | {"tables", *DRAWN}
+    everything = jobs_of("random0") | jobs_of("random1") | {"tables", "summary", *DRAWN}
     assert plan(study, checkout=checkout) == everything - {"split random0", "split random1"}
 
 
@@ -378,34 +371,3 @@ def test_the_workflow_passes_the_linter(tmp_path):
     linted = start(tmp_path, "--lint")
     complaints = set(re.findall(r"^    \* (.*?):?$", linted.stdout + linted.stderr, re.MULTILINE))
     assert complaints == {"Specify a conda environment or container for each rule."}
-
-
-def test_a_clone_that_pulls_has_nothing_to_do(study, checkout, tmp_path):
-    """As in the README: record, commit, push; then clone and pull elsewhere."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    environment |= {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-
-    def shell(command: str, directory: Path) -> None:
-        done = subprocess.run(command, shell=True, cwd=directory, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    for name in (".gitignore", ".dvcignore", "dvc.yaml"):
-        shutil.copy(CHECKOUT / name, checkout)
-    shutil.copytree(CHECKOUT / ".dvc", checkout / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))
-    shutil.copytree(study, checkout, dirs_exist_ok=True)
-    (tmp_path / "store").mkdir()
-    shell("git init --quiet && git add --all && git commit --quiet --message study", checkout)
-    shell(f"dvc remote add --force --default store {tmp_path}/store && dvc repro", checkout)
-    shell("git add dvc.lock .dvc/config && git commit --quiet --message recorded && dvc push", checkout)
-    shell(f"git clone --quiet {checkout} {tmp_path}/colleague && cd {tmp_path}/colleague && dvc pull", tmp_path)
-
-    colleague = tmp_path / "colleague"
-    assert network_hashes(colleague) == network_hashes(study)
-    assert plan(colleague, checkout=colleague) == set()
-    change(colleague, training={"transferred": {"learning_rate": 0.02}})
-    jobs = plan(colleague, checkout=colleague)
-    assert {job for job in jobs if job.startswith("curve")} == {
-        f"curve {split} 0 {pair}" for split in ("random0", "random1") for pair in ("A B", "B A")
-    }
-    assert not {job for job in jobs if job.startswith(("base", "evaluate random"))}

@@ -391,7 +391,7 @@ def statistics(chunks: list[Chunk], pixels: int) -> dict[str, list[float]]:
     }
 
 
-def finish(job: Job, options: dict, chunks: list[Chunk], folder: Path) -> None:
+def finish(job: Job, options: dict, description: dict, chunks: list[Chunk], folder: Path) -> None:
     """Write index and card, and bring the images under their name."""
     entries, rows, bad, kept, end = job.source.entries, [], [], [], 0
     classes, hashes, lengths, reasons = (
@@ -420,7 +420,7 @@ def finish(job: Job, options: dict, chunks: list[Chunk], folder: Path) -> None:
     ):
         csv.writer(file, lineterminator="\n").writerows([columns, *rows])
     card = {
-        "source": options,
+        "source": description,
         "storage": job.storage,
         "images": len(rows),
         "shape": list(job.shape),
@@ -445,9 +445,11 @@ def finish(job: Job, options: dict, chunks: list[Chunk], folder: Path) -> None:
     job.file.replace(folder / "images.npy")
 
 
-def pack(options: dict, folder: Path, threads: int = 1) -> None:
+def pack(options: dict, folder: Path, threads: int = 1, description: dict | None = None) -> None:
     """Read the images that `options` (datasets.*.images of the params) describe and write the packed set.
 
+    Its card names as their source the options, or, where they are said to be, those of them that say what the images
+    are, not where they lie.
     With `threads` processes where that pays; the files are the same bytes for any number. A run that was cut short
     is taken up where its options, code and files are the same.
     """
@@ -459,7 +461,7 @@ def pack(options: dict, folder: Path, threads: int = 1) -> None:
         offset = len(npy_header((len(source.entries), *shape) if storage == "pixels" else (0,)))
         job = Job(source, storage, options["size"], options["channels"], folder / ".images.npy.part", offset)
         journal = folder / ".journal"
-        finish(job, options, pack_all(job, key_of(job, options), journal, threads), folder)
+        finish(job, options, description or options, pack_all(job, key_of(job, options), journal, threads), folder)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -471,13 +473,32 @@ def pack(options: dict, folder: Path, threads: int = 1) -> None:
         shutil.rmtree(unpacked)
 
 
+def check_splits(folder: Path, splits: Path) -> None:
+    """Refuse a packed set whose source is that of splits made from other images; an InputError names one of them.
+
+    Splits name their images by content: networks of a colleague's images must not be mixed with one's own.
+    """
+    card = files.read_json(folder / "card.json")
+    for path in sorted(splits.glob("*.json")):
+        split = files.read_json(path)
+        if split.get("source") == card["source"] and split.get("content") != card["content"]:
+            raise InputError(
+                f"{folder}: these are not the images that {path} was made from (content {card['content'][:12]}, not "
+                f"{split.get('content', '')[:12]}); get those images, or delete {splits} to start anew with these"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pack a data set: decode every image once.")
     parser.add_argument("--source", type=json.loads, required=True, help="datasets.*.images of the params, as JSON")
+    parser.add_argument("--description", type=json.loads, help="the same without its places, for the card")
     parser.add_argument("--threads", type=int, required=True, help="processes to read with; changes no byte")
+    parser.add_argument("--splits", type=Path, help="folder of splits, which name the images that they were made from")
     parser.add_argument("--into", type=Path, required=True, help="the folder of the packed set")
     arguments = parser.parse_args()
-    pack(arguments.source, arguments.into, arguments.threads)
+    pack(arguments.source, arguments.into, arguments.threads, arguments.description)
+    if arguments.splits is not None:
+        check_splits(arguments.into, arguments.splits)
 
 
 if __name__ == "__main__":

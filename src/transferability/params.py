@@ -250,6 +250,15 @@ def canonical(section: object) -> str:
     return json.dumps(plain(section), sort_keys=True)
 
 
+def described(images: dict) -> dict:
+    """What images are, without where they lie on this machine: `datasets.*.images` without paths and downloads."""
+    return {
+        key: {name: described(entry) for name, entry in value.items()} if key == "sets" else value
+        for key, value in images.items()
+        if key not in ("path", "download")
+    }
+
+
 def named(names: Iterable[str]) -> str:
     """A wildcard's constraint: one of these names."""
     return "|".join(re.escape(name) for name in names)

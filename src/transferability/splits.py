@@ -190,6 +190,7 @@ def make_split(packed: Packed, definition: dict, groups: dict[str, list[str]], p
         "definition": definition,
         "volume": volume,
         "parts": parts,
+        "source": packed.card["source"],
         "content": packed.card["content"],
         "normalisation": normalisation(packed, np.sort(np.concatenate(list(training.values())))),
         "distance": task_distance(sides, packed.images, training, seed=0) if len(sides) == 2 else None,

@@ -103,6 +103,12 @@ class Packed:
 
 def open_packed(folder: Path) -> Packed:
     """Open a packed data set; one that is missing, cut off or mixed from two runs is an InputError."""
+    for name in ("card.json", "index.csv", "images.npy"):
+        if not (folder / name).exists():
+            raise InputError(
+                f"{folder / name}: there is no such file; get the packed images with `dvc pull data/packed`, or, where "
+                f"they are not shared, make them with `snakemake --cores 1 {folder / 'images.npy'}`"
+            )
     card = files.read_json(folder / "card.json")
     try:
         stored = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)

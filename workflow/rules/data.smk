@@ -10,14 +10,19 @@ rule pack:
         "logs/{dataset}/pack.log",
     # All cores of a machine that has fewer.
     threads: 16
-    params:
+    resources:
+        # Where the images lie is this machine's, and no reason to make anything anew.
         source=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["images"]),
+    params:
+        description=lambda wildcards: canonical(described(config["datasets"][wildcards.dataset]["images"])),
         code=fingerprint("datasets"),
     shell:
         """
         python -m transferability.datasets \
-            --source {params.source:q} \
+            --source {resources.source:q} \
+            --description {params.description:q} \
             --threads {threads} \
+            --splits data/splits/{wildcards.dataset:q} \
             --into data/packed/{wildcards.dataset:q} \
             2>{log:q}
         """
@@ -25,9 +30,7 @@ rule pack:
 
 rule split:
     input:
-        images="data/packed/{dataset}/images.npy",
         index="data/packed/{dataset}/index.csv",
-        card="data/packed/{dataset}/card.json",
     output:
         "data/splits/{dataset}/{split}.json",
     log:

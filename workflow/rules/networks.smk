@@ -5,7 +5,6 @@
 
 rule base:
     input:
-        images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
         source=[],
     output:
@@ -41,7 +40,6 @@ rule base:
 
 use rule base as curve with:
     input:
-        images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
         source="models/{dataset}/{architecture}/{split}/seed{seed}/base{source}/model.safetensors",
     output:
@@ -87,7 +85,6 @@ use rule base as random with:
 
 use rule base as preserved with:
     input:
-        images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
         source="models/{dataset}/{architecture}/{split}/seed{seed}/base{source}/model.safetensors",
     output:

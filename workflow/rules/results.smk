@@ -5,7 +5,6 @@
 
 rule evaluate:
     input:
-        images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
         model="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.safetensors",
         history="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/history.csv",
@@ -35,7 +34,6 @@ rule evaluate:
 
 rule evaluate_curve:
     input:
-        images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
         models=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
@@ -186,9 +184,34 @@ rule yosinski2014:
         """
 
 
+rule summary:
+    input:
+        expand(
+            "results/{dataset}/{architecture}/networks.csv",
+            dataset=STUDY["dataset"],
+            architecture=STUDY["architecture"],
+        ),
+    output:
+        metrics="results/summary/metrics.json",
+        accuracy="results/summary/accuracy.csv",
+        effects="results/summary/effects.csv",
+    log:
+        "logs/summary.log",
+    params:
+        code=fingerprint("summary"),
+    shell:
+        """
+        python -m transferability.summary \
+            --networks {input:q} \
+            --metrics {output.metrics:q} \
+            --accuracy {output.accuracy:q} \
+            --effects {output.effects:q} \
+            2>{log:q}
+        """
+
+
 rule export:
     input:
-        images="data/packed/{dataset}/images.npy",
         split="data/splits/{dataset}/{split}.json",
         models=lambda wildcards: expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.safetensors",

@@ -1,0 +1,136 @@
+"""Time what sharing costs a study of some 600 networks: recording, pushing, pulling, and finding nothing to do.
+
+    python benchmarks/sharing.py [--networks 600] [--megabytes 1.2]
+
+The workflow, its paths, its records and all of DVC are the real ones. The networks are not: a stand-in for each job
+writes random bytes of a network's size, so that minutes suffice. Prints seconds, and the goal: a clone that has pulled
+knows in less than 5 s that nothing is to be done, whatever the times of its files.
+"""
+
+import argparse
+import math
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+CHECKOUT = Path(__file__).parent.parent
+WORKFLOW = ("workflow", "src", "profiles", ".dvc")
+FILES = ("dvc.yaml", ".dvcignore", ".gitignore", "params.yaml")
+NETWORKS_A_SEED = 72  # of a split, in the default study
+REAL = ("pack", "split")
+
+# At the end of the Snakefile: a stand-in for every job that takes its time.
+STOOD_IN = """
+for each in workflow.rules:
+    if each.shellcmd and each.name not in {real}:
+        each.shellcmd = "{python} -S {{workflow.basedir}}/stand_in.py {megabytes} {{output:q}}"
+"""
+
+STAND_IN = """
+import os, sys
+for path in sys.argv[2:]:
+    heavy = path.endswith((".safetensors", ".onnx"))
+    with open(path, "wb") as file:
+        file.write(os.urandom(int(float(sys.argv[1]) * 1e6)) if heavy else os.urandom(1000).hex().encode())
+"""
+
+
+def shell(directory: Path, command: str) -> float:
+    """Run a line of shell; how long it took, in seconds."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {f"GIT_{who}_{what}": "benchmark" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    started = time.perf_counter()
+    done = subprocess.run(command, shell=True, cwd=directory, env=environment, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    if done.returncode != 0:
+        sys.exit(f"{command}\n{done.stdout}\n{done.stderr}")
+    shell.said = done.stdout + done.stderr
+    return seconds
+
+
+def make_checkout(place: Path, seeds: int, megabytes: float) -> None:
+    """A checkout whose jobs are stood in for, and whose study has some seeds of the three splits."""
+    place.mkdir()
+    for name in WORKFLOW:
+        shutil.copytree(
+            CHECKOUT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", "tmp", "cache", "config.local")
+        )
+    for name in FILES:
+        shutil.copy(CHECKOUT / name, place)
+    stood_in = STOOD_IN.format(real=REAL, python=sys.executable, megabytes=megabytes)
+    (place / "Snakefile").write_text((CHECKOUT / "Snakefile").read_text() + stood_in)
+    (place / "stand_in.py").write_text(STAND_IN)
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    params["study"]["seed"] = list(range(seeds))
+    (place / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def decide(clone: Path) -> float:
+    """The median time in which Snakemake says that nothing is to be done."""
+    seconds = []
+    for _ in range(3):
+        seconds.append(shell(clone, "snakemake --cores 2 --dry-run"))
+        if "Nothing to be done" not in shell.said:
+            sys.exit(f"there should be nothing to do:\n{shell.said}")
+    return statistics.median(seconds)
+
+
+def shuffle_times(clone: Path) -> None:
+    """Times as a pull may leave them: every input newer than some of its outputs, somewhere."""
+    draw = random.Random(0)
+    for top in ("data", "models", "results"):
+        for path in (clone / top).rglob("*"):
+            os.utime(path, (1.7e9 + draw.random() * 1e6,) * 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time what sharing a study costs.")
+    parser.add_argument("--networks", type=int, default=600, help="at least so many networks")
+    parser.add_argument("--megabytes", type=float, default=1.2, help="size of a network's file")
+    arguments = parser.parse_args()
+    splits = len(yaml.safe_load((CHECKOUT / "params.yaml").read_text())["study"]["split"])
+    seeds = math.ceil(arguments.networks / NETWORKS_A_SEED / splits)
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        (place / "store").mkdir()
+        make_checkout(place / "one", seeds, arguments.megabytes)
+        rows = [("jobs, by stand-ins", shell(place / "one", "snakemake --cores 2"))]
+        shell(place / "one", "git init --quiet && git add --all && git commit --quiet --message Study")
+        shell(place / "one", f"dvc remote add --default store '{place}/store' && dvc remote modify store verify true")
+        rows.append(("dvc repro, which records", shell(place / "one", "dvc repro")))
+        shell(place / "one", "git add dvc.lock .dvc/config && git commit --quiet --message Recorded")
+        rows.append(("dvc push, to a folder", shell(place / "one", "dvc push")))
+        shell(place, "git clone --quiet one other")
+        rows.append(("dvc pull, verified", shell(place / "other", "dvc pull")))
+        rows.append(("snakemake --dry-run, times as pulled", decide(place / "other")))
+        shuffle_times(place / "other")
+        rows.append(("snakemake --dry-run, times shuffled", decide(place / "other")))
+        rows.append(("dvc status", shell(place / "other", "dvc status")))
+        rows.append(("snakemake --help, to start it", shell(place / "other", "snakemake --help")))
+        check = "import time; from transferability.records import unrecorded_files; start = time.perf_counter(); "
+        check += "list(unrecorded_files(['data/splits', 'models', 'results'])); print(time.perf_counter() - start)"
+        shell(place / "other", f'PYTHONPATH=src {sys.executable} -c "{check}"')
+        rows.append(("the guard's part of it", float(shell.said)))
+        files = [path for top in ("models", "results") for path in (place / "other" / top).rglob("*") if path.is_file()]
+        records = sum(path.is_file() for path in (place / "other/.snakemake/metadata").rglob("*"))
+        networks = sum(path.name == "model.safetensors" for path in files)
+        print(
+            f"{networks} networks, {len(files)} files of {sum(path.stat().st_size for path in files) / 1e6:.0f} MB, ",
+            end="",
+        )
+        print(f"{records} records")
+        for name, seconds in rows:
+            print(f"{name:40} {seconds:8.1f} s" if seconds >= 1 else f"{name:40} {seconds:8.2f} s")
+
+
+if __name__ == "__main__":
+    main()
