@@ -22,10 +22,13 @@ import onnx
 import pytest
 import yaml
 from PIL import Image
-from test_workflow import CHECKOUT, change, jobs_of, network_hashes, plan, run, start
+from planted import plant
+from test_workflow import CHECKOUT, DRAWN, change, jobs_of, network_hashes, plan, run, start
 
+from transferability.effects import effects_table
 from transferability.params import described
 from transferability.records import recorded_files, unrecorded_files
+from transferability.tables import write_table
 
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
@@ -36,7 +39,7 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 VERSIONED = ("Snakefile", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
-GATHERING = {"tables", "summary", "figure2"}
+GATHERING = {"tables", "summary", *DRAWN}
 BASE_A = "models/digits/tiny/random0/seed0/baseA/model.safetensors"
 
 
@@ -164,7 +167,7 @@ def test_git_holds_nothing_that_a_run_makes_but_the_lock(producer):
 
 def test_a_fresh_clone_runs_without_any_remote(producer, tmp_path):
     fresh = clone(producer, tmp_path / "fresh")
-    assert plan_of(fresh) >= {"pack", "split random0", "base random0 0 A", "figure2"}
+    assert plan_of(fresh) >= {"pack", "split random0", "base random0 0 A", *DRAWN}
 
 
 def test_a_clone_that_pulls_has_nothing_to_do_whatever_the_file_times(colleague, producer):
@@ -184,7 +187,7 @@ def edit(path: Path, old: str, new: str) -> None:
 EVERY = jobs_of("random0") | jobs_of("random1") | GATHERING
 TRANSFERRED = {job for job in EVERY if re.match("curve|evaluate_curve|export", job)} | GATHERING
 CHANGES = {
-    "a figure option": (lambda place: change(place, figures={"width": 5}), {"figure2"}),
+    "a figure option": (lambda place: change(place, figures={"width": 5}), DRAWN),
     "the rate of transferred networks": (
         lambda place: change(place, training={"transferred": {"learning_rate": 0.02}}),
         TRANSFERRED,
@@ -209,8 +212,8 @@ CHANGES = {
         EVERY - {"split random0", "split random1"},
     ),
     "an edit of the figures": (
-        lambda place: edit(place / "src/transferability/figures.py", "s=16", "s=17"),
-        {"figure2"},
+        lambda place: edit(place / "src/transferability/figure2.py", "s=16", "s=17"),
+        DRAWN,
     ),
 }
 
@@ -243,7 +246,9 @@ def test_results_without_intermediates_have_nothing_to_do(producer, tmp_path):
     assert sorted(path.name for path in fresh.iterdir() if path.name in ("data", "models", "results")) == ["results"]
     assert plan(fresh, figure, checkout=fresh) == set()
     change(fresh, figures={"width": 5})
-    assert plan(fresh, figure, checkout=fresh) == {"figure2"}
+    # Learning curves and filters are drawn from the networks' own files.
+    shell(fresh, "dvc pull models")
+    assert plan(fresh, figure, checkout=fresh) == {"figures"}
 
 
 def test_results_without_records_stop_the_run(producer, tmp_path):
@@ -279,35 +284,46 @@ def test_what_changed_between_revisions_is_shown(second, tmp_path):
 
 
 def test_metrics_hold_means_over_networks_and_differences_of_pairs(tmp_path):
-    rows = ["dataset,architecture,split,seed,target,treatment,n,trained,test_top1"]
-    for seed, base, selffer, transfer in ((0, 0.9, 0.8, 0.5), (1, 0.7, 0.5, 0.3)):
-        rows += [f"d,a,s,{seed},B,base,0,True,{base}", f"d,a,s,{seed},B,selffer,3,True,{selffer}"]
-        rows += [f"d,a,s,{seed},B,transfer,3,True,{transfer}"]
-    # Without a partner, or untrained: in no pair, and an untrained one in no mean.
-    rows += ["d,a,s,2,B,transfer,3,True,0.1", "d,a,s,3,B,transfer,3,False,0.0", "d,a,s,3,B,selffer,3,True,0.5"]
-    (tmp_path / "networks.csv").write_text("\n".join(rows))
-    command = (
-        "python -m transferability.summary --networks networks.csv --metrics m.json --accuracy a.csv --effects e.csv"
-    )
+    gains = {"base": lambda n: 0, "selffer": lambda n: -0.01 * n, "transfer": lambda n: -0.03 * n}
+    networks = plant(gains, splits={"random0": "random", "random1": "random", "parity": "groups"}, layers=(3,))
+    # Untrained: in no pair, and the mean of its treatment would be over fewer targets than the base's.
+    lost = (networks["split"] == "parity") & (networks["network"] == "A3B")
+    networks = networks.assign(trained=~lost)
+    (tmp_path / "tables").mkdir()
+    write_table(tmp_path / "tables/networks.csv", networks)
+    write_table(tmp_path / "tables/effects.csv", effects_table(networks, unbalanced=False))
+    command = "python -m transferability.summary --tables tables --metrics m.json --accuracy a.csv --effects e.csv"
     shell(tmp_path, f"PYTHONPATH='{CHECKOUT}/src' {command}")
     assert json.loads((tmp_path / "m.json").read_text()) == {
-        "d": {
-            "a": {
-                "networks": {"trained": 8, "untrained": 1},
-                "accuracy": {"base": {"n=0": 0.8}, "selffer": {"n=3": 0.6}, "transfer": {"n=3": 0.3}},
-                "effect": {"co-adaptation": {"n=3": -0.15}, "specificity": {"n=3": -0.25}},
+        "digits": {
+            "tiny": {
+                "networks": {"trained": 17, "untrained": 1},
+                "random": {
+                    "accuracy": {"base": {"n=0": 0.54}, "selffer": {"n=3": 0.51}, "transfer": {"n=3": 0.45}},
+                    "effect": {"co-adaptation": {"n=3": -0.03}, "specificity": {"n=3": -0.06}, "total": {"n=3": -0.09}},
+                },
+                "groups": {
+                    "accuracy": {"base": {"n=0": 0.585}, "selffer": {"n=3": 0.555}},
+                    "effect": {"co-adaptation": {"n=3": -0.03}, "specificity": {"n=3": -0.06}, "total": {"n=3": -0.09}},
+                },
             }
         }
     }
     assert (tmp_path / "e.csv").read_text() == (
-        "dataset,architecture,curve,n,mean,networks\nd,a,co-adaptation,3,-0.150000,2\nd,a,specificity,3,-0.250000,2\n"
+        "dataset,architecture,condition,curve,n,mean\n"
+        "digits,tiny,groups,co-adaptation,3,-0.03\n"
+        "digits,tiny,groups,specificity,3,-0.06\n"
+        "digits,tiny,groups,total,3,-0.09\n"
+        "digits,tiny,random,co-adaptation,3,-0.03\n"
+        "digits,tiny,random,specificity,3,-0.06\n"
+        "digits,tiny,random,total,3,-0.09\n"
     )
 
 
 def test_variants_are_tried_and_run_only_what_follows(colleague):
     before = {path: path.stat().st_mtime_ns for path in colleague.glob("models/**/*.*")}
     said = shell(colleague, "dvc exp run --name narrow --set-param figures.width=5")
-    assert "rule figure2" in said
+    assert "rule figures" in said
     assert "rule curve" not in said
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert "figures.width" in shell(colleague, "dvc params diff")
