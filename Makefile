@@ -7,17 +7,14 @@ BIN := .venv/bin
 # snakefmt calls shfmt, and dvc calls snakemake, by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test check clean
+.PHONY: help study test check clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 study: .venv/installed ## Install into .venv and run the study of params.yaml
 	$(BIN)/snakemake --cores $(CORES) --logger rich
-	@echo "Look at results/digits/tiny/figures/figure2.png; the networks are in models/."
-
-report: study ## Build report.html, one page that opens from a file
-	$(BIN)/snakemake --report report.html
+	@echo "Open results/digits/tiny/report.html; the networks are in models/."
 
 test: check ## Check the style, then run every test
 	$(BIN)/python -m pytest

@@ -18,7 +18,6 @@ os.environ.update(
 )
 
 from transferability.errors import InputError
-from transferability.files import sha256
 from transferability.params import (
     canonical,
     check_params,
@@ -27,7 +26,9 @@ from transferability.params import (
     members_of,
     named,
     schedule_of,
+    study_figures,
     study_networks,
+    task_names,
     used_groups,
 )
 from transferability.provenance import fingerprint
@@ -51,6 +52,9 @@ except InputError as error:
 
 STUDY = config["study"]
 NETWORKS = {split: study_networks(config, split) for split in STUDY["split"]}
+FIGURES = study_figures(config)
+# Those that the original's published numbers give; its networks are not published with them.
+PUBLISHED_FIGURES = ["figure2", "figure3", "effects", "volume"]
 
 
 wildcard_constraints:
@@ -68,6 +72,7 @@ wildcard_constraints:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/figures.smk"
 
 
 # A file without its record would pass for up to date, such as results that git or a partial pull has brought.
@@ -89,7 +94,7 @@ rule all:
             "results/{dataset}/{architecture}/{file}",
             dataset=STUDY["dataset"],
             architecture=STUDY["architecture"],
-            file=["networks.csv", "effects.csv", "figures/figure2.svg", "figures/figure2.png"],
+            file=["networks.csv", "effects.csv", "report.html"],
         ),
         expand(
             "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.onnx",

@@ -5,7 +5,8 @@
 FOLDER is as `source: folder` takes it: one tree of classes, or with train, val and test. In turn, so that what else
 the machine does falls on both: the pack command as a job runs it, start-up and writing included, and one thread
 that takes every image from torchvision's ImageFolder with Resize and CenterCrop as a uint8 array (its imports and
-listing of files not counted). Prints the medians and their ratio. --profile says where one process spends its time.
+listing of files not counted). Prints the medians and their ratio; and CPU seconds, which tell more where others use
+the machine too. --profile says where one process spends its time.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import cProfile
 import json
 import os
 import pstats
+import resource
 import statistics
 import subprocess
 import sys
@@ -34,24 +36,26 @@ def image_folders(folder: Path, size: int) -> list[ImageFolder]:
     return [ImageFolder(part, fit) for part in parts or [folder]]
 
 
-def plain_seconds(parts: list[ImageFolder]) -> float:
-    """The wall time of reading every image once, one after another."""
-    started = time.perf_counter()
+def plain_seconds(parts: list[ImageFolder]) -> tuple[float, float]:
+    """The wall and CPU time of reading every image once, one after another."""
+    started, used = time.perf_counter(), time.process_time()
     for part in parts:
         for index in range(len(part)):
             image, _ = part[index]
             assert image.dtype == np.uint8
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - used
 
 
-def packing_seconds(options: dict, processes: int) -> float:
-    """The wall time of the pack command."""
+def packing_seconds(options: dict, processes: int) -> tuple[float, float]:
+    """The wall time of the pack command, and the CPU time of all its processes."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "transferability.datasets", "--source", json.dumps(options)]
         command += ["--threads", str(processes), "--into", directory]
-        started = time.perf_counter()
+        started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(CHECKOUT / "src")})
-        return time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return time.perf_counter() - started, used
 
 
 def profile(options: dict) -> None:
@@ -81,11 +85,17 @@ def main() -> None:
     for _ in range(arguments.repeats):
         plain.append(plain_seconds(parts))
         packing.append(packing_seconds(options, arguments.processes))
-        print(f"plain {plain[-1]:6.2f} s   packing {packing[-1]:6.2f} s", flush=True)
+        print("plain {:6.2f} s (CPU {:6.2f} s)   packing {:6.2f} s (CPU {:6.2f} s)".format(*plain[-1], *packing[-1]))
+    (plain_wall, plain_cpu), (packing_wall, packing_cpu) = (
+        map(statistics.median, zip(*times, strict=True)) for times in (plain, packing)
+    )
     print(f"images                    {sum(map(len, parts)):8d}")
-    print(f"plain pass, median        {statistics.median(plain):8.2f} s in one thread")
-    print(f"packing, median           {statistics.median(packing):8.2f} s with {arguments.processes} processes")
-    print(f"ratio of the medians      {statistics.median(plain) / statistics.median(packing):8.2f}")
+    print(f"plain pass, median        {plain_wall:8.2f} s in one thread, CPU {plain_cpu:.2f} s")
+    print(
+        f"packing, median           {packing_wall:8.2f} s with {arguments.processes} processes, CPU {packing_cpu:.2f} s"
+    )
+    print(f"ratio of wall times       {plain_wall / packing_wall:8.2f}")
+    print(f"ratio of CPU times        {plain_cpu / packing_cpu:8.2f}")
 
 
 if __name__ == "__main__":

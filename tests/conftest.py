@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -71,6 +72,14 @@ def zoo(tmp_path, noise) -> Path:
     Image.fromarray(noise[:, :, 0]).save(tmp_path / "zoo/dog/grey.jpeg")
     (tmp_path / "zoo/dog/notes.txt").write_text("no image")
     return tmp_path / "zoo"
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """Leave no figure open; nothing is closed where nothing draws."""
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

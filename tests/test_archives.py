@@ -202,7 +202,7 @@ def test_a_name_that_stands_for_two_things_is_refused(tmp_path, form, names):
             for name in names:
                 file.writestr(name, png(1))
     else:
-        with tarfile.open(path, "w") as file:
+        with tarfile.open(path, "w" if form == ".tar" else "w:gz") as file:
             for name in names:
                 member = tarfile.TarInfo(name)
                 member.size = len(png(1))
@@ -227,7 +227,7 @@ def test_the_md5_is_checked_before_anything_is_unpacked(tmp_path, form):
 
 def test_what_was_unpacked_whole_is_used_again_after_a_failure_and_then_removed(tmp_path, monkeypatch):
     path = archive(tmp_path / "zoo.zip", {**TREE, "dog/bad.png": b"bad"})
-    with pytest.raises(InputError, match="1 of 4 images cannot be read: dog/bad.png"):
+    with pytest.raises(InputError, match=r"1 of 4 images cannot be read: dog/bad\.png"):
         pack(options_of(path), tmp_path / "packed")
     assert list((tmp_path / "packed").glob(".unpacked-*"))
     monkeypatch.setattr(archives, "unpack", None)

@@ -369,6 +369,18 @@ def test_what_a_power_cut_took_is_done_again(shades, packed_shades, tmp_path, st
     assert_same(tmp_path / "packed", packed_shades[storage])
 
 
+@pytest.mark.parametrize("storage", ["pixels", "jpeg"])
+def test_files_that_were_removed_meanwhile_leave_nothing_behind(shades, tmp_path, storage):
+    root = tmp_path / "shades"
+    shutil.copytree(shades, root)
+    killed(root, tmp_path / "packed", storage)
+    for name in ("class 1", "class 2", "class 3", "class 4"):
+        shutil.rmtree(root / name)
+    pack(options_of(root, storage), tmp_path / "packed")
+    pack(options_of(root, storage), tmp_path / "fresh")
+    assert_same(tmp_path / "packed", tmp_path / "fresh")
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{}\n", b"null\n[1]\n", b'{"number": 0}\n'])
 def test_a_journal_that_is_none_does_no_harm(shades, packed_shades, tmp_path, content):
     killed(shades, tmp_path / "packed", "pixels")

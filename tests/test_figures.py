@@ -1,320 +1,190 @@
-"""Figures: what is drawn is what the table says."""
+"""The commands that draw: all figures of a study from its tables, and several studies side by side."""
 
-import re
+import json
+import os
+import subprocess
 import sys
-from collections import Counter
-from itertools import product
+from pathlib import Path
 
-import matplotlib
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
-from matplotlib.markers import MarkerStyle
+from planted import GAINS, HALVES, plant
 
-from transferability import figures
+from transferability.coverage import coverage_table
+from transferability.effects import drops_table, effects_table, pairs_table
 from transferability.errors import InputError
-from transferability.figures import (
-    KINDS,
-    READ_OUTS,
-    draw_figure2,
-    main,
-    ordered_treatments,
-    save_figure,
-    style_of,
-)
-
-TREATMENTS = ["selffer", "selffer+", "transfer", "transfer+", "random"]
-EVERY_TREATMENT = ["base", *TREATMENTS, *(f"{kind}-k{k}" for kind in ("selffer", "transfer") for k in range(1, 7))]
-SLOPES = {"base": 0, "selffer": 0.01, "selffer+": -0.001, "transfer": 0.03, "transfer+": -0.002, "random": 0.1}
+from transferability.figure_studies import draw_studies, name_studies
+from transferability.params import study_figures
+from transferability.styles import NothingToDrawError
+from transferability.tables import write_table
+from transferability.yosinski2014 import read_published
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    """Draw without a screen; leave no figure open."""
-    matplotlib.use("agg")
-    yield
-    plt.close("all")
+def write_tables(folder: Path, networks: pd.DataFrame) -> Path:
+    """The tables of a planted study."""
+    effects = effects_table(networks, unbalanced=False)
+    for name, table in {
+        "networks": networks,
+        "effects": effects,
+        "pairs": pairs_table(networks),
+        "drops": drops_table(effects, 0.02),
+        "coverage": coverage_table(networks, []),
+    }.items():
+        write_table(folder / f"{name}.csv", table)
+    return folder
 
 
-def planted(
-    treatments: list[str] = TREATMENTS,
-    layers: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7),
-    kinds: dict[str, str] | None = None,
-    seeds: tuple[int, ...] = (0, 1),
-) -> pd.DataFrame:
-    """A networks table: accuracies fall with n by the treatment's slope, from a level that differs by cell."""
-    kinds = kinds or {"random0": "random", "random1": "random"}
-    rows = []
-    for (split, kind), seed, target, treatment in product(kinds.items(), seeds, "AB", ["base", *treatments]):
-        for n in [0] if treatment == "base" else layers:
-            accuracy = 0.9 - 0.02 * (target == "B") - 0.01 * seed - SLOPES.get(treatment, 0.005) * n
-            rows.append(
-                {
-                    "dataset": "digits",
-                    "architecture": "tiny",
-                    "split": split,
-                    "kind": kind,
-                    "seed": seed,
-                    "treatment": treatment,
-                    "n": n,
-                    "target": target,
-                    "trained": True,
-                    "reason": None,
-                    "test_top1": accuracy,
-                    "validation_top1": accuracy / 2,
-                    "mean_of_ten_best": accuracy / 4,
-                }
-            )
-    return pd.DataFrame(rows)
+def command(module: str, *options: object) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", f"transferability.{module}", *map(str, options)]
+    return subprocess.run(line, env=os.environ, capture_output=True, text=True)
 
 
-def points_of(panel: Axes, treatment: str) -> list[tuple[float, float]]:
-    """The points that a panel shows of a treatment, by its colour and marker: n and accuracy."""
-    style = style_of(treatment)
-    marker = MarkerStyle(style.marker)
-    outline = marker.get_path().transformed(marker.get_transform()).vertices.tolist()
-    return sorted(
-        (round(x - style.offset, 6), round(y, 6))
-        for collection in panel.collections
-        if tuple(collection.get_facecolor()[0]) == to_rgba(style.colour)
-        and collection.get_paths()[0].vertices.tolist() == outline
-        for x, y in collection.get_offsets().tolist()
-    )
+def draw(tables: Path, into: Path, *names: str) -> subprocess.CompletedProcess:
+    fixed = ("--read-out", "test_top1", "--unbalanced", "false", "--width", 6.5, "--dpi", 50)
+    return command("figures", "--tables", tables, "--draw", *names, *fixed, "--into", into)
 
 
-def curve_of(panel: Axes, treatment: str) -> dict[int, float]:
-    """The curve that a panel shows of a treatment: accuracy by n."""
-    style = style_of(treatment)
-    (line,) = (
-        line
-        for line in panel.get_lines()
-        if (line.get_color(), line.get_marker(), line.get_linestyle()) == (style.colour, style.marker, style.dashes)
-    )
-    return dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory) -> Path:
+    return write_tables(tmp_path_factory.mktemp("tables"), plant())
 
 
-def footer_of(figure: Figure) -> str:
-    """The line that says what the figure rests on."""
-    (legend,) = figure.legends
-    return legend.get_title().get_text()
+def test_the_same_tables_give_the_same_bytes(tables, tmp_path):
+    for folder in ("one", "two"):
+        done = draw(tables, tmp_path / folder, "figure2", "effects")
+        assert done.returncode == 0, done.stderr
+    written = {path.name for path in (tmp_path / "one").iterdir()}
+    assert written == {"figure2.svg", "figure2.png", "effects.svg", "effects.png", "captions.json"}
+    for name in written:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("read_out", READ_OUTS)
-def test_the_upper_panel_has_a_point_a_network(read_out):
-    networks = planted()
-    upper, _ = draw_figure2(networks, read_out, 6.5).axes
-    for treatment in ["base", *TREATMENTS]:
-        rows = networks[networks["treatment"] == treatment]
-        assert points_of(upper, treatment) == sorted(zip(rows["n"], rows[read_out].round(6), strict=True)), treatment
-    assert sum(len(collection.get_offsets()) for collection in upper.collections) == len(networks) == 288
-    assert upper.get_ylabel() == READ_OUTS[read_out]
+def test_what_lacks_data_says_so_in_one_sentence_and_the_rest_is_drawn(tables, tmp_path):
+    done = draw(tables, tmp_path, "figure2", "volume", "learning")
+    assert done.returncode == 0, done.stderr
+    captions = json.loads((tmp_path / "captions.json").read_text())
+    assert {name: entry["drawn"] for name, entry in captions.items()} == {
+        "figure2": True,
+        "volume": False,
+        "learning": False,
+    }
+    assert "volume: not drawn: the curve of reduced volumes needs networks at two or more volumes" in done.stderr
+    assert "learning: not drawn: this study has tables only" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "volume.svg").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("read_out", READ_OUTS)
-def test_the_lower_panel_has_the_means(read_out):
-    networks = planted()
-    _, lower = draw_figure2(networks, read_out, 6.5).axes
-    means = networks.groupby(["treatment", "n"])[read_out].mean()
-    for treatment in TREATMENTS:
-        assert curve_of(lower, treatment) == pytest.approx(means[treatment].to_dict()), treatment
-    base_line, base_point = lower.get_lines()[:2]
-    assert set(base_line.get_ydata()) == {means["base", 0]}
-    assert (list(base_point.get_xdata()), list(base_point.get_ydata())) == ([0], [means["base", 0]])
-    assert len(lower.get_lines()) == 2 + len(TREATMENTS)
+def test_a_missing_truncated_or_foreign_table_is_named(tables, tmp_path):
+    for name in ("networks", "effects", "pairs", "coverage"):
+        (tmp_path / f"{name}.csv").write_bytes((tables / f"{name}.csv").read_bytes())
+    for harm, sentence in (
+        (lambda path: path.write_text("a,b\n1,2\n"), "lacks the column"),
+        (lambda path: path.unlink(), "there is no such file"),
+    ):
+        harm(tmp_path / "pairs.csv")
+        done = draw(tmp_path, tmp_path / "figures", "figure2")
+        assert done.returncode == 1
+        assert f"pairs.csv: {sentence}" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
-def test_the_drops_are_shaded_between_their_means():
-    networks = planted()
-    _, lower = draw_figure2(networks, "test_top1", 6.5).axes
-    means = networks.groupby(["treatment", "n"])["test_top1"].mean()
-    co_adaptation, specificity = (
-        {(round(x), round(y, 6)) for x, y in shade.get_paths()[0].vertices.tolist()} for shade in lower.collections
-    )
-    assert co_adaptation == {(n, round(means[pair], 6)) for n in range(1, 8) for pair in (("base", 0), ("selffer", n))}
-    assert specificity == {(n, round(means[name, n], 6)) for n in range(1, 8) for name in ("selffer", "transfer")}
+STUDY = {"split": ["random0"], "treatment": ["transfer", "random"], "n": [1, 4], "seed": [0]}
+SPLITS = {f"random{i}": {"kind": "random", "seed": i} for i in range(6)} | {
+    "even-odd": {"kind": "groups", "A": "even", "B": ["odd", "other"]},
+    "whole": {"kind": "whole"},
+    **{f"whole-{k}": {"kind": "whole", "volume": {"A": k, "seed": 0}} for k in (1, 10)},
+    "few-B": {"kind": "random", "seed": 0, "volume": {"B": 10, "seed": 0}},
+}
+ALWAYS = ["figure2", "effects", "learning", "filters"]
 
 
 @pytest.mark.parametrize(
-    ("treatments", "shades"),
-    [(["selffer"], 1), (["transfer"], 0), (["selffer", "transfer"], 2), (["random"], 0), ([], 0)],
+    ("change", "more"),
+    [
+        ({}, []),
+        ({"treatment": []}, []),
+        ({"split": ["random0", "even-odd"]}, ["figure3"]),
+        ({"split": ["even-odd"], "treatment": ["transfer+", "random"]}, []),
+        ({"split": ["even-odd"], "networks": {"even-odd": ["baseA", "AnB"]}, "treatment": []}, ["figure3"]),
+        ({"split": ["whole", "whole-1"]}, []),
+        ({"split": ["whole-1", "whole-10"]}, ["volume"]),
+        ({"split": ["whole-10", "few-B"]}, []),
+        ({"split": [f"random{i}" for i in range(5)]}, ["distance"]),
+        ({"split": [f"random{i}" for i in range(4)]}, []),
+        ({"split": [f"random{i}" for i in range(5)], "treatment": ["selffer"]}, []),
+    ],
 )
-def test_a_drop_is_shaded_and_explained_where_both_its_means_are_there(treatments, shades):
-    figure = draw_figure2(planted(treatments), "test_top1", 6.5)
-    assert len(figure.axes[1].collections) == shades
-    assert sum(text.get_text().startswith("drop by") for text in figure.legends[0].get_texts()) == shades
+def test_a_study_builds_the_figures_that_its_splits_can_give(change, more):
+    found = study_figures({"study": STUDY | change, "splits": SPLITS})
+    assert set(found) == {*ALWAYS, *more}
 
 
-def test_the_legend_names_every_treatment_in_order():
-    figure = draw_figure2(planted(["random", "transfer-k2", "selffer", "transfer+"]), "test_top1", 6.5)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "base",
-        "selffer BnB: copied from the same task, frozen",
-        "transfer AnB+: ... and fine-tuned",
-        "random RnB: untrained filters, frozen",
-        "transfer AnB-k2: frozen, 2 above preserved",
-        "drop by fragile co-adaptation",
+def curves_of(drawing) -> list[dict[int, float]]:
+    return [
+        {round(float(n)): round(float(y), 3) for n, y in zip(line.get_xdata(), line.get_ydata(), strict=True) if y == y}
+        for panel in drawing.figure.axes
+        for line in panel.get_lines()
+        if len(line.get_xdata()) > 2
     ]
 
 
-def test_the_footer_says_what_the_figure_rests_on():
-    assert footer_of(draw_figure2(planted(), "test_top1", 6.5)) == (
-        "digits, tiny: 288 networks; splits: 2; targets: A, B; seeds: 0, 1; cells missing: 0"
+def test_studies_of_different_chance_are_laid_side_by_side():
+    """Both lose half of what their bases score above guessing, one from 0.6 at chance 0.1, one from 0.6 at 0.2."""
+    gains = {"base": lambda n: 0, "transfer": lambda n: 0}
+    tables = {}
+    for name, chance in (("one", 0.1), ("two", 0.2)):
+        table = plant(gains, HALVES).assign(dataset=name, test_chance=chance)
+        base = table["treatment"] == "base"
+        table["test_top1"] = (0.6 - chance) * base.map({True: 1.0, False: 0.5}) + chance
+        tables[name] = table
+    drawing = draw_studies(tables, "test_top1", 6.5)
+    assert curves_of(drawing) == [{1: 0.5, 4: 0.5, 7: 0.5}] * 2
+    assert "one: 32 networks; two: 32 networks" in drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
+
+
+def test_the_original_lies_beside_ones_own_study(tmp_path):
+    original, _ = read_published()
+    write_table(tmp_path / "original.csv", original)
+    write_table(tmp_path / "mine.csv", plant())
+    done = command(
+        "figure_studies",
+        *("--networks", tmp_path / "original.csv", tmp_path / "mine.csv", "--read-out", "mean_of_ten_best"),
+        *("--width", 6.5, "--dpi", 50, "--into", tmp_path / "beside.svg", tmp_path / "beside.png"),
     )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "beside.png").read_bytes().startswith(b"\x89PNG")
+    drawing = draw_studies({"original": original, "mine": plant()}, "mean_of_ten_best", 6.5)
+    assert "original, random halves of the classes, frozen, AnB: 87 % at n = 7 (4 units)" in drawing.caption
+    assert "mine, random halves of the classes, frozen, AnB" in drawing.caption
 
 
-def test_untrained_networks_are_left_out_and_counted():
-    networks = planted()
-    untrained = (networks["treatment"] == "random") & (networks["n"] >= 3)
-    networks.loc[untrained, ["trained", "test_top1"]] = False, 0.2
-    figure = draw_figure2(networks, "test_top1", 6.5)
-    upper, lower = figure.axes
-    assert {n for n, _ in points_of(upper, "random")} == {1, 2}
-    assert {n for n, accuracy in curve_of(lower, "random").items() if accuracy == accuracy} == {1, 2}
-    assert footer_of(figure) == (
-        "digits, tiny: 248 networks; splits: 2; targets: A, B; seeds: 0, 1; cells missing: 40 (did not train)"
+def test_a_study_without_the_read_out_is_named_and_all_without_it_are_refused():
+    original, _ = read_published()
+    drawing = draw_studies({"original": original, "mine": plant()}, "test_top1", 6.5)
+    assert "without transfer in this read-out: original" in drawing.figure.legends[0].get_title().get_text().replace(
+        "\n", " "
     )
+    with pytest.raises(NothingToDrawError, match="no study has transfer that can be compared in test_top1"):
+        draw_studies({"original": original}, "test_top1", 6.5)
 
 
-def test_one_untrained_network_leaves_the_mean_of_the_others():
-    networks = planted()
-    cell = (networks["treatment"] == "transfer") & (networks["n"] == 5)
-    networks.loc[networks[cell].index[0], ["trained", "test_top1"]] = False, 0.0
-    _, lower = draw_figure2(networks, "test_top1", 6.5).axes
-    assert curve_of(lower, "transfer")[5] == pytest.approx(networks[cell]["test_top1"].iloc[1:].mean())
+def test_two_studies_of_one_name_are_told_apart_and_one_given_twice_is_refused(tmp_path):
+    tables = {Path("a/networks.csv"): plant(), Path("b/networks.csv"): plant(GAINS)}
+    assert list(name_studies(tables)) == ["digits/tiny (a/networks.csv)", "digits/tiny (b/networks.csv)"]
+    assert list(name_studies({Path("a"): plant(), Path("b"): plant(dataset="other")})) == ["digits/tiny", "other/tiny"]
+    done = command(
+        "figure_studies",
+        *("--networks", tmp_path, tmp_path, "--read-out", "test_top1"),
+        *("--width", 6.5, "--dpi", 50, "--into", tmp_path / "x.svg"),
+    )
+    assert done.stderr == "error: --networks: names a table twice; give each study once\n"
 
 
-def test_a_treatment_that_nowhere_trained_is_not_in_the_legend():
-    networks = planted()
-    networks.loc[networks["treatment"] == "random", "trained"] = False
-    figure = draw_figure2(networks, "test_top1", 6.5)
-    assert not any("random" in text.get_text() for text in figure.legends[0].get_texts())
-
-
-def test_nothing_to_draw_is_said_plainly():
-    networks = planted()
-    networks["trained"] = False
-    with pytest.raises(InputError) as error:
-        draw_figure2(networks, "test_top1", 6.5)
-    assert str(error.value) == "no network of this study trained, so there is nothing to draw; see the column `reason`"
-
-
-def test_every_kind_of_split_has_a_column_of_its_own_networks():
-    networks = planted(["selffer"], kinds={"even-odd": "groups", "random0": "random", "mine": "classes"})
-    networks.loc[networks["kind"] == "groups", "test_top1"] -= 0.5
-    figure = draw_figure2(networks, "test_top1", 6.5)
-    assert len(figure.axes) == 6
-    assert [panel.get_title() for panel in figure.axes[:3]] == list(KINDS.values())
-    for column, kind in enumerate(KINDS):
-        rows = networks[(networks["kind"] == kind) & (networks["treatment"] == "selffer")]
-        assert points_of(figure.axes[column], "selffer") == sorted(
-            zip(rows["n"], rows["test_top1"].round(6), strict=True)
-        )
-        means = rows.groupby("n")["test_top1"].mean().to_dict()
-        assert curve_of(figure.axes[3 + column], "selffer") == pytest.approx(means)
-    assert footer_of(figure).startswith("digits, tiny: 96 networks; splits: 3;")
-
-
-def test_every_layer_that_is_drawn_has_its_tick():
-    networks = planted(kinds={"random0": "random", "even-odd": "groups"})
-    networks.loc[(networks["kind"] == "groups") & (networks["n"] == 7), "trained"] = False
-    figure = draw_figure2(networks, "test_top1", 6.5)
-    ticks = [tick.get_text() for tick in figure.axes[2].get_xticklabels()]
-    assert ticks == ["base", "1", "2", "3", "4", "5", "6", "7"]
-
-
-@pytest.mark.parametrize("layers", [(3,), (1, 7)])
-@pytest.mark.parametrize("treatments", [["transfer"], ["random"], ["selffer-k1"], []])
-def test_a_study_may_be_small(treatments, layers, tmp_path):
-    networks = planted(treatments, layers, {"random0": "random"}, (0,))
-    figure = draw_figure2(networks, "test_top1", 6.5)
-    save_figure(figure, tmp_path / "figure.png", 50)
-    upper, lower = figure.axes
-    for treatment in treatments:
-        assert {n for n, _ in points_of(upper, treatment)} == set(layers)
-        assert set(curve_of(lower, treatment)) == set(layers)
-    assert len(points_of(upper, "base")) == 2
-
-
-def test_preserved_treatments_are_drawn():
-    networks = planted(["selffer-k1", "transfer-k1", "transfer-k2"], layers=(1, 2, 3, 4, 5))
-    networks.loc[networks["treatment"] == "transfer-k2", "test_top1"] += 0.05
-    figure = draw_figure2(networks, "test_top1", 6.5)
-    means = networks.groupby(["treatment", "n"])["test_top1"].mean()
-    drawn = [list(line.get_ydata()) for line in figure.axes[1].get_lines()]
-    for treatment in ("selffer-k1", "transfer-k1", "transfer-k2"):
-        assert any(curve == pytest.approx(means[treatment].tolist()) for curve in drawn), treatment
-    assert sum(len(collection.get_offsets()) for collection in figure.axes[0].collections) == len(networks)
-
-
-def test_treatments_are_told_apart_without_colour():
-    styles = Counter((style_of(name).marker, style_of(name).dashes) for name in EVERY_TREATMENT)
-    assert [style for style, count in styles.items() if count > 1] == []
-
-
-def test_no_treatments_points_lie_on_anothers_or_on_another_layer():
-    offsets = Counter(style_of(name).offset for name in EVERY_TREATMENT if name != "base")
-    assert [offset for offset, count in offsets.items() if count > 1] == []
-    assert all(abs(offset) < 0.5 for offset in offsets)
-
-
-def test_treatments_are_ordered_as_the_legend_is():
-    networks = planted(["transfer-k2", "random", "selffer-k1", "transfer"])
-    assert ordered_treatments(networks) == ["base", "transfer", "random", "selffer-k1", "transfer-k2"]
-
-
-def test_the_figure_has_the_width_that_was_asked_for():
-    assert draw_figure2(planted(), "test_top1", 4.25).get_size_inches()[0] == 4.25
-
-
-@pytest.mark.parametrize("kind", ["svg", "png"])
-def test_the_same_table_gives_the_same_bytes(kind, tmp_path):
-    for name in ("one", "two"):
-        figure = draw_figure2(planted(), "test_top1", 6.5)
-        save_figure(figure, tmp_path / f"{name}.{kind}", 100)
-        save_figure(figure, tmp_path / f"{name} again.{kind}", 100)
-    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
-
-
-@pytest.mark.parametrize("kind", ["svg", "png"])
-def test_a_file_does_not_depend_on_what_was_saved_before_it(kind, tmp_path):
-    save_figure(draw_figure2(planted(), "test_top1", 6.5), tmp_path / f"alone.{kind}", 100)
-    figure = draw_figure2(planted(), "test_top1", 6.5)
-    for name in ("first.svg", "first.png", "second.svg", "second.png"):
-        save_figure(figure, tmp_path / name, 100)
-    for name in ("first", "second"):
-        assert (tmp_path / f"{name}.{kind}").read_bytes() == (tmp_path / f"alone.{kind}").read_bytes(), name
-
-
-def test_the_command_draws_from_a_table_on_disk(tmp_path, monkeypatch):
-    planted(["selffer", "transfer"]).assign(test_top5=None, source=None).to_csv(tmp_path / "networks.csv", index=False)
-    for folder in ("one", "two"):
-        monkeypatch.setattr(
-            sys,
-            "argv",
-            [
-                "figures",
-                *("--networks", str(tmp_path / "networks.csv"), "--read-out", "test_top1"),
-                *("--width", "6.5", "--dpi", "50"),
-                *("--into", str(tmp_path / folder / "figure2.svg"), str(tmp_path / folder / "figure2.png")),
-            ],
-        )
-        figures.main()
-    for name in ("figure2.svg", "figure2.png"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert (tmp_path / "one/figure2.png").read_bytes().startswith(b"\x89PNG")
-    assert re.search("<svg ", (tmp_path / "one/figure2.svg").read_text())
-
-
-def test_names_that_look_like_numbers_stay_apart(tmp_path, monkeypatch):
-    table = planted(["transfer"])
-    table["split"] = table["split"].map(dict(zip(sorted(table["split"].unique()), ("1", "01"), strict=True)))
-    table.assign(test_top5=None, source=None).to_csv(tmp_path / "networks.csv", index=False)
-    read = []
-    monkeypatch.setattr("transferability.figures.save_figure", lambda figure, path, dpi: read.append(footer_of(figure)))
-    options = ["--networks", str(tmp_path / "networks.csv"), "--read-out", "test_top1", "--width", "5", "--dpi", "50"]
-    monkeypatch.setattr(sys, "argv", ["figures", *options, "--into", "figure2.svg"])
-    main()
-    assert "splits: 2;" in read[0]
+def test_the_sentence_of_an_input_error_is_no_figure(tables, tmp_path):
+    """What the user can mend stops the job; only what a study cannot give is left out."""
+    assert not issubclass(InputError, NothingToDrawError)
+    models = tmp_path / "models"
+    fixed = ("--read-out", "test_top1", "--unbalanced", "false", "--width", 6.5, "--dpi", 50, "--into", tmp_path / "f")
+    done = command("figures", "--tables", tables, "--models", models, "--draw", "learning", *fixed)
+    assert done.returncode == 1
+    assert "history.csv: not a whole history" in done.stderr

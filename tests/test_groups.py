@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 
+from transferability import FACTS
 from transferability.errors import InputError
-from transferability.groups import SHIPPED, TABLES, groups_of, read_groups
+from transferability.groups import SHIPPED, groups_of, read_groups
 
 
 def md5_of_list(names: list[str]) -> str:
@@ -55,8 +56,8 @@ def test_cifar100_superclasses_are_those_of_the_data_sets_labels():
 
 
 def test_every_shipped_table_is_described_beside_it():
-    described = (TABLES / "README.md").read_text(encoding="utf-8")
-    tables = [path.name for path in TABLES.glob("*.csv")]
+    described = (FACTS / "README.md").read_text(encoding="utf-8")
+    tables = [path.name for path in FACTS.glob("*.csv")]
     assert {f"{name}.csv" for name in SHIPPED} < set(tables)
     assert all(f"| `{name}` |" in described for name in tables)
 

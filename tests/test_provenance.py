@@ -231,7 +231,7 @@ def test_versions_name_python_the_machine_and_the_libraries_that_results_depend_
 
 def test_an_edit_of_a_table_that_a_module_names_changes_the_fingerprint(copy):
     before = {module: fingerprint_of(copy, module) for module in ("distances", "splits", "training")}
-    with open(copy / "tables" / "wordnet.csv", "a") as file:
+    with open(copy / "facts" / "wordnet.csv", "a") as file:
         file.write("n99999999,n00001740\n")
     after = {module: fingerprint_of(copy, module) for module in before}
     assert {module for module in before if before[module] != after[module]} == {"distances", "splits"}

@@ -393,7 +393,7 @@ def test_names_with_spaces_and_letters_of_any_script_are_kept(tmp_path):
 
 def test_a_name_that_is_no_utf8_is_refused_in_one_sentence(tmp_path):
     root = tree(tmp_path / "x", {"": {"a": 1, "b": 1}})
-    os.rename(root / "a/x0.png", os.fsencode(root / "a") + b"/\xff.png")
+    (root / "a/x0.png").rename(root / "a" / os.fsdecode(b"\xff.png"))
     with pytest.raises(InputError, match="is not UTF-8; rename it"):
         packed_tree(root, tmp_path)
 
@@ -540,6 +540,20 @@ def test_dtd_is_packed(tmp_path):
     assert packed.classes == ["banded", "dotted", "banded", "dotted", "banded"]
 
 
+def test_what_was_packed_of_a_torchvision_set_whose_files_changed_is_done_again(tmp_path):
+    root = tmp_path / "data/dtd/dtd"
+    names = [f"banded/banded_{number}.jpg" for number in range(4)]
+    save_colours([root / "images" / name for name in names])
+    (root / "labels").mkdir()
+    (root / "labels/train1.txt").write_text("".join(f"{name}\n" for name in names))
+    (root / "images" / names[3]).write_bytes(b"bad")
+    with pytest.raises(InputError, match="1 of 4 images cannot be read"):
+        packed_set(tmp_path, "DTD", {"train": {"split": "train"}}, 8, 1)
+    Image.new("L", (9, 9), 77).save(root / "images" / names[0], quality=100)
+    packed = packed_set(tmp_path, "DTD", {"train": {"split": "train"}}, 8, 1, on_bad="skip")
+    assert levels_of(packed) == [77, 11, 12]
+
+
 def test_caltech101_is_packed(tmp_path):
     root = tmp_path / "data/caltech101/101_ObjectCategories"
     names = ["BACKGROUND_Google", "Faces", "Faces_easy", "anchor"]
@@ -672,7 +686,7 @@ def test_omniglots_characters_are_classes(omniglot, tmp_path):
     packed = packed_set(tmp_path, "Omniglot", {"background": {"background": True}}, 28, 1)
     assert len(packed.card["classes"]) == 136
     assert set(packed.card["classes"].values()) == {20}
-    assert list(packed.card["classes"])[0] == "Balinese/character01"
+    assert next(iter(packed.card["classes"])) == "Balinese/character01"
     with open(tmp_path / "packed/index.csv", newline="") as file:
         row = next(csv.DictReader(file))
     assert row["file"] == "Omniglot/background/Balinese/character01/0108_01.png"

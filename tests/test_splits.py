@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transferability import files
+from transferability import FACTS, files
 from transferability.errors import InputError
-from transferability.groups import TABLES, read_groups
+from transferability.groups import read_groups
 from transferability.splits import (
     choose_classes,
     divide,
@@ -59,7 +59,7 @@ def groups() -> dict[str, list[str]]:
 
 def validation_labels() -> list[int]:
     """The 50,000 validation labels that come with the package, in the order of the files' numbers."""
-    with gzip.open(TABLES / "ilsvrc2012_validation.txt.gz", "rt") as file:
+    with gzip.open(FACTS / "ilsvrc2012_validation.txt.gz", "rt") as file:
         return [int(line.split()[-1]) for line in file]
 
 

@@ -1,13 +1,16 @@
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from transferability import files
+from transferability import files, tasks
 from transferability.datasets import pack
 from transferability.errors import InputError
-from transferability.tasks import PARTS, open_packed, open_task
+from transferability.images import decode
+from transferability.splits import make_split
+from transferability.tasks import PARTS, Jpegs, Selection, open_packed, open_task
 
 
 @pytest.mark.parametrize("side", ["A", "B"])
@@ -81,3 +84,72 @@ def test_a_truncated_split_is_named(packed_digits, digits_split, tmp_path):
     with pytest.raises(InputError) as error:
         open_task(tmp_path / "cut.json", "A", packed_digits)
     assert str(error.value).startswith(f"{tmp_path / 'cut.json'}: not a whole JSON file (")
+
+
+@pytest.fixture(scope="module")
+def packed_jpegs(tmp_path_factory) -> Path:
+    """The folder of the packed digits, as JPEG files of 12×12 pixels in colour."""
+    folder = tmp_path_factory.mktemp("packed") / "jpegs"
+    form = {"size": 12, "channels": 3, "storage": "jpeg"}
+    pack({"source": "sets", "sets": {"digits": {"source": "digits"}}, **form}, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def jpegs_split(packed_jpegs, tmp_path_factory) -> Path:
+    """A split's file for the packed JPEG files."""
+    path = tmp_path_factory.mktemp("splits") / "random0.json"
+    parts = {"validation": 0.2, "test": 0.3, "seed": 0}
+    files.write_json(path, make_split(open_packed(packed_jpegs), {"kind": "random", "seed": 0}, {}, parts))
+    return path
+
+
+def test_a_packed_set_tells_class_part_and_hash_of_every_image(packed_digits):
+    packed = open_packed(packed_digits)
+    assert packed.parts == [""] * 1797
+    assert packed.hashes == [hashlib.sha256(image.tobytes()).hexdigest() for image in packed.images]
+
+
+def test_packed_jpeg_files_are_decoded_as_they_are_asked_for(packed_jpegs):
+    """In any order, more than once, from the end, and many at a time by several threads."""
+    images = open_packed(packed_jpegs).images
+    assert isinstance(images, Jpegs)
+    assert (len(images), images.shape) == (1797, (1797, 3, 12, 12))
+    ends = [0, *images.ends.tolist()]
+    one_by_one = np.stack([decode(images.data[ends[i] : ends[i + 1]].tobytes()) for i in range(1797)])
+    for indices in ([5], [0, 1796, 0, 7], [-1, -1797], [], np.random.default_rng(0).integers(0, 1797, 999)):
+        read = images[np.array(indices, dtype=np.int64)]
+        assert read.dtype == np.uint8
+        assert np.array_equal(read, one_by_one[np.array(indices, dtype=np.int64)])
+    assert one_by_one.std() > 50
+
+
+@pytest.mark.parametrize("index", [1797, -1798])
+def test_an_index_beyond_the_packed_jpeg_files_is_an_error_as_in_an_array(packed_jpegs, index):
+    with pytest.raises(IndexError):
+        open_packed(packed_jpegs).images[np.array([3, index])]
+
+
+def test_a_task_of_jpeg_files_reads_only_what_is_asked(packed_jpegs, jpegs_split):
+    packed, split = open_packed(packed_jpegs), files.read_json(jpegs_split)
+    task = open_task(jpegs_split, "B", packed_jpegs)
+    for part in PARTS:
+        named = [index for name in task.classes for index in split["tasks"]["B"][part][name]]
+        assert isinstance(task.images[part], Selection)
+        assert len(task.images[part]) == len(task.labels[part]) == len(named)
+        assert task.images[part].shape == (len(named), 3, 12, 12)
+        asked = np.array([4, 0, len(named) - 1])
+        assert np.array_equal(task.images[part][asked], packed.images[np.array(named)[asked]])
+
+
+def test_a_part_stays_on_the_disk_where_it_is_too_large_for_memory(packed_digits, digits_split, monkeypatch):
+    small = open_task(digits_split, "A", packed_digits)
+    test, train = small.images["test"], small.images["train"]
+    assert isinstance(test, np.ndarray)
+    monkeypatch.setattr(tasks, "IN_MEMORY", test.size)
+    large = open_task(digits_split, "A", packed_digits)
+    assert isinstance(large.images["test"], np.ndarray)
+    assert isinstance(large.images["train"], Selection)
+    assert large.images["train"].shape == train.shape
+    everything = np.arange(len(train))[::-1]
+    assert np.array_equal(large.images["train"][everything], train[everything])

@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 CHECKOUT = Path(__file__).parent.parent
+DRAWN = {"figures", "page"}
+"""The jobs that draw what tables and networks' files hold."""
 
 
 def start(directory: Path, *arguments: str, checkout: Path = CHECKOUT) -> subprocess.CompletedProcess:
@@ -119,6 +121,13 @@ def test_a_study_makes_every_file_that_it_names(finished):
     assert {path.parent.name for path in place.glob("*/model.onnx")} == {"baseA", "AnB"}
     rows = list(csv.DictReader((finished / "results/digits/tiny/networks.csv").open()))
     assert len(rows) == 2 * (2 + 2 * 2)
+    effects = list(csv.DictReader((finished / "results/digits/tiny/effects.csv").open()))
+    assert {(row["effect"], row["n"], row["units"]) for row in effects} == {("total", n, "2") for n in ("2", "6", "")}
+    states = [row["state"] for row in csv.DictReader((finished / "results/digits/tiny/coverage.csv").open())]
+    assert len(states) == len(rows)
+    assert "missing" not in states
+    for table in ("pairs", "drops"):
+        assert (finished / f"results/digits/tiny/{table}.csv").exists()
     assert (finished / "results/digits/tiny/figures/figure2.svg").stat().st_size > 10_000
 
 
@@ -160,12 +169,27 @@ def test_a_second_run_gives_the_same_networks(finished, tmp_path):
 
 def test_a_figure_option_trains_nothing(study):
     change(study, figures={"width": 5})
-    assert plan(study) == {"figure2"}
+    assert plan(study) == DRAWN
+
+
+def test_an_option_of_the_tables_trains_nothing(study):
+    change(study, analysis={"drop": 0.05})
+    assert plan(study) == {"tables", "figure2"}
+
+
+def test_the_original_study_is_read_without_training_anything(study):
+    tables = [
+        f"results/yosinski2014/caffenet/{name}.csv" for name in ("networks", "pairs", "effects", "drops", "coverage")
+    ]
+    assert plan(study, *tables) == {"yosinski2014"}
+    run(study, *tables)
+    assert all((study / table).stat().st_size > 1000 for table in tables)
+    assert plan(study, *tables) == set()
 
 
 def test_the_seed_of_a_split_concerns_that_split_only(study):
     change(study, splits={"random1": {"kind": "random", "seed": 17}})
-    assert plan(study) == jobs_of("random1") | {"tables", "summary", "figure2"}
+    assert plan(study) == jobs_of("random1") | {"tables", "summary", *DRAWN}
 
 
 def test_the_learning_rate_of_transferred_networks_leaves_the_bases_alone(study):
@@ -174,7 +198,7 @@ def test_the_learning_rate_of_transferred_networks_leaves_the_bases_alone(study)
     assert plan(study) == {job for job in concerned if re.match("curve|evaluate_curve|export", job)} | {
         "tables",
         "summary",
-        "figure2",
+        *DRAWN,
     }
 
 
@@ -189,13 +213,13 @@ def test_an_added_treatment_makes_only_its_networks(study):
         ),
         "tables",
         "summary",
-        "figure2",
+        *DRAWN,
     }
 
 
 def test_an_added_split_makes_only_its_networks(study):
     change(study, study={"split": ["random0", "random1", "even-odd"]})
-    assert plan(study) == jobs_of("even-odd") | {"tables", "summary", "figure2"}
+    assert plan(study) == jobs_of("even-odd") | {"tables", "summary", *DRAWN}
 
 
 def test_another_way_to_write_the_same_value_reruns_nothing(study):
@@ -239,12 +263,16 @@ def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checko
     training.write_text(training.read_text().replace("    checked = 0\n", "    # from the start\n\n    checked = 0\n"))
     assert plan(study, checkout=checkout) == set()
 
-    figures = package / "figures.py"
+    template = package / "report.html"
+    template.write_text(template.read_text().replace("<h2>Design", "<h2>The design"))
+    assert plan(study, checkout=checkout) == {"page"}
+
+    figures = package / "figure2.py"
     figures.write_text(figures.read_text().replace("s=16", "s=17"))
-    assert plan(study, checkout=checkout) == {"figure2"}
+    assert plan(study, checkout=checkout) == DRAWN
 
     training.write_text(training.read_text().replace("math.pi * progress", "math.pi * progress * 0.99"))
-    everything = jobs_of("random0") | jobs_of("random1") | {"tables", "summary", "figure2"}
+    everything = jobs_of("random0") | jobs_of("random1") | {"tables", "summary", *DRAWN}
     assert plan(study, checkout=checkout) == everything - {"split random0", "split random1"}
 
 
@@ -313,11 +341,29 @@ def test_a_truncated_source_is_named(study):
     assert "random0/seed0/baseA/model.safetensors: not a whole checkpoint" in failed.stderr + failed.stdout
 
 
-def test_the_report_is_one_file_with_the_figure_and_its_caption(study):
+def test_the_page_of_the_study_has_its_figures_and_their_numbers(finished):
+    page = (finished / "results/digits/tiny/report.html").read_text()
+    captions = json.loads((finished / "results/digits/tiny/figures/captions.json").read_text())
+    assert list(captions) == ["figure2", "effects", "learning", "filters"]
+    assert all(entry["drawn"] for entry in captions.values())
+    for name, entry in captions.items():
+        assert entry["caption"].replace(">", "&gt;") in page, name
+        assert (finished / f"results/digits/tiny/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert page.count('src="data:image/svg+xml') == 4
+
+
+def test_snakemakes_own_report_holds_the_page(study):
     run(study, "--report", "report.html")
-    report = (study / "report.html").read_text()
-    assert "results/digits/tiny/figures/figure2.svg" in report
-    assert "fragile co-adaptation" in report
+    assert "results/digits/tiny/report.html" in (study / "report.html").read_text()
+
+
+def test_the_original_is_drawn_without_training_anything(tmp_path):
+    page = "results/yosinski2014/caffenet/report.html"
+    assert plan(tmp_path, page) == {"yosinski2014", "yosinski2014_figures", "yosinski2014_page"}
+    run(tmp_path, page)
+    captions = json.loads((tmp_path / "results/yosinski2014/caffenet/figures/captions.json").read_text())
+    assert {name for name, entry in captions.items() if entry["drawn"]} == {"figure2", "figure3", "effects", "volume"}
+    assert "base networks score 62.5 % (n = 8)" in (tmp_path / page).read_text()
 
 
 def test_the_workflow_passes_the_linter(tmp_path):

@@ -4,4 +4,9 @@ Yosinski, Clune, Bengio, Lipson, NIPS 2014, as software. One module per noun; th
 `python -m transferability.<noun>`.
 """
 
+from pathlib import Path
+
+FACTS = Path(__file__).parent / "facts"
+"""Published facts that the package carries as data; facts/README.md names the source of each."""
+
 __version__ = "0.1.0"

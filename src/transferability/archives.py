@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import shutil
 import stat
 import tarfile
@@ -122,7 +121,7 @@ def unpack(path: Path, into: Path) -> None:
         raise InputError(f"{path}: not a whole archive ({error}); get the file once more") from None
     except (RuntimeError, NotImplementedError) as error:
         raise InputError(f"{path}: cannot be unpacked ({error}); unpack it yourself and name the folder") from None
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise InputError(f"{path}: holds {os.fspath(error.filename)!r} twice; unpack it yourself") from None
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise InputError(f"{path}: holds {name!r} twice; unpack it yourself and name the folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -15,6 +15,7 @@ journal of the chunks that are done.
 import argparse
 import csv
 import errno
+import gc
 import hashlib
 import json
 import math
@@ -177,6 +178,8 @@ class Worker:
     def start(cls, job: Job) -> None:
         """Take the job, and wait for the other process's end."""
         cls.job = job
+        # A million entries that never change would be searched for garbage again and again.
+        gc.freeze()
 
         def follow() -> None:
             wait([multiprocessing.parent_process().sentinel])

@@ -5,7 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from transferability.groups import TABLES, name_in_set
+from transferability import FACTS
+from transferability.groups import name_in_set
 
 ROOT = "n00001740"  # entity
 SAMPLE = 1000  # images a side
@@ -16,7 +17,7 @@ PENALTY = 0.1  # on the weights, where a feature's variance is 1
 @cache
 def hypernyms() -> dict[str, list[str]]:
     """WordNet's hypernyms of ILSVRC2012's synsets up to the root, which has none: {synset: parents}."""
-    with open(TABLES / "wordnet.csv", newline="", encoding="utf-8") as file:
+    with open(FACTS / "wordnet.csv", newline="", encoding="utf-8") as file:
         edges = [(row["child"], row["parent"]) for row in csv.DictReader(file)]
     parents: dict[str, list[str]] = {synset: [] for edge in edges for synset in edge}
     for child, parent in edges:

@@ -3,20 +3,20 @@
 import csv
 from pathlib import Path
 
+from transferability import FACTS
 from transferability.errors import InputError
 
-TABLES = Path(__file__).parent / "tables"
 SHIPPED = ("cifar100", "ilsvrc2012")
 
 
 def read_groups(table: str) -> dict[str, list[str]]:
     """The named groups of a table, {group: classes in the table's order}.
 
-    `table` is the name of one that comes with the package (see tables/README.md) or the path of a CSV file with
+    `table` is the name of one that comes with the package (see facts/README.md) or the path of a CSV file with
     the columns class and group; further columns are let be. A class belongs to one group, once. A table that
     cannot be read so is an InputError.
     """
-    path = TABLES / f"{table}.csv" if table in SHIPPED else Path(table).expanduser()
+    path = FACTS / f"{table}.csv" if table in SHIPPED else Path(table).expanduser()
     try:
         # Spreadsheets put a byte order mark in front.
         with open(path, newline="", encoding="utf-8-sig") as file:

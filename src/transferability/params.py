@@ -170,6 +170,42 @@ def study_networks(params: dict, split: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def study_figures(params: dict) -> list[str]:
+    """The figures that a study's networks can give, as `transferability.figures` names them.
+
+    Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, and the figure of
+    distances frozen transfer on five splits or more.
+    """
+    volumes, transferred, chosen = set(), set(), set()
+    for split in params["study"]["split"]:
+        definition = params["splits"][split]
+        networks = [parse_network(name) for name in study_networks(params, split)]
+        volumes |= {definition["volume"].get(network.target) for network in networks if "volume" in definition}
+        if "volume" not in definition and any(network.treatment == "transfer" for network in networks):
+            transferred.add(split)
+            chosen |= {split} if definition["kind"] in ("groups", "classes") else set()
+    possible = {
+        "figure2": True,
+        "figure3": bool(chosen),
+        "effects": True,
+        "volume": len(volumes - {None}) >= 2,
+        "distance": len(transferred) >= 5,
+        "learning": True,
+        "filters": True,
+    }
+    return [name for name, given in possible.items() if given]
+
+
+def task_names(params: dict) -> dict[str, dict[str, str]]:
+    """The names of the tasks of the study's splits by groups, {split: {"A": name, "B": name}}."""
+    definitions = {split: params["splits"][split] for split in params["study"]["split"]}
+    return {
+        split: {side: " + ".join(listed(definition[side])) for side in SIDES}
+        for split, definition in definitions.items()
+        if definition["kind"] == "groups"
+    }
+
+
 def members_of(names: list[str], networks: list[str]) -> list[str]:
     """The networks that a list of networks and curves names: AnB+ stands for all of A1B+, A2B+, ..."""
     return [network for network in networks if {network, parse_network(network).curve} & set(names)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from transferability import files
 
 PACKAGE = Path(__file__).parent
-TABLES = PACKAGE / "tables"
+DATA = [*sorted((PACKAGE / "facts").iterdir()), PACKAGE / "report.html"]
 LIBRARIES = ("numpy", "safetensors", "torch")
 
 
@@ -58,7 +58,7 @@ def significant_text(source: str) -> str:
 
 def fingerprint(module: str) -> str:
     """The hash of a module of this package together with the package's modules that it imports, near and far, and
-    the tables that they name.
+    the data files of the package that they name.
     """
     texts: dict[str, str] = {}
     waiting = {module}
@@ -66,7 +66,7 @@ def fingerprint(module: str) -> str:
         name = waiting.pop()
         source = (PACKAGE / f"{name}.py").read_text(encoding="utf-8")
         texts[name] = significant_text(source)
-        texts |= {table.name: files.sha256(table) for table in TABLES.glob("*.*") if f'"{table.name}"' in source}
+        texts |= {data.name: files.sha256(data) for data in DATA if f'"{data.name}"' in source}
         waiting |= imported_modules(source) - texts.keys()
     return hashlib.sha256("\0".join(f"{name}\0{texts[name]}" for name in sorted(texts)).encode()).hexdigest()[:16]
 

@@ -11,14 +11,13 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib import resources
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from transferability import archives
+from transferability import FACTS, archives
 from transferability.errors import InputError
 from transferability.images import open_image
 
@@ -134,11 +133,11 @@ class Folder:
         if not entry.stamp:
             raise FileNotFoundError("there is no such file, or nothing that is a plain one")
         with open(f"{self.root}/{entry.file}", "rb", buffering=0) as file:
-            data = file.read(LARGEST_FILE)
+            if os.fstat(file.fileno()).st_size > LARGEST_FILE:
+                raise ValueError(f"a file of more than {LARGEST_FILE:,} bytes")
+            data = file.read()
         if not data:
             raise ValueError("the file is empty")
-        if len(data) == LARGEST_FILE:
-            raise ValueError(f"a file of {LARGEST_FILE:,} bytes or more")
         return self.classes[index], open_image(data), data
 
 
@@ -216,7 +215,7 @@ def read_list(path: str, classes: list[str]) -> dict[str, str]:
                 f"datasets: the list ilsvrc2012 is for the 1,000 classes of ILSVRC2012, not for {len(classes)}; "
                 "name a list of your own in datasets.*.images.lists"
             )
-        table = resources.files("transferability") / "tables/ilsvrc2012_validation.txt.gz"
+        table = FACTS / "ilsvrc2012_validation.txt.gz"
         labels = gzip.decompress(table.read_bytes()).decode().split()
         return {f"ILSVRC2012_val_{number:08}.JPEG": classes[int(label)] for number, label in enumerate(labels, 1)}
     try:

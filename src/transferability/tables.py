@@ -138,8 +138,11 @@ IDENTITY = ["dataset", "architecture", "split", "seed", "network"]
 
 
 def shape_table(rows: pd.DataFrame | list[dict], columns: dict[str, str]) -> pd.DataFrame:
-    """Rows as a table of the given columns and types; text that may be missing is of type object."""
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns).reset_index(drop=True)
+    """Rows as a table of the given columns and types; what is missing is NaN or NA in numbers, None in text."""
+    table = pd.DataFrame(rows, columns=list(columns)).astype(columns).reset_index(drop=True)
+    for name in (name for name, kind in columns.items() if kind == "object"):
+        table[name] = table[name].astype(object).replace({np.nan: None})
+    return table
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -163,7 +166,8 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
         raise InputError(f"{path}: lacks the column {missing[0]!r}; delete it and run again")
     if set(IDENTITY) <= columns.keys():
         refuse_twice(table, str(path))
-    return table[[*columns, *(name for name in table if name not in columns)]]
+    added = [name for name in table if name not in columns]
+    return pd.concat([shape_table(table, columns), table[added]], axis=1)
 
 
 def refuse_twice(table: pd.DataFrame, place: str) -> None:

@@ -1,23 +1,22 @@
 """Yosinski et al. (2014): the networks of the original study, from its published logs, in the form of one's own study.
 
-The numbers are in published/yosinski2014.csv; published/README.md names the source. The logs have one read-out on one
+The numbers are in facts/yosinski2014.csv; facts/README.md names the source. The logs have one read-out on one
 set of images, ILSVRC 2012's validation images: what they call accuracy is `validation_top1` at the end and
 `mean_of_ten_best`, and the columns of the test images stay empty. All classes have 50 of these images.
 """
 
 import argparse
 from itertools import product
-from pathlib import Path
 
 import pandas as pd
 
+from transferability import FACTS
 from transferability.analysis import add_table_options, table_files, write_tables
 from transferability.errors import exit_plainly
 from transferability.guessing import chance, verdict
 from transferability.notation import parse_network
 from transferability.tables import NETWORKS, shape_table
 
-PUBLISHED = Path(__file__).parent / "published" / "yosinski2014.csv"
 PLACE = {"dataset": "yosinski2014", "architecture": "caffenet", "seed": 0}
 KINDS = {"natman": "groups", "whole": "whole"}
 # Natural classes are A, man-made ones B, as in the logs.
@@ -37,7 +36,7 @@ def published_networks() -> pd.DataFrame:
 
     The network on all 1,000 classes is baseA of a split `whole`; those on k images a class are baseA of `whole-k`.
     """
-    logs = pd.read_csv(PUBLISHED)
+    logs = pd.read_csv(FACTS / "yosinski2014.csv")
     reduced = logs["treatment"] == "reduced"
     volume = logs["network"].where(reduced).str.removeprefix("reduced").astype("Int64")
     whole = logs["split"] == "whole"

@@ -169,7 +169,6 @@ rule yosinski2014:
     params:
         drop=config["analysis"]["drop"],
         unbalanced=canonical(config["analysis"]["unbalanced"]),
-        published=sha256(HERE / "src/transferability/published/yosinski2014.csv"),
         code=fingerprint("yosinski2014"),
     shell:
         """
@@ -207,36 +206,6 @@ rule summary:
             --metrics {output.metrics:q} \
             --accuracy {output.accuracy:q} \
             --effects {output.effects:q} \
-            2>{log:q}
-        """
-
-
-rule figure2:
-    input:
-        "results/{dataset}/{architecture}/networks.csv",
-    output:
-        svg=report(
-            "results/{dataset}/{architecture}/figures/figure2.svg",
-            caption="../report/figure2.rst",
-            category="Figures",
-            labels={"data set": "{dataset}", "architecture": "{architecture}", "figure": "2"},
-        ),
-        png="results/{dataset}/{architecture}/figures/figure2.png",
-    log:
-        "logs/{dataset}/{architecture}/figure2.log",
-    params:
-        read_out=config["figures"]["read_out"],
-        width=config["figures"]["width"],
-        dpi=config["figures"]["dpi"],
-        code=fingerprint("figures"),
-    shell:
-        """
-        python -m transferability.figures \
-            --networks {input:q} \
-            --read-out {params.read_out:q} \
-            --width {params.width} \
-            --dpi {params.dpi} \
-            --into {output:q} \
             2>{log:q}
         """
 

@@ -1,0 +1,38 @@
+"""Conditions: a kind of split at a volume of images, within which networks of several splits and seeds are alike."""
+
+import pandas as pd
+
+KINDS = {
+    "random": "Random halves of the classes",
+    "groups": "Groups of classes",
+    "classes": "Chosen classes",
+    "graded": "Graded groups",
+    "whole": "All classes",
+}
+CONDITION = ["kind", "volume", "other_volume"]
+
+
+def unreduced(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows at full volume; all rows of a study that reduces every split."""
+    full = table[table["volume"].isna() & table["other_volume"].isna()]
+    return table if full.empty else full
+
+
+def label_of(kind: str, volume: float, other_volume: float) -> str:
+    """A condition in words."""
+    volumes = [
+        f"{volume:.0f} images a class" if pd.notna(volume) else "",
+        f"{other_volume:.0f} of the other task" if pd.notna(other_volume) else "",
+    ]
+    return ", ".join([KINDS[kind], *filter(None, volumes)])
+
+
+def conditions_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each condition of a table, with its name, in the order of KINDS and by falling volume."""
+    groups = dict(iter(table.groupby(CONDITION, dropna=False, sort=False)))
+
+    def rank(key: tuple) -> tuple:
+        kind, *volumes = key
+        return (list(KINDS).index(kind), *(-volume if pd.notna(volume) else -float("inf") for volume in volumes))
+
+    return [(label_of(*key), groups[key]) for key in sorted(groups, key=rank)]

@@ -1,0 +1,182 @@
+"""Figure 3: the paper's, dissimilar tasks by target, random filters, and both beside random halves."""
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from transferability.conditions import KINDS, unreduced
+from transferability.coverage import means_table
+from transferability.sentences import effect_rows, footer, from_to
+from transferability.styles import (
+    READ_OUTS,
+    SERIES,
+    Drawing,
+    NothingToDrawError,
+    as_percent,
+    as_points,
+    curve_of,
+    finish,
+    label_ends,
+    say,
+    set_theme,
+    trained_of,
+)
+
+MEANT = ("groups", "classes")
+"""Kinds of splits whose tasks were chosen for what they show."""
+
+TARGETS = {"A": ("#0072B2", "v", "--"), "B": ("#D55E00", "D", "-")}
+FILTERS = (
+    ("#777777", "^", "-."),
+    ("#CC79A7", "v", ":"),
+    ("#E69F00", "P", "--"),
+    ("#56B4E9", ">", "-."),
+    ("black", "X", ":"),
+)
+"""How random filters are drawn, by kind of split."""
+
+
+def in_a_line(kind: str) -> str:
+    """A kind of split as it stands inside a sentence."""
+    return KINDS[kind][0].lower() + KINDS[kind][1:]
+
+
+def base_lines(axes: Axes, networks: pd.DataFrame, read_out: str, colours: dict[tuple, str]) -> None:
+    """A dotted line at the mean of the base networks of each split and target, with its point at the left."""
+    bases = networks[networks["treatment"] == "base"]
+    for place, level in bases.groupby(["split", "target"])[read_out].mean().items():
+        axes.axhline(level, color=colours[place], linestyle=":", linewidth=1, zorder=1)
+        axes.plot(0, level, marker="o", color=colours[place], markersize=4.5, zorder=3)
+
+
+def draw_meant(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], tasks: dict) -> None:
+    """Left panel: transfer between tasks that were chosen, a line for each split and target, over seeds."""
+    meant = networks[networks["kind"].isin(MEANT)]
+    rows = meant[meant["treatment"] == "transfer"]
+    places = sorted(set(zip(rows["split"], rows["target"], strict=True)))
+    if not places:
+        say(axes, "no frozen transfer between groups of classes")
+        return
+    single = len({split for split, _ in places}) == 1
+    looks = {place: TARGETS[place[1]] if single else SERIES[i % len(SERIES)] for i, place in enumerate(places)}
+    colours = {
+        place: looks.get(place, ("0.4", "", ""))[0] for place in set(zip(meant["split"], meant["target"], strict=True))
+    }
+    base_lines(axes, meant, read_out, colours)
+    ends = []
+    for (split, target), (colour, marker, dashes) in looks.items():
+        own = rows[(rows["split"] == split) & (rows["target"] == target)]
+        axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
+        mean = own.groupby("n")[read_out].mean()
+        curve_of(axes, layers, mean, color=colour, marker=marker, linestyle=dashes, markersize=4.5, zorder=3)
+        name = tasks.get(split, {}).get(target, target)
+        ends.append((f"to {name}" if single else f"{split}: to {name}", mean.index[-1] + 0.2, mean.iloc[-1], colour))
+    label_ends(axes, ends, gap=0.07)
+
+
+def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool) -> None:
+    """Right panel: networks above random, untrained filters; a line for each kind of split.
+
+    A mean over other networks than the base's is drawn only if `unbalanced` asks for it.
+    """
+    filters = networks[networks["treatment"] == "random"]
+    if filters.empty:
+        say(axes, "no networks above random filters that trained")
+        return
+    kinds = [kind for kind in KINDS if kind in set(filters["kind"])]
+    for kind, (colour, marker, dashes) in zip(kinds, FILTERS, strict=False):
+        own = filters[filters["kind"] == kind]
+        axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
+        means = means_table(networks[networks["kind"] == kind], read_out, unbalanced)
+        mean = means[means["treatment"] == "random"].set_index("n")["mean"]
+        bases = networks[(networks["kind"] == kind) & (networks["treatment"] == "base")]
+        if not bases.empty:
+            level = bases[read_out].mean()
+            axes.axhline(level, color=colour, linestyle=":", linewidth=1, zorder=1)
+            axes.plot(0, level, marker="o", color=colour, markersize=4.5, zorder=3)
+        look = {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 4.5, "label": KINDS[kind]}
+        curve_of(axes, layers, mean, **look)
+    if len(kinds) > 1:
+        axes.legend(fontsize=7, frameon=False)
+
+
+def relative_curves(effects: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame, tuple]]:
+    """What the lower panel shows: name, effect and rows of effects.csv, and a look, of each curve."""
+    meant = {"random": ("#D55E00", "D", "-"), "groups": ("#0072B2", "h", "--"), "classes": ("#009E73", "s", "-.")}
+    curves = [(f"AnB, {in_a_line(kind)}", "total", kind, look) for kind, look in meant.items()]
+    filters = set(effects["kind"][effects["effect"] == "random filters"])
+    kinds = [kind for kind in KINDS if kind in filters]
+    curves += [
+        (f"RnB, random filters, {in_a_line(kind)}", "random filters", kind, look)
+        for kind, look in zip(kinds, FILTERS, strict=False)
+    ]
+    found = [(name, effect, effects[effects["kind"] == kind], look) for name, effect, kind, look in curves]
+    return [curve for curve in found if (curve[2]["effect"] == curve[1]).any()]
+
+
+def draw_relative(axes: Axes, effects: pd.DataFrame, read_out: str, layers: list[int]) -> list[str]:
+    """Lower panel: means of the differences from the base of the own target, with intervals; captions of its curves."""
+    axes.axhline(0, color="black", linestyle=":", linewidth=1, zorder=1)
+    axes.plot(0, 0, marker="o", color="black", markersize=4.5, zorder=3)
+    said = []
+    for index, (name, effect, rows, (colour, marker, dashes)) in enumerate(relative_curves(effects)):
+        found = effect_rows(rows, effect, read_out)
+        if found.empty:
+            continue
+        shift = 0.05 * (index - 1)
+        look = {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 5, "label": name, "zorder": 3}
+        curve_of(axes, layers, found.set_index("n")["mean"], shift, **look)
+        sure = found[found["low"].notna()]
+        axes.vlines(sure["n"].astype(float) + shift, sure["low"], sure["high"], color=colour, linewidth=1.3, zorder=2)
+        said.append(f"{name}: {from_to(found)}")
+    return said
+
+
+def draw_figure3(
+    networks: pd.DataFrame,
+    effects: pd.DataFrame,
+    coverage: str,
+    read_out: str,
+    width: float,
+    unbalanced: bool,
+    tasks: dict,
+) -> Drawing:
+    """The paper's Figure 3. `tasks` names the tasks of splits, {split: {"A": name, "B": name}}. Width in inches."""
+    trained = trained_of(unreduced(networks), read_out)
+    effects = unreduced(effects)
+    shown = trained[
+        trained["treatment"].eq("base")
+        | (trained["treatment"].eq("transfer") & trained["kind"].isin(("random", *MEANT)))
+        | trained["treatment"].eq("random")
+    ]
+    if not (set(shown["treatment"]) - {"base"}):
+        raise NothingToDrawError(
+            "Figure 3 needs networks of the treatments transfer or random that trained; this study has none"
+        )
+    set_theme()
+    figure = plt.figure(figsize=(width, 1.05 * width), layout="constrained")
+    panels = figure.subplot_mosaic([["meant", "random"], ["relative", "relative"]])
+    layers = sorted(set(shown["n"]) - {0})
+    draw_meant(panels["meant"], shown, read_out, layers, tasks)
+    draw_random(panels["random"], shown, read_out, layers, unbalanced)
+    said = draw_relative(panels["relative"], effects, read_out, layers)
+    panels["meant"].set_title("Dissimilar tasks")
+    panels["random"].set_title("Random, untrained filters")
+    panels["relative"].set_title("Relative to the base networks of the own target")
+    panels["meant"].set_ylabel(READ_OUTS[read_out])
+    panels["relative"].set_ylabel("Minus base, points")
+    for name, panel in panels.items():
+        panel.set_xticks([0, *layers], ["base", *layers])
+        panel.set_xlim(-0.5, max(layers) + (3.5 if name == "meant" else 0.5))
+        panel.set_xlabel("Cut after layer n")
+        (as_points if name == "relative" else as_percent)(panel)
+    handles, _ = panels["relative"].get_legend_handles_labels()
+    handles.append(Line2D([], [], color="black", linestyle=":", marker="o", markersize=4.5, label="base"))
+    finish(figure, footer(shown, coverage), handles, ncols=2)
+    caption = (
+        "Above, frozen transfer between tasks that differ in kind, by target, and networks above random filters; "
+        "below, the means of the differences from the base network of the own target, with 95 % intervals where "
+        "there are independent units enough, in percentage points. " + "; ".join(said) + ("." if said else "")
+    )
+    return Drawing(figure, "Dissimilar tasks and random filters", caption)

@@ -1,0 +1,93 @@
+"""Distance: what frozen transfer costs against how far apart the two tasks are."""
+
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from transferability.conditions import KINDS, unreduced
+from transferability.intervals import Estimate, correlate
+from transferability.sentences import counted, footer
+from transferability.styles import SERIES, Drawing, NothingToDrawError, as_points, finish, set_theme
+
+DISTANCES = {"synset_distance": "Distance of the tasks in WordNet", "a_distance": "Distance of the tasks by images"}
+LEAST = 5
+"""Splits of different distance below which no relation is drawn."""
+
+
+def distance_of(pairs: pd.DataFrame) -> str | None:
+    """The distance to draw against: that in WordNet where enough splits have it, else that by images, else None."""
+    for name in DISTANCES:
+        known = pairs[pairs[name].notna()]
+        if known["split"].nunique() >= LEAST and known[name].nunique() >= LEAST:
+            return name
+    return None
+
+
+def stated(estimate: Estimate) -> str:
+    """A correlation with its interval."""
+    number = "{:+.2f}".format
+    text = f"r = {number(estimate.mean)}"
+    if pd.notna(estimate.low):
+        text += f" ({number(estimate.low)} to {number(estimate.high)})"
+    return text.replace("-", "−")
+
+
+def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, read_out: str, width: float) -> Drawing:
+    """Frozen transfer minus base against the distance of the tasks, a panel for each n. Width in inches.
+
+    A point is a split, the mean of its targets and seeds: splits, not networks, are independent of each other.
+    """
+    chosen = (pairs["effect"] == "total") & (pairs["read_out"] == read_out)
+    total = unreduced(pairs[chosen])
+    name = distance_of(total)
+    if name is None:
+        raise NothingToDrawError(
+            f"accuracy against distance needs frozen transfer on {LEAST} or more splits of different distance; "
+            f"this study has {counted(max(total[name].nunique() for name in DISTANCES), 'distance')} "
+            f"on {counted(total['split'].nunique(), 'split')}"
+        )
+    total = total[total[name].notna()]
+    splits = total.groupby(["n", "split", "kind", name])["difference"].mean().reset_index()
+    layers = sorted(set(splits["n"]))
+    set_theme()
+    columns = min(len(layers), 3)
+    lines = -(-len(layers) // columns)
+    figure, panels = plt.subplots(
+        lines,
+        columns,
+        figsize=(width, (0.33 * lines + 0.12) * width),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    kinds = dict(zip(dict.fromkeys(splits["kind"]), SERIES, strict=False))
+    said = []
+    for panel, n in zip(panels.flat, layers, strict=False):
+        rows = splits[splits["n"] == n]
+        panel.axhline(0, color="black", linewidth=0.8, zorder=1)
+        for kind, (colour, marker, _) in kinds.items():
+            own = rows[rows["kind"] == kind]
+            panel.scatter(own[name], own["difference"], s=16, color=colour, marker=marker, label=KINDS[kind], zorder=3)
+        estimate = correlate(rows[name].to_numpy(), rows["difference"].to_numpy())
+        panel.set_title(f"n = {n}", fontsize=8)
+        panel.text(0.02, 0.03, stated(estimate), transform=panel.transAxes, fontsize=7, va="bottom", zorder=4)
+        said.append(f"{stated(estimate)} at n = {n}")
+        as_points(panel)
+    for panel in list(panels.flat)[len(layers) :]:
+        panel.set_visible(False)
+    for index, panel in enumerate(panels.flat):
+        if index + columns >= len(layers):
+            panel.tick_params(labelbottom=True)
+            panel.set_xlabel(DISTANCES[name])
+    for panel in panels[:, 0]:
+        panel.set_ylabel("AnB − base, points")
+    shown = networks[networks["trained"] & networks["split"].isin(splits["split"])]
+    handles, _ = panels.flat[0].get_legend_handles_labels()
+    count = splits["split"].nunique()
+    text = f"{footer(shown, coverage)}. A point is a split ({count}); r: Pearson's, with Fisher's 95 % interval"
+    finish(figure, text, handles, ncols=3)
+    caption = (
+        f"What frozen transfer costs against the distance of the two tasks, {counted(count, 'split')}; "
+        f"correlation with its 95 % interval: {'; '.join(said)}."
+    )
+    return Drawing(figure, "Cost of transfer against the distance of the tasks", caption)

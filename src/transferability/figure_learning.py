@@ -1,0 +1,102 @@
+"""Learning: validation accuracy against training step, by treatment and layer."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+
+from transferability.conditions import unreduced
+from transferability.evaluation import read_history
+from transferability.notation import DEPTH
+from transferability.sentences import counted, footer, points
+from transferability.styles import Drawing, as_percent, finish, ordered_treatments, set_theme, style_of, trained_of
+
+
+def colour_of(n: int) -> tuple:
+    """The colour of layer n: dark to light, in grey as well."""
+    return colormaps["viridis"](0.86 * (n - 1) / (DEPTH - 2))
+
+
+def read_histories(networks: pd.DataFrame, models: Path) -> pd.DataFrame:
+    """The validations of networks: treatment, n, step, validation_top1, read from models/{split}/seed{seed}/{network}.
+
+    A history that is missing or not whole is an InputError that names it.
+    """
+    rows = []
+    for network in networks.itertuples():
+        path = models / network.split / f"seed{network.seed}" / network.network / "history.csv"
+        rows += [
+            {
+                "treatment": network.treatment,
+                "n": network.n,
+                "step": int(row["step"]),
+                "validation_top1": row["validation_top1"],
+            }
+            for row in read_history(path)
+        ]
+    return pd.DataFrame(rows)
+
+
+def draw_learning(networks: pd.DataFrame, models: Path, coverage: str, width: float) -> Drawing:
+    """Mean validation accuracy against step, a panel for each treatment, a line for each n. Width in inches.
+
+    Networks that did not train are left out. Dotted: the base networks.
+    """
+    trained = unreduced(trained_of(networks, "validation_top1"))
+    histories = read_histories(trained, models)
+    means = histories.groupby(["treatment", "n", "step"])["validation_top1"].mean()
+    set_theme()
+    treatments = ordered_treatments(trained)
+    columns = min(len(treatments), 3)
+    lines = -(-len(treatments) // columns)
+    figure, panels = plt.subplots(
+        lines,
+        columns,
+        figsize=(width, (0.36 * lines + 0.14) * width),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for panel, treatment in zip(panels.flat, treatments, strict=False):
+        if "base" in treatments:
+            base = means["base", 0]
+            panel.plot(base.index, base, color="black", linestyle=":", linewidth=1.2, zorder=4)
+        for n in sorted(set(trained["n"][trained["treatment"] == treatment]) - {0}):
+            curve = means[treatment, n]
+            panel.plot(curve.index, curve, color=colour_of(n), linewidth=1.1, zorder=3)
+        style = style_of(treatment)
+        panel.set_title(f"{treatment} {style.name}" if treatment != "base" else "base")
+        as_percent(panel)
+    if "base" in treatments:
+        panel = panels.flat[treatments.index("base")]
+        for network in trained[trained["treatment"] == "base"].itertuples():
+            rows = read_histories(trained.loc[[network.Index]], models)
+            panel.plot(rows["step"], rows["validation_top1"], color="0.6", linewidth=0.7, zorder=2)
+    for panel in list(panels.flat)[len(treatments) :]:
+        panel.set_visible(False)
+    for index, panel in enumerate(panels.flat):
+        if index + columns >= len(treatments):
+            panel.tick_params(labelbottom=True)
+            panel.set_xlabel("Step")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("Top-1 accuracy,\nvalidation")
+    handles = [
+        Line2D([], [], color=colour_of(n), linewidth=1.6, label=f"n = {n}") for n in sorted(set(trained["n"]) - {0})
+    ]
+    if "base" in treatments:
+        handles.append(Line2D([], [], color="black", linestyle=":", label="base, mean"))
+        handles.append(Line2D([], [], color="0.6", linewidth=0.7, label="base, one network"))
+    finish(figure, footer(trained, coverage), handles, ncols=5)
+    ends = []
+    for treatment in treatments:
+        final = means[treatment].groupby("n").last()
+        level = f"{points(final.min(), signed=False)}–{points(final.max(), signed=False)} %"
+        ends.append(f"{treatment} {level if len(final) > 1 else level.split('–')[0] + ' %'}")
+    caption = (
+        f"Mean validation accuracy while {counted(len(trained), 'network')} were trained, over all "
+        f"splits, targets and seeds; at the last step, from the worst n to the best: {', '.join(ends)}."
+    )
+    return Drawing(figure, "How the networks learnt", caption)

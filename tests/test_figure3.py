@@ -1,0 +1,103 @@
+"""Figure 3: dissimilar tasks, random filters, and both relative to the base. Tables are planted or the original's."""
+
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from planted import GAINS, plant
+
+from transferability.effects import effects_table
+from transferability.figure3 import draw_figure3
+from transferability.styles import Drawing, NothingToDrawError
+from transferability.yosinski2014 import read_published
+
+TASKS = {"natural-man-made": {"A": "natural", "B": "man-made"}}
+
+
+def some(*treatments: str) -> dict:
+    return {name: GAINS[name] for name in ("base", *treatments)}
+
+
+def draw(networks: pd.DataFrame, read_out: str = "test_top1") -> Drawing:
+    return draw_figure3(
+        networks, effects_table(networks, unbalanced=False), "the coverage", read_out, 6.5, False, TASKS
+    )
+
+
+def curves_of(panel: Axes) -> dict[str, dict[int, float]]:
+    """The curves of a panel with their labels, by n, without the layers that they leave out."""
+    curves = {}
+    for index, line in enumerate(panel.get_lines()):
+        if len(line.get_xdata()) > 2:
+            points = zip((round(float(x)) for x in line.get_xdata()), line.get_ydata(), strict=True)
+            curves[f"{index} {line.get_label()}"] = {n: round(float(y), 4) for n, y in points if y == y}
+    return curves
+
+
+def test_each_target_of_chosen_tasks_has_its_line_and_its_name():
+    """Targets differ much in level, so that their mean would be of neither."""
+    chosen = plant(some("transfer"), {"natural-man-made": "groups"})
+    left, right, _ = draw(chosen).figure.axes
+    assert list(curves_of(left).values()) == [
+        {1: 0.47, 4: 0.38, 7: 0.29},
+        {1: 0.52, 4: 0.43, 7: 0.34},
+    ]
+    levels = [line.get_ydata()[0] for line in left.get_lines() if line.get_linestyle() == ":"]
+    assert levels == pytest.approx([0.5, 0.55])
+    assert {text.get_text() for text in left.texts} == {"to natural", "to man-made"}
+    assert [text.get_text() for text in right.texts] == ["no networks above random filters\nthat trained"]
+
+
+def test_the_relative_panel_subtracts_the_base_of_the_own_target():
+    networks = pd.concat(
+        [
+            plant(some("transfer")),
+            plant(some("transfer") | {"transfer": lambda n: -0.06 * n}, {"natural-man-made": "groups"}),
+            plant(some("random"), {"whole": "whole"}, targets="A"),
+        ],
+        ignore_index=True,
+    )
+    curves = {name.split(" ", 1)[1]: curve for name, curve in curves_of(draw(networks).figure.axes[2]).items()}
+    assert curves["AnB, random halves of the classes"] == {1: -0.03, 4: -0.12, 7: -0.21}
+    assert curves["AnB, groups of classes"] == {1: -0.06, 4: -0.24, 7: -0.42}
+    assert curves["RnB, random filters, all classes"] == {1: -0.05, 4: -0.2, 7: -0.35}
+
+
+def test_the_original_has_its_figure_without_any_training():
+    """The published curves: natural .6571 to .3990, man-made .5392 to .2914, random filters .4917, .4026."""
+    networks, _ = read_published()
+    figure = draw_figure3(
+        networks,
+        effects_table(networks, unbalanced=False),
+        "",
+        "mean_of_ten_best",
+        6.5,
+        False,
+        {"natman": TASKS["natural-man-made"]},
+    ).figure
+    left, right, lower = figure.axes
+    ends = sorted((round(curve[1], 3), round(curve[7], 3)) for curve in curves_of(left).values())
+    assert ends == [(0.539, 0.291), (0.657, 0.399)]
+    (filters,) = curves_of(right).values()
+    assert (filters[1], filters[2]) == (pytest.approx(0.4917, abs=1e-4), pytest.approx(0.4026, abs=1e-4))
+    assert 3 not in filters, "they did not train"
+    relative = {name.split(" ", 1)[1]: curve for name, curve in curves_of(lower).items()}
+    assert relative["AnB, random halves of the classes"][7] == pytest.approx(-0.0826, abs=1e-4)
+
+
+def test_random_filters_of_which_one_did_not_train_keep_their_points_but_have_no_mean_there():
+    networks = plant(some("random"))
+    networks.loc[networks[networks["network"] == "R4A"].index[0], "trained"] = False
+    _, right, _ = draw(networks).figure.axes
+    (curve,) = curves_of(right).values()
+    assert set(curve) == {1, 7}
+    assert len(right.collections[0].get_offsets()) == 8 * 3 - 1
+
+
+def test_a_study_without_transfer_or_random_filters_says_so():
+    with pytest.raises(NothingToDrawError, match="needs networks of the treatments transfer or random"):
+        draw(plant(some("selffer")))
+
+
+def test_one_layer_and_one_treatment_are_enough():
+    drawing = draw(plant(some("transfer"), {"even-odd": "groups"}, layers=(4,)))
+    assert "−12.0 at n = 4" in drawing.caption

@@ -1,0 +1,245 @@
+"""Effects, volume, distance, learning curves and filters: what is drawn is what is planted or what files hold."""
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.axes import Axes
+from planted import GAINS, HALVES, plant
+
+from transferability.checkpoints import Card, save_checkpoint
+from transferability.effects import effects_table, pairs_table
+from transferability.errors import InputError
+from transferability.figure_distance import draw_distance
+from transferability.figure_effects import draw_effects
+from transferability.figure_filters import BETWEEN, SCALE, draw_filters, tile_filters
+from transferability.figure_learning import draw_learning
+from transferability.figure_volume import draw_volume
+from transferability.networks import Architecture, build_network
+from transferability.styles import Drawing, NothingToDrawError
+
+
+def some(*treatments: str) -> dict:
+    return {name: GAINS[name] for name in ("base", *treatments)}
+
+
+def noisy(seed: int = 0, size: float = 0.01):
+    generator = np.random.default_rng(seed)
+    return lambda: float(generator.normal(0, size))
+
+
+def footer_of(drawing: Drawing) -> str:
+    return drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
+
+
+def shown(drawing: Drawing) -> dict[str, Axes]:
+    """The visible panels by title."""
+    return {panel.get_title("left"): panel for panel in drawing.figure.axes if panel.get_visible()}
+
+
+def bars_of(panel: Axes) -> list[tuple[float, float]]:
+    """The intervals of a panel, by n."""
+    segments = [
+        segment for lines in panel.collections if hasattr(lines, "get_segments") for segment in lines.get_segments()
+    ]
+    return [(round(float(low), 6), round(float(high), 6)) for (_, low), (_, high) in segments]
+
+
+def effects_drawing(networks: pd.DataFrame) -> Drawing:
+    return draw_effects(
+        effects_table(networks, unbalanced=False), pairs_table(networks), networks, "the coverage", "test_top1", 6.5
+    )
+
+
+class TestEffects:
+    def test_means_and_intervals_are_those_of_the_table(self):
+        networks = plant(noise=noisy())
+        panels = shown(effects_drawing(networks))
+        assert list(panels) == [
+            "Co-adaptation, BnB − base",
+            "Specificity, AnB − BnB",
+            "Frozen transfer, AnB − base",
+            "Fine-tuned, BnB+ − base",
+            "Fine-tuned, AnB+ − base",
+            "Boost, AnB+ − BnB+",
+            "Random filters, RnB − base",
+            "preserved transfer-k2",
+        ]
+        table = effects_table(networks, unbalanced=False)
+        rows = table[(table["effect"] == "total") & (table["read_out"] == "test_top1") & table["n"].notna()]
+        expected = list(zip(rows["low"].round(6), rows["high"].round(6), strict=True))
+        assert bars_of(panels["Frozen transfer, AnB − base"]) == expected
+
+    def test_every_pair_has_a_point(self):
+        networks = plant(some("transfer"), noise=noisy())
+        (panel,) = shown(effects_drawing(networks)).values()
+        assert len(panel.collections[0].get_offsets()) == 4 * 2 * 3
+
+    def test_one_unit_has_no_interval_and_says_why(self):
+        drawing = effects_drawing(plant(some("transfer"), {"random0": "random"}))
+        assert bars_of(next(iter(shown(drawing).values()))) == []
+        assert footer_of(drawing).endswith("No intervals: they need two independent units (splits × seeds)")
+        assert not any("interval" in text.get_text() for text in drawing.figure.legends[0].get_texts())
+
+    def test_the_footer_counts_units(self):
+        assert "Intervals over 4 independent units" in footer_of(effects_drawing(plant(noise=noisy())))
+
+    def test_a_refused_mean_is_not_drawn_and_counted_but_its_pairs_are(self):
+        """Selffers of one target only, as in the original's logs: the boost has pairs, its units lack a target."""
+        networks = plant(some("selffer", "transfer"), noise=noisy())
+        networks = networks[(networks["treatment"] != "selffer") | (networks["target"] == "A") | (networks["n"] > 1)]
+        drawing = effects_drawing(networks)
+        panel = shown(drawing)["Co-adaptation, BnB − base"]
+        assert {round(float(n)) for n, _ in panel.collections[0].get_offsets()} == {1, 4, 7}
+        assert len(bars_of(panel)) == 2
+        assert "2 means not drawn: see the column `note`" in footer_of(drawing)
+
+    def test_bases_alone_give_a_sentence(self):
+        with pytest.raises(NothingToDrawError, match="no pair of networks on one target"):
+            effects_drawing(plant(some()))
+
+
+def reduced(volumes: tuple[int, ...]) -> pd.DataFrame:
+    """Planted base networks on few images a class, better with more; those on 5 did not train."""
+    tables = [
+        plant({"base": lambda n, k=k: 0.1 * np.log10(k)}, {f"whole-{k}": "whole"}, targets="A").assign(volume=k)
+        for k in volumes
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(trained=table["volume"] != 5)
+
+
+class TestVolume:
+    def test_the_curve_has_the_accuracies_and_a_gap_at_what_did_not_train(self):
+        drawing = draw_volume(reduced((1, 5, 10, 100)), "the coverage", "test_top1", 6.5)
+        (panel,) = drawing.figure.axes
+        (line,) = (line for line in panel.get_lines() if len(line.get_xdata()) == 4)
+        assert list(line.get_xdata()) == [1, 5, 10, 100]
+        assert line.get_ydata()[[0, 2, 3]] == pytest.approx([0.5, 0.6, 0.7])
+        assert np.isnan(line.get_ydata()[1])
+        assert panel.get_xscale() == "log"
+        assert "60.0 % with 10" in drawing.caption
+        assert drawing.caption.endswith("1 did not train and are hollow.")
+
+    def test_all_images_are_a_dotted_level(self):
+        networks = pd.concat([reduced((1, 10)), plant(some(), {"whole": "whole"}, targets="A")], ignore_index=True)
+        (panel,) = draw_volume(networks, "", "test_top1", 6.5).figure.axes
+        assert [line.get_ydata()[0] for line in panel.get_lines() if line.get_linestyle() == ":"] == [0.5]
+
+    def test_one_volume_is_no_curve(self):
+        with pytest.raises(NothingToDrawError, match="two or more volumes"):
+            draw_volume(reduced((10,)), "", "test_top1", 6.5)
+
+
+def distant(count: int, name: str = "a_distance") -> pd.DataFrame:
+    """Planted splits whose frozen transfer costs as much as their tasks are apart."""
+    tables = [
+        plant(some() | {"transfer": lambda n, d=index: -0.02 * d}, {f"graded{index}": "graded"}).assign(**{name: index})
+        for index in range(1, count + 1)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+class TestDistance:
+    @pytest.mark.parametrize("name", ["a_distance", "synset_distance"])
+    def test_a_point_is_a_split_and_the_correlation_is_stated(self, name):
+        networks = distant(6, name)
+        drawing = draw_distance(pairs_table(networks), networks, "the coverage", "test_top1", 6.5)
+        panels = shown(drawing)
+        assert list(panels) == ["n = 1", "n = 4", "n = 7"]
+        offsets = panels["n = 4"].collections[0].get_offsets()
+        assert offsets.tolist() == pytest.approx(np.array([(d, -0.02 * d) for d in range(1, 7)]))
+        assert "r = −1.00" in drawing.caption
+        assert "6 splits" in drawing.caption
+
+    @pytest.mark.parametrize("networks", [distant(4), distant(6).assign(a_distance=1.0), plant(some("transfer"))])
+    def test_too_few_distances_give_a_sentence(self, networks):
+        with pytest.raises(NothingToDrawError, match="needs frozen transfer on 5 or more splits of different distance"):
+            draw_distance(pairs_table(networks), networks, "", "test_top1", 6.5)
+
+
+def write_history(models, network: dict, accuracies: list[float]) -> None:
+    path = models / network["split"] / f"seed{network['seed']}" / network["network"] / "history.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1"])
+        rows.writerows([10 * (i + 1), 640, 0.1, 1, 1, accuracy] for i, accuracy in enumerate(accuracies))
+
+
+class TestLearning:
+    def test_a_line_is_the_mean_of_the_histories_of_its_treatment_and_n(self, tmp_path):
+        networks = plant(some("transfer"), {"random0": "random"})
+        for index, network in enumerate(networks.to_dict("records")):
+            write_history(tmp_path, network, [0.1 * index / len(networks), 0.5 + network["n"] / 100])
+        drawing = draw_learning(networks, tmp_path, "the coverage", 6.5)
+        panel = shown(drawing)["transfer AnB"]
+        ends = [line.get_ydata()[-1] for line in panel.get_lines()]
+        assert ends == pytest.approx([0.5, 0.51, 0.54, 0.57])
+        assert "transfer 51.0–57.0 %" in drawing.caption
+
+    def test_a_truncated_history_is_named(self, tmp_path):
+        networks = plant(some(), {"random0": "random"})
+        for network in networks.to_dict("records"):
+            write_history(tmp_path, network, [0.5])
+        path = tmp_path / "random0/seed0/baseB/history.csv"
+        path.write_text("step,images")
+        with pytest.raises(InputError, match=r"baseB/history.csv: not a whole history"):
+            draw_learning(networks, tmp_path, "", 6.5)
+
+
+def test_filters_are_tiled_with_zero_as_mid_grey_and_each_scaled_by_its_own_largest():
+    weights = np.zeros((3, 1, 2, 2))
+    weights[0, 0, 0, 0], weights[1, 0, 1, 1] = 5, -0.1
+    image = tile_filters(weights, columns=2)
+    side = 2 * SCALE
+    assert image.shape == (2 * side + SCALE, 2 * side + SCALE, 3)
+    assert image[0, 0].tolist() == [1, 1, 1]
+    assert image[0, side - 1].tolist() == [0.5, 0.5, 0.5]
+    assert image[side - 1, -1].tolist() == [0, 0, 0]
+    assert image[-1, 0].tolist() == [0.5, 0.5, 0.5], "a filter of zeros"
+    assert image[0, side].tolist() == list(BETWEEN)
+    assert image[-1, -1].tolist() == list(BETWEEN), "there is no fourth filter"
+
+
+def test_filters_of_three_channels_are_in_colour():
+    weights = np.zeros((1, 3, 1, 1))
+    weights[0, 0], weights[0, 2] = 2, -2
+    assert tile_filters(weights, columns=1)[0, 0].tolist() == [1, 0.5, 0]
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Base networks of the planted study's splits, as checkpoints."""
+    architecture = Architecture("tiny", 1, "batch", 0)
+    torch.manual_seed(0)
+    for split in HALVES:
+        for side in "AB":
+            card = Card(f"base{side}", architecture, (1, 8, 8), ["0", "1"], [0.5], [0.5])
+            network = build_network(architecture, (1, 8, 8), 2)
+            save_checkpoint(tmp_path / f"{split}/seed0/base{side}/model.safetensors", network, card)
+    return tmp_path
+
+
+def test_filters_of_base_networks_are_read_from_their_checkpoints(models):
+    networks = plant(some("transfer"))
+    drawing = draw_filters(networks, models, "the coverage", 6.5)
+    assert len(shown(drawing)) == 8
+    assert drawing.caption.startswith("The 8 filters of 3×3 pixels of the first layer, in grey, of 8 base networks")
+    assert "digits, tiny: 8 networks shown" in footer_of(drawing)
+
+
+def test_of_many_base_networks_the_first_are_shown_and_it_says_so(models):
+    more = plant(some(), {"zebra": "random"})
+    drawing = draw_filters(pd.concat([plant(some()), more], ignore_index=True).iloc[::-1], models, "", 6.5)
+    assert "of 8 base networks of 10" in drawing.caption
+    assert footer_of(drawing).endswith("of 10 base networks the first 8 are shown")
+
+
+def test_a_checkpoint_that_is_no_network_is_named(models):
+    path = models / "random0/seed0/baseA/model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"baseA/model\.safetensors: not a whole checkpoint"):
+        draw_filters(plant(some()), models, "", 6.5)

@@ -1,0 +1,236 @@
+"""The page of a study: it stands alone, states the tables' numbers, and a browser shows it without complaint."""
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from planted import GAINS, plant
+from test_figures import command, draw, write_tables
+
+from transferability import files
+from transferability.coverage import coverage_table
+from transferability.tables import write_table
+from transferability.yosinski2014 import read_published
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path, in which the page is opened")
+
+
+def run_record(network: dict) -> dict:
+    """A run.json, as training writes it."""
+    base = network["treatment"] == "base"
+    return {
+        "network": {"name": network["network"], "source": None if base else network["source"]},
+        "parameters": {"schedule": {"steps": 300 if base else 150}, "seed": network["seed"]},
+        "versions": {"python": "3.11.7", "machine": "x86_64", "torch": "2.11.0"},
+        "git": "0123456789abcdef0123456789abcdef01234567",
+        "device": "cpu",
+        "threads": 1,
+        "images_seen": 9600,
+        "job": {"networks": 3, "seconds": 54.0},
+    }
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """A planted study on disk with a network that is missing and one that did not train; its page is report.html."""
+    folder = tmp_path_factory.mktemp("study")
+    networks = plant(GAINS, noise=iter([0.001 * (i * 7 % 5) for i in range(100)]).__next__)
+    networks.loc[networks["network"] == "R7A", ["trained", "reason"]] = [False, "the loss is that of <guessing>"]
+    tables = write_tables(folder / "results/digits/tiny", networks)
+    absent = [
+        {"dataset": "digits", "architecture": "tiny", "kind": "random", "split": "random3", "seed": 0}
+        | {"network": "A2B", "reason": "there is no such file"}
+    ]
+    write_table(tables / "coverage.csv", coverage_table(networks, absent))
+    for network in networks.to_dict("records"):
+        place = folder / f"models/digits/tiny/{network['split']}/seed{network['seed']}/{network['network']}"
+        files.write_json(place / "run.json", run_record(network))
+    for split in sorted(set(networks["split"])):
+        part = {"train": {"x": [1, 2, 3]}, "validation": {"x": [4]}, "test": {"x": [5, 6]}}
+        tasks = {"A": {"classes": ["cat & dog"], **part}, "B": {"classes": ["boat", "car"], **part}}
+        files.write_json(folder / f"data/splits/digits/{split}.json", {"tasks": tasks})
+    assert draw(tables, tables / "figures", "figure2", "effects", "volume").returncode == 0
+    done = page_of(folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def page_of(folder: Path, into: str = "report.html") -> subprocess.CompletedProcess:
+    tables = folder / "results/digits/tiny"
+    return command(
+        "report",
+        *("--tables", tables, "--figures", tables / "figures", "--models", folder / "models/digits/tiny"),
+        *("--splits", folder / "data/splits/digits", "--read-out", "test_top1", "--into", tables / into),
+    )
+
+
+@pytest.fixture
+def page(study) -> str:
+    return (study / "results/digits/tiny/report.html").read_text()
+
+
+def text_of(page: str) -> str:
+    """A page's text on one line, without tags."""
+    return " ".join(html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)).split())
+
+
+def test_the_page_stands_alone(page):
+    """No script, and nothing is fetched: all sources are data, links lead to files beside the page."""
+    assert "<script" not in page
+    assert set(re.findall(r'src="([a-z]+:)', page)) == {"data:"}
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)
+    assert not re.findall(r"@import|url\(", page)
+
+
+def test_links_lead_to_the_files_of_the_networks(study, page):
+    """Weights, histories and metrics are not part of this planted study; records and figures are."""
+    links = re.findall(r'href="([^"#]+)"', page)
+    place = study / "results/digits/tiny"
+    for link in links:
+        if link.endswith(("run.json", ".csv", ".svg", ".png")) and not link.endswith("history.csv"):
+            assert (place / link).resolve().exists(), link
+    assert "../../../models/digits/tiny/random0/seed0/A4B/model.safetensors" in links
+    assert "random0/seed0/A4B.json" in links
+
+
+def test_the_page_states_the_tables_numbers(study, page):
+    text = text_of(page)
+    captions = json.loads((study / "results/digits/tiny/figures/captions.json").read_text())
+    assert captions["figure2"]["caption"] in text
+    assert f"volume is not drawn: {captions['volume']['caption']}" in text
+    # Planted: frozen transfer costs 3, 12 and 21 points.
+    assert re.search(r"Frozen transfer AnB − base −3\.\d .*? −12\.\d .*? −2[01]\.\d ", text)
+    assert "did not train: 4; missing: 1" in text
+    assert "A2B random3 0 missing there is no such file" in text
+    assert "the loss is that of <guessing>" in text, "what tables hold is no markup"
+    assert "1 class: cat & dog (3 images to train, 1 to validate, 2 to test)" in text
+
+
+def test_the_page_says_what_the_networks_were_made_with(page):
+    text = text_of(page)
+    assert "Git revision 0123456789ab " in text
+    assert "python 3.11.7, torch 2.11.0" in text
+    assert "18.0 seconds a network" in text
+    assert 'schedule, base {"steps": 300}' in text
+    assert 'schedule, transferred {"steps": 150}' in text
+
+
+def test_the_same_study_gives_the_same_page(study):
+    assert page_of(study, "again.html").returncode == 0
+    folder = study / "results/digits/tiny"
+    assert (folder / "again.html").read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_the_page_is_well_formed(page):
+    """Every element that is opened is closed, in order."""
+    void, open_elements = {"meta", "link", "img", "br"}, []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            if tag not in void:
+                open_elements.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_elements.pop() == tag, self.getpos()
+
+    Parser().feed(page)
+    assert open_elements == []
+
+
+def test_a_record_that_is_not_whole_is_named(study, tmp_path):
+    copy = shutil.copytree(study, tmp_path / "copy")
+    (copy / "models/digits/tiny/random1/seed0/A4B/run.json").write_text('{"network": {}}')
+    done = page_of(copy)
+    assert done.returncode == 1
+    assert "random1/seed0/A4B/run.json: no network's record, it lacks 'device'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_original_has_a_page_without_networks_or_splits(tmp_path):
+    original, absent = read_published()
+    tables = write_tables(tmp_path, original)
+    write_table(tables / "coverage.csv", coverage_table(original, absent))
+    fixed = ("--read-out", "mean_of_ten_best")
+    drawn = command(
+        "figures",
+        *("--tables", tables, "--draw", "figure2", *fixed, "--unbalanced", "true"),
+        *("--width", 6.5, "--dpi", 50, "--into", tables / "figures"),
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    done = command(
+        "report", "--tables", tables, "--figures", tables / "figures", *fixed, "--into", tmp_path / "report.html"
+    )
+    assert done.returncode == 0, done.stderr
+    text = text_of((tmp_path / "report.html").read_text())
+    assert "These are published numbers" in text
+    assert "missing: 120" in text
+
+
+def browse(page: Path, width: int, tmp_path: Path) -> tuple[dict, str]:
+    """Open a page in headless Chromium: what it measures there, and what the console says.
+
+    A script is added to a copy of the page, in a frame of the width, which the window need not have.
+    """
+    probe = """<script>onload = () => {
+      const images = [...document.querySelectorAll("figure img")];
+      parent.postMessage({
+        width: innerWidth, content: document.documentElement.scrollWidth,
+        images: images.map(i => [i.complete, i.naturalWidth, i.getBoundingClientRect().width]),
+        height: document.documentElement.scrollHeight,
+      }, "*") }</script>"""
+    (tmp_path / "page.html").write_text(page.read_text().replace("</body>", f"{probe}</body>"))
+    (tmp_path / "frame.html").write_text(
+        f'<!doctype html><iframe src="page.html" width="{width}" height="800" style="border:0"></iframe><pre></pre>'
+        "<script>onmessage = event => document.querySelector('pre').textContent = JSON.stringify(event.data)</script>"
+    )
+    done = subprocess.run(
+        [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=5000"),
+            *("--dump-dom", (tmp_path / "frame.html").as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"HOME": str(tmp_path)},
+    )
+    measured = re.search(r"<pre>(.+?)</pre>", done.stdout)
+    assert measured, done.stderr[-2000:]
+    return json.loads(html.unescape(measured[1])), done.stderr
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 1200])
+def test_a_browser_shows_the_page_and_its_figures_at_any_width(study, tmp_path, width):
+    measured, console = browse(study / "results/digits/tiny/report.html", width, tmp_path)
+    assert measured["width"] == width
+    assert measured["content"] <= width, "the page must not move sideways; wide tables scroll by themselves"
+    assert len(measured["images"]) == 2
+    assert all(complete and natural > 300 and shown > 300 for complete, natural, shown in measured["images"])
+    assert measured["height"] > 2000
+    assert not [line for line in console.splitlines() if ":CONSOLE" in line]
+
+
+@needs_chromium
+def test_the_browser_test_sees_a_complaint_of_the_console(study, tmp_path):
+    broken = tmp_path / "broken.html"
+    text = (study / "results/digits/tiny/report.html").read_text()
+    broken.write_text(text.replace("</main>", "<script>missing()</script></main>"))
+    _, console = browse(broken, 360, tmp_path)
+    assert [line for line in console.splitlines() if ":CONSOLE" in line and "missing is not defined" in line]
+
+
+def test_the_template_travels_with_the_package():
+    code = "from transferability.report import TEMPLATE; import sys; sys.exit(not TEMPLATE.exists())"
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
+    declared = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    assert '"report.html"' in declared

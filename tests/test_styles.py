@@ -1,0 +1,65 @@
+"""Styles: treatments are told apart, names at the ends of lines too, and the same figure gives the same bytes."""
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+
+from transferability.sentences import points
+from transferability.styles import DASHES, SERIES, finish, label_ends, save_figure, set_theme, style_of
+
+TREATMENTS = ["selffer", "selffer+", "transfer", "transfer+", "random"]
+EVERY_TREATMENT = ["base", *TREATMENTS, *(f"{kind}-k{k}" for kind in ("selffer", "transfer") for k in range(1, 7))]
+
+
+def test_treatments_are_told_apart_without_colour():
+    styles = Counter((style_of(name).marker, style_of(name).dashes) for name in EVERY_TREATMENT)
+    assert [style for style, count in styles.items() if count > 1] == []
+    assert len({marker for _, marker, _ in SERIES}) == len(SERIES)
+    assert len(DASHES) == 6
+
+
+def test_no_treatments_points_lie_on_anothers_or_on_another_layer():
+    offsets = Counter(style_of(name).offset for name in EVERY_TREATMENT if name != "base")
+    assert [offset for offset, count in offsets.items() if count > 1] == []
+    assert all(abs(offset) < 0.5 for offset in offsets)
+
+
+@pytest.mark.parametrize("heights", [[0.5], [0.5, 0.5, 0.5], [1.0, 0.99, 0.98, 0.2], [0.0, 0.01, 0.02], [0.9, 0.95]])
+def test_names_at_the_ends_of_lines_are_apart_in_order_and_inside(heights):
+    _, axes = plt.subplots()
+    axes.set_ylim(0, 1)
+    label_ends(axes, [(f"line {index}", 1, y, "black") for index, y in enumerate(heights)], gap=0.1)
+    placed = {text.get_text(): text.xyann[1] for text in axes.texts}
+    order = sorted(range(len(heights)), key=lambda index: heights[index])
+    found = [placed[f"line {index}"] for index in order]
+    assert all(above - below > 0.0999 for below, above in pairwise(found))
+    assert all(0 <= height <= 1 for height in found)
+    if len(heights) == 1:
+        assert found == heights
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(-0.018, "−1.8"), (0.018, "+1.8"), (-0.0001, "0.0"), (0, "0.0"), (-0.00051, "−0.1")]
+)
+def test_points_have_a_sign_but_zero_has_none(share, text):
+    assert points(share) == text
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_a_file_does_not_depend_on_what_was_saved_before_it(kind, tmp_path):
+    def drawn():
+        set_theme()
+        figure, axes = plt.subplots(layout="constrained")
+        axes.plot([1, 2, 3])
+        finish(figure, "what it rests on", [Line2D([], [], label="a line")], 1)
+        return figure
+
+    save_figure(drawn(), tmp_path / f"alone.{kind}", 60)
+    figure = drawn()
+    for name in ("first.svg", "first.png", "second.svg", "second.png"):
+        save_figure(figure, tmp_path / name, 60)
+    for name in ("first", "second"):
+        assert (tmp_path / f"{name}.{kind}").read_bytes() == (tmp_path / f"alone.{kind}").read_bytes(), name

@@ -1,0 +1,140 @@
+# Requires the tables of results/{dataset}/{architecture}/, and for learning curves and filters the networks' files.
+# Gives results/{dataset}/{architecture}/figures/ and results/{dataset}/{architecture}/report.html.
+# A job draws all figures of a study: most of the time of one goes into starting.
+
+
+rule figures:
+    input:
+        networks="results/{dataset}/{architecture}/networks.csv",
+        pairs="results/{dataset}/{architecture}/pairs.csv",
+        effects="results/{dataset}/{architecture}/effects.csv",
+        coverage="results/{dataset}/{architecture}/coverage.csv",
+        models=[
+            f"models/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}/model.safetensors"
+            for split, networks in NETWORKS.items()
+            for seed in STUDY["seed"]
+            for network in networks
+            if network.startswith("base")
+        ],
+        histories=[
+            f"models/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}/history.csv"
+            for split, networks in NETWORKS.items()
+            for seed in STUDY["seed"]
+            for network in networks
+        ],
+    output:
+        svg=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.svg", figure=FIGURES),
+        png=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.png", figure=FIGURES),
+        captions="results/{dataset}/{architecture}/figures/captions.json",
+    log:
+        "logs/{dataset}/{architecture}/figures.log",
+    params:
+        tables="results/{dataset}/{architecture}",
+        models="--models models/{dataset}/{architecture}",
+        tasks=canonical(task_names(config)),
+        draw=FIGURES,
+        read_out=config["figures"]["read_out"],
+        unbalanced=canonical(config["analysis"]["unbalanced"]),
+        width=config["figures"]["width"],
+        dpi=config["figures"]["dpi"],
+        code=fingerprint("figures"),
+    shell:
+        """
+        python -m transferability.figures \
+            --tables {params.tables:q} \
+            {params.models} \
+            --tasks {params.tasks:q} \
+            --draw {params.draw:q} \
+            --read-out {params.read_out:q} \
+            --unbalanced {params.unbalanced} \
+            --width {params.width} \
+            --dpi {params.dpi} \
+            --into {params.tables:q}/figures \
+            2>{log:q}
+        """
+
+
+use rule figures as yosinski2014_figures with:
+    input:
+        networks="results/yosinski2014/caffenet/networks.csv",
+        pairs="results/yosinski2014/caffenet/pairs.csv",
+        effects="results/yosinski2014/caffenet/effects.csv",
+        coverage="results/yosinski2014/caffenet/coverage.csv",
+    output:
+        svg=expand("results/yosinski2014/caffenet/figures/{figure}.svg", figure=PUBLISHED_FIGURES),
+        png=expand("results/yosinski2014/caffenet/figures/{figure}.png", figure=PUBLISHED_FIGURES),
+        captions="results/yosinski2014/caffenet/figures/captions.json",
+    log:
+        "logs/yosinski2014/caffenet/figures.log",
+    params:
+        tables="results/yosinski2014/caffenet",
+        models="",
+        tasks=canonical({"natman": {"A": "natural", "B": "man-made"}}),
+        draw=PUBLISHED_FIGURES,
+        read_out="mean_of_ten_best",
+
+
+rule page:
+    input:
+        networks="results/{dataset}/{architecture}/networks.csv",
+        pairs="results/{dataset}/{architecture}/pairs.csv",
+        effects="results/{dataset}/{architecture}/effects.csv",
+        drops="results/{dataset}/{architecture}/drops.csv",
+        coverage="results/{dataset}/{architecture}/coverage.csv",
+        svg=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.svg", figure=FIGURES),
+        captions="results/{dataset}/{architecture}/figures/captions.json",
+        splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
+        runs=[
+            f"models/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}/run.json"
+            for split, networks in NETWORKS.items()
+            for seed in STUDY["seed"]
+            for network in networks
+        ],
+    output:
+        report(
+            "results/{dataset}/{architecture}/report.html",
+            caption="../report/page.rst",
+            category="Studies",
+            labels={"data set": "{dataset}", "architecture": "{architecture}"},
+        ),
+    log:
+        "logs/{dataset}/{architecture}/page.log",
+    params:
+        tables="results/{dataset}/{architecture}",
+        files="--models models/{dataset}/{architecture} --splits data/splits/{dataset}",
+        read_out=config["figures"]["read_out"],
+        code=fingerprint("report"),
+    shell:
+        """
+        python -m transferability.report \
+            --tables {params.tables:q} \
+            --figures {params.tables:q}/figures \
+            {params.files} \
+            --read-out {params.read_out:q} \
+            --into {output:q} \
+            2>{log:q}
+        """
+
+
+use rule page as yosinski2014_page with:
+    input:
+        networks="results/yosinski2014/caffenet/networks.csv",
+        pairs="results/yosinski2014/caffenet/pairs.csv",
+        effects="results/yosinski2014/caffenet/effects.csv",
+        drops="results/yosinski2014/caffenet/drops.csv",
+        coverage="results/yosinski2014/caffenet/coverage.csv",
+        svg=expand("results/yosinski2014/caffenet/figures/{figure}.svg", figure=PUBLISHED_FIGURES),
+        captions="results/yosinski2014/caffenet/figures/captions.json",
+    output:
+        report(
+            "results/yosinski2014/caffenet/report.html",
+            caption="../report/page.rst",
+            category="Studies",
+            labels={"data set": "yosinski2014", "architecture": "caffenet"},
+        ),
+    log:
+        "logs/yosinski2014/caffenet/page.log",
+    params:
+        tables="results/yosinski2014/caffenet",
+        files="",
+        read_out="mean_of_ten_best",
