@@ -779,7 +779,11 @@ class Trap:
 HOSTILE = {
     "a pickled model": (BASE_A, BASE_A, lambda trap: pickle.dumps(trap)),
     "pickled images": ("data/packed/digits/images.npy", "data/packed/digits", lambda trap: npy_of_objects(trap)),
-    "a split of nonsense": ("data/splits/digits/random0.json", "data/splits/digits/random0.json", lambda trap: b'{"content": {}, "tasks": "../../etc"}'),
+    "a split of nonsense": (
+        "data/splits/digits/random0.json",
+        "data/splits/digits/random0.json",
+        lambda trap: b'{"content": {}, "tasks": "../../etc"}',
+    ),
     "metrics that never end": (
         "results/digits/tiny/random0/seed0/baseA.json",
         "baseA.json",
