@@ -78,7 +78,7 @@ include: "workflow/rules/figures.smk"
 # A file without its record would pass for up to date, such as results that git or a partial pull has brought.
 if workflow.is_main_process:
     OUTPUTS = [output for rule in workflow.rules for output in rule.output]
-    for path in unrecorded_files(["data/splits", "models", "results"]):
+    for path in unrecorded_files(["data", "models", "results"]):
         if any(output.match(path) for output in OUTPUTS):
             raise WorkflowError(
                 f"{path}: there is no record of what it was made from; "

@@ -174,7 +174,7 @@ def test_a_figure_option_trains_nothing(study):
 
 def test_an_option_of_the_tables_trains_nothing(study):
     change(study, analysis={"drop": 0.05})
-    assert plan(study) == {"tables", "figure2"}
+    assert plan(study) == {"tables", "summary", *DRAWN}
 
 
 def test_the_original_study_is_read_without_training_anything(study):

@@ -20,9 +20,13 @@ def recorded_files(folder: Path) -> set[str]:
     """The files whose records lie in a folder of .snakemake.
 
     A record's name is its file's path in base64; that of a long path is a chain of folders, each marked by an @.
+    One that is cut off counts for nothing: Snakemake would pass over it, and take its file for up to date.
     """
     found = set()
     for path in walk_files(folder):
+        with open(path, "rb") as file:
+            if not file.read().endswith(b"}"):
+                continue
         name = path.removeprefix(f"{folder}/").replace("/", "").replace("@", "")
         try:
             found.add(urlsafe_b64decode(name).decode())
