@@ -11,12 +11,13 @@ import argparse
 import math
 import os
 import random
+import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -43,18 +44,27 @@ for path in sys.argv[2:]:
 """
 
 
-def shell(directory: Path, command: str) -> float:
-    """Run a line of shell; how long it took, in seconds."""
+@dataclass(frozen=True)
+class Done:
+    """What a command took, in seconds by the clock and of the processors, and what it said."""
+
+    wall: float
+    cpu: float
+    said: str
+
+
+def shell(directory: Path, command: str) -> Done:
+    """Run a line of shell, and expect it to succeed."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {f"GIT_{who}_{what}": "benchmark" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-    started = time.perf_counter()
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, shell=True, cwd=directory, env=environment, capture_output=True, text=True)
-    seconds = time.perf_counter() - started
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         sys.exit(f"{command}\n{done.stdout}\n{done.stderr}")
-    shell.said = done.stdout + done.stderr
-    return seconds
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Done(wall, cpu, done.stdout + done.stderr)
 
 
 def make_checkout(place: Path, seeds: int, megabytes: float) -> None:
@@ -74,14 +84,13 @@ def make_checkout(place: Path, seeds: int, megabytes: float) -> None:
     (place / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def decide(clone: Path) -> float:
-    """The median time in which Snakemake says that nothing is to be done."""
-    seconds = []
-    for _ in range(3):
-        seconds.append(shell(clone, "snakemake --cores 2 --dry-run"))
-        if "Nothing to be done" not in shell.said:
-            sys.exit(f"there should be nothing to do:\n{shell.said}")
-    return statistics.median(seconds)
+def decide(clone: Path) -> Done:
+    """Let Snakemake say three times that nothing is to be done; the run of median time."""
+    runs = [shell(clone, "snakemake --cores 2 --dry-run") for _ in range(3)]
+    for done in runs:
+        if "Nothing to be done" not in done.said:
+            sys.exit(f"there should be nothing to do:\n{done.said}")
+    return sorted(runs, key=lambda done: done.wall)[1]
 
 
 def shuffle_times(clone: Path) -> None:
@@ -116,10 +125,10 @@ def main() -> None:
         rows.append(("snakemake --dry-run, times shuffled", decide(place / "other")))
         rows.append(("dvc status", shell(place / "other", "dvc status")))
         rows.append(("snakemake --help, to start it", shell(place / "other", "snakemake --help")))
-        check = "import time; from transferability.records import unrecorded_files; start = time.perf_counter(); "
-        check += "list(unrecorded_files(['data/splits', 'models', 'results'])); print(time.perf_counter() - start)"
-        shell(place / "other", f'PYTHONPATH=src {sys.executable} -c "{check}"')
-        rows.append(("the guard's part of it", float(shell.said)))
+        guard = (
+            "from transferability.records import unrecorded_files as find; list(find(['data', 'models', 'results']))"
+        )
+        rows.append(("the guard alone", shell(place / "other", f'PYTHONPATH=src {sys.executable} -c "{guard}"')))
         files = [path for top in ("models", "results") for path in (place / "other" / top).rglob("*") if path.is_file()]
         records = sum(path.is_file() for path in (place / "other/.snakemake/metadata").rglob("*"))
         networks = sum(path.name == "model.safetensors" for path in files)
@@ -128,8 +137,8 @@ def main() -> None:
             end="",
         )
         print(f"{records} records")
-        for name, seconds in rows:
-            print(f"{name:40} {seconds:8.1f} s" if seconds >= 1 else f"{name:40} {seconds:8.2f} s")
+        for name, done in rows:
+            print(f"{name:40} {done.wall:7.2f} s, {done.cpu:7.2f} s of processors")
 
 
 if __name__ == "__main__":
