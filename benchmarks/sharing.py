@@ -26,21 +26,19 @@ CHECKOUT = Path(__file__).parent.parent
 WORKFLOW = ("workflow", "src", "profiles", ".dvc")
 FILES = ("dvc.yaml", ".dvcignore", ".gitignore", "params.yaml")
 NETWORKS_A_SEED = 72  # of a split, in the default study
-REAL = ("pack", "split")
 
-# At the end of the Snakefile: a stand-in for every job that takes its time.
-STOOD_IN = """
-for each in workflow.rules:
-    if each.shellcmd and each.name not in {real}:
-        each.shellcmd = "{python} -S {{workflow.basedir}}/stand_in.py {megabytes} {{output:q}}"
-"""
-
+# At the end of the Snakefile: instead of its command, every job but those of the data writes files of the right size.
 STAND_IN = """
-import os, sys
-for path in sys.argv[2:]:
-    heavy = path.endswith((".safetensors", ".onnx"))
-    with open(path, "wb") as file:
-        file.write(os.urandom(int(float(sys.argv[1]) * 1e6)) if heavy else os.urandom(1000).hex().encode())
+
+def write_outputs(input, output, *_, **__):
+    for path in output:
+        heavy = path.endswith((".safetensors", ".onnx"))
+        Path(path).write_bytes(os.urandom(SIZE) if heavy else os.urandom(1000).hex().encode())
+
+
+for each in workflow.rules:
+    if each.shellcmd and each.name not in ("pack", "split"):
+        each.run_func = write_outputs
 """
 
 
@@ -76,9 +74,8 @@ def make_checkout(place: Path, seeds: int, megabytes: float) -> None:
         )
     for name in FILES:
         shutil.copy(CHECKOUT / name, place)
-    stood_in = STOOD_IN.format(real=REAL, python=sys.executable, megabytes=megabytes)
-    (place / "Snakefile").write_text((CHECKOUT / "Snakefile").read_text() + stood_in)
-    (place / "stand_in.py").write_text(STAND_IN)
+    stand_in = STAND_IN.replace("SIZE", str(int(megabytes * 1e6)))
+    (place / "Snakefile").write_text((CHECKOUT / "Snakefile").read_text() + stand_in)
     params = yaml.safe_load((place / "params.yaml").read_text())
     params["study"]["seed"] = list(range(seeds))
     (place / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
