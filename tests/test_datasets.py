@@ -93,7 +93,7 @@ def test_packing_a_folder_twice_gives_identical_bytes(zoo, tmp_path):
 def test_a_missing_packed_set_is_named(tmp_path):
     with pytest.raises(InputError) as error:
         open_packed(tmp_path / "none")
-    assert str(error.value) == f"{tmp_path / 'none' / 'card.json'}: there is no such file"
+    assert str(error.value).startswith(f"{tmp_path / 'none' / 'card.json'}: there is no such file; get")
 
 
 @pytest.mark.parametrize("name", ["images.npy", "index.csv"])
@@ -102,7 +102,7 @@ def test_a_packed_set_that_lacks_a_file_is_named(packed_digits, tmp_path, name):
         (tmp_path / other).write_bytes((packed_digits / other).read_bytes())
     with pytest.raises(InputError) as error:
         open_packed(tmp_path)
-    assert str(error.value).startswith(f"{tmp_path}: not a whole packed data set (")
+    assert str(error.value).startswith(f"{tmp_path / name}: there is no such file; get the packed images with")
     assert name in str(error.value)
 
 
