@@ -282,6 +282,7 @@ def test_metrics_hold_means_over_networks_and_differences_of_pairs(tmp_path):
     for seed, base, selffer, transfer in ((0, 0.9, 0.8, 0.5), (1, 0.7, 0.5, 0.3)):
         rows += [f"d,a,s,{seed},B,base,0,True,{base}", f"d,a,s,{seed},B,selffer,3,True,{selffer}"]
         rows += [f"d,a,s,{seed},B,transfer,3,True,{transfer}"]
+    rows += ["d,a,s,0,B,selffer,5,True,0.4", "d,a,s,0,B,transfer,5,True,0.1"]
     # Without a partner, or untrained: in no pair, and an untrained one in no mean.
     rows += ["d,a,s,2,B,transfer,3,True,0.1", "d,a,s,3,B,transfer,3,False,0.0", "d,a,s,3,B,selffer,3,True,0.5"]
     (tmp_path / "networks.csv").write_text("\n".join(rows))
@@ -292,9 +293,13 @@ def test_metrics_hold_means_over_networks_and_differences_of_pairs(tmp_path):
     assert json.loads((tmp_path / "m.json").read_text()) == {
         "d": {
             "a": {
-                "networks": {"trained": 8, "untrained": 1},
-                "accuracy": {"base": {"n=0": 0.8}, "selffer": {"n=3": 0.6}, "transfer": {"n=3": 0.3}},
-                "effect": {"co-adaptation": {"n=3": -0.15}, "specificity": {"n=3": -0.25}},
+                "networks": {"trained": 10, "untrained": 1},
+                "accuracy": {
+                    "base": {"n=0": 0.8},
+                    "selffer": {"n=3": 0.6, "n=5": 0.4},
+                    "transfer": {"n=3": 0.3, "n=5": 0.1},
+                },
+                "effect": {"co-adaptation": {"n=3": -0.15, "n=5": -0.5}, "specificity": {"n=3": -0.25, "n=5": -0.3}},
             }
         }
     }
