@@ -340,7 +340,7 @@ def packed_like(images: np.ndarray, classes: list[str] | None = None, files: lis
         parts=[""] * len(images),
         files=files or [f"{index}.png" for index in range(len(images))],
         hashes=[hashlib.sha256(image.tobytes()).hexdigest() for image in images],
-        card={"classes": dict(Counter(classes)), "content": "these"},
+        card={"classes": dict(Counter(classes)), "source": {"source": "digits"}, "content": "these"},
     )
 
 

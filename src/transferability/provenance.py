@@ -6,6 +6,7 @@ import io
 import platform
 import subprocess
 import tokenize
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -16,6 +17,8 @@ DATA = [*sorted((PACKAGE / "facts").iterdir()), PACKAGE / "report.html"]
 LIBRARIES = ("numpy", "safetensors", "torch")
 
 
+# Most modules are in the fingerprint of several rules, and a study is planned often.
+@cache
 def imported_modules(source: str) -> set[str]:
     """The modules of this package that a module's source imports, by their short names."""
     found = set()
@@ -27,6 +30,7 @@ def imported_modules(source: str) -> set[str]:
     return {name for name in found if (PACKAGE / f"{name}.py").exists()}
 
 
+@cache
 def significant_text(source: str) -> str:
     """A module's source without comments, docstrings and blank lines: what may change what it does.
 
