@@ -304,7 +304,11 @@ def test_metrics_hold_means_over_networks_and_differences_of_pairs(tmp_path):
         }
     }
     assert (tmp_path / "e.csv").read_text() == (
-        "dataset,architecture,curve,n,mean,networks\nd,a,co-adaptation,3,-0.150000,2\nd,a,specificity,3,-0.250000,2\n"
+        "dataset,architecture,curve,n,mean,networks\n"
+        "d,a,co-adaptation,3,-0.150000,2\n"
+        "d,a,co-adaptation,5,-0.500000,1\n"
+        "d,a,specificity,3,-0.250000,2\n"
+        "d,a,specificity,5,-0.300000,1\n"
     )
 
 
