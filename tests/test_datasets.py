@@ -93,7 +93,11 @@ def test_packing_a_folder_twice_gives_identical_bytes(zoo, tmp_path):
 def test_a_missing_packed_set_is_named(tmp_path):
     with pytest.raises(InputError) as error:
         open_packed(tmp_path / "none")
-    assert str(error.value).startswith(f"{tmp_path / 'none' / 'card.json'}: there is no such file; get")
+    place = tmp_path / "none"
+    assert str(error.value).startswith(
+        f"{place / 'card.json'}: there is no such file; get the packed images with `dvc "
+    )
+    assert str(error.value).endswith(f"`snakemake --cores 1 {place / 'images.npy'}`")
 
 
 @pytest.mark.parametrize("name", ["images.npy", "index.csv"])
@@ -103,7 +107,6 @@ def test_a_packed_set_that_lacks_a_file_is_named(packed_digits, tmp_path, name):
     with pytest.raises(InputError) as error:
         open_packed(tmp_path)
     assert str(error.value).startswith(f"{tmp_path / name}: there is no such file; get the packed images with")
-    assert name in str(error.value)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 6, 60, 128, 1000, 115_000])

@@ -113,7 +113,8 @@ def test_a_network_sees_the_centre_that_its_card_tells(shape, task):
 
 def test_images_that_are_not_in_memory_give_the_same_metrics(checkpoint, task):
     stored = {part: Stored(task.images[part], most=500) for part in ("validation", "test")}
-    assert evaluate(checkpoint, replace(task, images=stored), CPU) == evaluate(checkpoint, task, CPU)
+    counts = training_counts(task)
+    assert evaluate(checkpoint, replace(task, images=stored), counts, CPU) == evaluate(checkpoint, task, counts, CPU)
 
 
 def test_the_papers_read_out_is_the_mean_of_the_ten_best():

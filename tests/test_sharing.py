@@ -22,10 +22,13 @@ import onnx
 import pytest
 import yaml
 from PIL import Image
+from planted import plant
 from test_workflow import CHECKOUT, DRAWN, change, jobs_of, network_hashes, plan, run, start
 
+from transferability.effects import effects_table
 from transferability.params import described
 from transferability.records import recorded_files, unrecorded_files
+from transferability.tables import write_table
 
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
@@ -164,7 +167,7 @@ def test_git_holds_nothing_that_a_run_makes_but_the_lock(producer):
 
 def test_a_fresh_clone_runs_without_any_remote(producer, tmp_path):
     fresh = clone(producer, tmp_path / "fresh")
-    assert plan_of(fresh) >= {"pack", "split random0", "base random0 0 A", "figures"}
+    assert plan_of(fresh) >= {"pack", "split random0", "base random0 0 A", *DRAWN}
 
 
 def test_a_clone_that_pulls_has_nothing_to_do_whatever_the_file_times(colleague, producer):
@@ -278,37 +281,39 @@ def test_what_changed_between_revisions_is_shown(second, tmp_path):
 
 
 def test_metrics_hold_means_over_networks_and_differences_of_pairs(tmp_path):
-    rows = ["dataset,architecture,split,seed,target,treatment,n,trained,test_top1"]
-    for seed, base, selffer, transfer in ((0, 0.9, 0.8, 0.5), (1, 0.7, 0.5, 0.3)):
-        rows += [f"d,a,s,{seed},B,base,0,True,{base}", f"d,a,s,{seed},B,selffer,3,True,{selffer}"]
-        rows += [f"d,a,s,{seed},B,transfer,3,True,{transfer}"]
-    rows += ["d,a,s,0,B,selffer,5,True,0.4", "d,a,s,0,B,transfer,5,True,0.1"]
-    # Without a partner, or untrained: in no pair, and an untrained one in no mean.
-    rows += ["d,a,s,2,B,transfer,3,True,0.1", "d,a,s,3,B,transfer,3,False,0.0", "d,a,s,3,B,selffer,3,True,0.5"]
-    (tmp_path / "networks.csv").write_text("\n".join(rows))
-    command = (
-        "python -m transferability.summary --networks networks.csv --metrics m.json --accuracy a.csv --effects e.csv"
-    )
+    gains = {"base": lambda n: 0, "selffer": lambda n: -0.01 * n, "transfer": lambda n: -0.03 * n}
+    networks = plant(gains, splits={"random0": "random", "random1": "random", "parity": "groups"}, layers=(3,))
+    # Untrained: in no pair, and the mean of its treatment would be over fewer targets than the base's.
+    lost = (networks["split"] == "parity") & (networks["network"] == "A3B")
+    networks = networks.assign(trained=~lost)
+    (tmp_path / "tables").mkdir()
+    write_table(tmp_path / "tables/networks.csv", networks)
+    write_table(tmp_path / "tables/effects.csv", effects_table(networks, unbalanced=False))
+    command = "python -m transferability.summary --tables tables --metrics m.json --accuracy a.csv --effects e.csv"
     shell(tmp_path, f"PYTHONPATH='{CHECKOUT}/src' {command}")
     assert json.loads((tmp_path / "m.json").read_text()) == {
-        "d": {
-            "a": {
-                "networks": {"trained": 10, "untrained": 1},
-                "accuracy": {
-                    "base": {"n=0": 0.8},
-                    "selffer": {"n=3": 0.6, "n=5": 0.4},
-                    "transfer": {"n=3": 0.3, "n=5": 0.1},
+        "digits": {
+            "tiny": {
+                "networks": {"trained": 17, "untrained": 1},
+                "random": {
+                    "accuracy": {"base": {"n=0": 0.54}, "selffer": {"n=3": 0.51}, "transfer": {"n=3": 0.45}},
+                    "effect": {"co-adaptation": {"n=3": -0.03}, "specificity": {"n=3": -0.06}, "total": {"n=3": -0.09}},
                 },
-                "effect": {"co-adaptation": {"n=3": -0.15, "n=5": -0.5}, "specificity": {"n=3": -0.25, "n=5": -0.3}},
+                "groups": {
+                    "accuracy": {"base": {"n=0": 0.585}, "selffer": {"n=3": 0.555}},
+                    "effect": {"co-adaptation": {"n=3": -0.03}, "specificity": {"n=3": -0.06}, "total": {"n=3": -0.09}},
+                },
             }
         }
     }
     assert (tmp_path / "e.csv").read_text() == (
-        "dataset,architecture,curve,n,mean,networks\n"
-        "d,a,co-adaptation,3,-0.150000,2\n"
-        "d,a,co-adaptation,5,-0.500000,1\n"
-        "d,a,specificity,3,-0.250000,2\n"
-        "d,a,specificity,5,-0.300000,1\n"
+        "dataset,architecture,condition,curve,n,mean\n"
+        "digits,tiny,groups,co-adaptation,3,-0.03\n"
+        "digits,tiny,groups,specificity,3,-0.06\n"
+        "digits,tiny,groups,total,3,-0.09\n"
+        "digits,tiny,random,co-adaptation,3,-0.03\n"
+        "digits,tiny,random,specificity,3,-0.06\n"
+        "digits,tiny,random,total,3,-0.09\n"
     )
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from transferability import yosinski2014
+from transferability import FACTS, yosinski2014
 from transferability.coverage import coverage_line, coverage_table, means_table
 from transferability.effects import effects_table, pairs_table
 from transferability.tables import COVERAGE, EFFECTS, NETWORKS, PAIRS, read_table
-from transferability.yosinski2014 import PUBLISHED, read_published
+from transferability.yosinski2014 import read_published
 
 CHECKOUT = Path(__file__).parent.parent
 REFERENCE = CHECKOUT.parent / "shared/reference/yosinski2014_networks.csv"
@@ -37,11 +37,11 @@ def coverage() -> pd.DataFrame:
 def test_the_published_numbers_are_those_of_the_reference():
     if not REFERENCE.exists():
         pytest.skip("the reference that the numbers were taken from is not here")
-    assert PUBLISHED.read_bytes() == REFERENCE.read_bytes()
+    assert (FACTS / "yosinski2014.csv").read_bytes() == REFERENCE.read_bytes()
 
 
 def test_every_folder_that_has_a_log_is_a_network(networks):
-    logs = pd.read_csv(PUBLISHED)
+    logs = pd.read_csv(FACTS / "yosinski2014.csv")
     assert len(logs) == 170
     logged = logs[logs["top1_final"].notna()]
     assert len(networks) == len(logged) == 148

@@ -156,19 +156,28 @@ def draw_figure3(
         )
     set_theme()
     figure = plt.figure(figsize=(width, 1.05 * width), layout="constrained")
-    panels = figure.subplot_mosaic([["meant", "random"], ["relative", "relative"]])
+    # A panel for what the study asks for, also where nothing of it trained.
+    asked = {
+        "meant": networks["treatment"].eq("transfer") & networks["kind"].isin(MEANT),
+        "random": networks["treatment"].eq("random"),
+    }
+    upper = [name for name, rows in asked.items() if rows.any()] or ["meant"]
+    panels = figure.subplot_mosaic([[upper[0], upper[-1]], ["relative", "relative"]])
     layers = sorted(set(shown["n"]) - {0})
-    draw_meant(panels["meant"], shown, read_out, layers, tasks)
-    draw_random(panels["random"], shown, read_out, layers, unbalanced)
+    if "meant" in panels:
+        draw_meant(panels["meant"], shown, read_out, layers, tasks)
+        panels["meant"].set_title("Dissimilar tasks")
+    if "random" in panels:
+        draw_random(panels["random"], shown, read_out, layers, unbalanced)
+        panels["random"].set_title("Random, untrained filters")
     said = draw_relative(panels["relative"], effects, read_out, layers)
-    panels["meant"].set_title("Dissimilar tasks")
-    panels["random"].set_title("Random, untrained filters")
     panels["relative"].set_title("Relative to the base networks of the own target")
-    panels["meant"].set_ylabel(READ_OUTS[read_out])
+    panels[upper[0]].set_ylabel(READ_OUTS[read_out])
     panels["relative"].set_ylabel("Minus base, points")
     for name, panel in panels.items():
         panel.set_xticks([0, *layers], ["base", *layers])
-        panel.set_xlim(-0.5, max(layers) + (3.5 if name == "meant" else 0.5))
+        # Room for the names at the ends of the lines.
+        panel.set_xlim(-0.5, max(layers) + (0.5 if name != "meant" else 3.5 if len(set(upper)) > 1 else 1.5))
         panel.set_xlabel("Cut after layer n")
         (as_points if name == "relative" else as_percent)(panel)
     handles, _ = panels["relative"].get_legend_handles_labels()

@@ -187,9 +187,10 @@ rule yosinski2014:
 rule summary:
     input:
         expand(
-            "results/{dataset}/{architecture}/networks.csv",
+            "results/{dataset}/{architecture}/{table}.csv",
             dataset=STUDY["dataset"],
             architecture=STUDY["architecture"],
+            table=["networks", "effects"],
         ),
     output:
         metrics="results/summary/metrics.json",
@@ -198,11 +199,12 @@ rule summary:
     log:
         "logs/summary.log",
     params:
+        tables=expand("results/{dataset}/{architecture}", dataset=STUDY["dataset"], architecture=STUDY["architecture"]),
         code=fingerprint("summary"),
     shell:
         """
         python -m transferability.summary \
-            --networks {input:q} \
+            --tables {params.tables:q} \
             --metrics {output.metrics:q} \
             --accuracy {output.accuracy:q} \
             --effects {output.effects:q} \
