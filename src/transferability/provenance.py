@@ -13,7 +13,7 @@ from pathlib import Path
 from transferability import files
 
 PACKAGE = Path(__file__).parent
-DATA = [*sorted((PACKAGE / "facts").iterdir()), PACKAGE / "report.html"]
+DATA = [*sorted((PACKAGE / "facts").iterdir()), *sorted(PACKAGE.glob("*.html"))]
 LIBRARIES = ("numpy", "safetensors", "torch")
 
 
