@@ -20,7 +20,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -31,7 +31,7 @@ import yaml
 from transferability import files
 from transferability.errors import InputError, exit_plainly
 from transferability.families import Architecture, Layer, layer_sizes
-from transferability.groups import groups_of
+from transferability.groups import groups_of, read_groups
 from transferability.notation import RANDOM, Network, parse_network
 from transferability.params import (
     SIDES,
@@ -39,7 +39,6 @@ from transferability.params import (
     expand_curve,
     listed,
     members_of,
-    named_groups,
     schedule_of,
     study_networks,
 )
@@ -123,6 +122,10 @@ def image_shape(dataset: dict) -> tuple[int, int, int]:
     return dataset["images"]["channels"], side, side
 
 
+# A study's plan asks for the same table for every job.
+table_groups = cache(read_groups)
+
+
 @cache
 def packed_card(dataset: str) -> dict | None:
     """The card of a packed data set; None before it is packed."""
@@ -149,7 +152,7 @@ def all_classes(dataset: dict, card: dict | None) -> int:
     if images["source"] == "folder" and (found := folder_classes(Path(images["path"]).expanduser())):
         return found
     if isinstance(dataset.get("groups"), str):
-        return sum(map(len, named_groups(dataset).values()))
+        return sum(map(len, table_groups(dataset["groups"]).values()))
     return ASSUMED_CLASSES
 
 
@@ -163,10 +166,10 @@ def task_classes(params: dict, dataset: str, split: str) -> dict[str, int]:
         return {"A": total}
     if definition["kind"] == "classes":
         return {side: len(definition[side]) for side in SIDES}
-    groups = named_groups(description)
-    if card is not None:
-        partial = isinstance(description.get("groups"), str)
-        groups = {**card.get("sets", {}), **(groups_of(groups, sorted(card["classes"])) if partial else groups)}
+    groups = description.get("groups", {})
+    if isinstance(groups, str):
+        groups = groups_of(table_groups(groups), list(card["classes"])) if card else table_groups(groups)
+    groups = {**(card or {}).get("sets", {}), **groups}
     # A group that only the packed set can tell, one of several sets, is assumed to be half of it.
     counts = {
         side: sum(len(groups[name]) if name in groups else total // 2 for name in listed(definition[side]))
@@ -289,10 +292,24 @@ def memory_mb(params: dict, job: Job) -> int:
     return max(LEAST_MB, PROCESS_MB + math.ceil(MARGIN * (images + networks + left) / 1e6))
 
 
-def named_job(params: dict, wildcards: object, curve: str) -> Job:
-    """The job of a curve, or of a network, at the layers of the study; `wildcards` are those of its files."""
-    networks = tuple(expand_curve(curve, params["study"]["n"]))
-    return Job(wildcards.dataset, wildcards.architecture, wildcards.split, int(wildcards.seed), networks)
+NAMES = {
+    "base": "base{target}",
+    "curve": "{source}{n}{target}{plus}",
+    "random": "R{n}{target}",
+    "preserved": "{source}{n}{target}-k{k}",
+    "evaluate": "{network}",
+    "evaluate_curve": "{source}{n}{target}{plus}",
+    "export": "baseA",
+}
+"""The network, or where there is no wildcard n the curve, that a job of a rule is about, from its wildcards."""
+
+
+def rule_job(params: dict, rule: str, wildcards: Mapping[str, str]) -> Job:
+    """The training job that made, or will make, the networks of a workflow's job."""
+    values = dict(wildcards.items())
+    networks = expand_curve(NAMES[rule].format_map({"n": "n", **values}), params["study"]["n"])
+    seed = int(values["seed"])
+    return Job(values["dataset"], values["architecture"], values["split"], seed, tuple(networks))
 
 
 def study_jobs(params: dict) -> list[Job]:
