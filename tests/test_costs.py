@@ -314,7 +314,8 @@ def test_memory_that_is_asked_is_enough(params, packed_digits, digits_split, tmp
     }
     command = [sys.executable, "-m", "transferability.training", "--split", digits_split, "--packed", packed_digits]
     command += [word for name, section in sections.items() for word in (f"--{name}", json.dumps(section))]
-    command += ["--seed", "0", "--device", "cpu", "--threads", "1", "--models", tmp_path / "baseA/model.safetensors"]
+    command += ["--seed", "0", "--device", "cpu", "--threads", "1", "--states", tmp_path / "states"]
+    command += ["--models", tmp_path / "baseA/model.safetensors"]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     assert status == 0

@@ -228,10 +228,14 @@ def job_schedule(params: dict, job: Job) -> dict:
 
 
 def training_work(params: dict, job: Job) -> Work:
-    """The arithmetic of a job: its training and, where the number of images is known, its validations."""
+    """The arithmetic of a job: its training and, where the number of images is known, its validations.
+
+    These are of validation and of test images.
+    """
     layers, schedule = job_layers(params, job), job_schedule(params, job)
     images = schedule["steps"] * schedule["batch_size"]
-    seen = task_size(params, job.dataset, job.split, job.networks[0].target).validation or 0
+    size = task_size(params, job.dataset, job.split, job.networks[0].target)
+    seen = (size.validation or 0) + (size.test or 0)
     forward = forward_work(layers, job.networks)
     backward = sum(backward_work(layers, network) for network in job.networks)
     return Work(forward * (images + schedule["validations"] * seen), backward * images)
@@ -315,7 +319,7 @@ def rule_job(params: dict, rule: str, wildcards: Mapping[str, str]) -> Job:
 def study_jobs(params: dict) -> list[Job]:
     """The training jobs of a study: what it names, and the base networks that this needs."""
     study, jobs = params["study"], []
-    by_curve = params.get("jobs", "curve") == "curve"
+    by_curve = params["jobs"] == "curve"
     for split in study["split"]:
         names = study_networks(params, split)
         sources = {f"base{network.source}" for network in map(parse_network, names) if network.source in SIDES}
@@ -415,7 +419,10 @@ def timed_training(
     models = [folder / f"{worker}" / "baseA" / "model.safetensors" for worker in range(workers)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     running = [
-        subprocess.Popen([*command, "--models", str(path)], stderr=subprocess.PIPE, text=True) for path in models
+        subprocess.Popen(
+            [*command, "--states", f"{path.parent}/states", "--models", str(path)], stderr=subprocess.PIPE, text=True
+        )
+        for path in models
     ]
     said = [process.communicate()[1] for process in running]
     for process, words in zip(running, said, strict=True):
