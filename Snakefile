@@ -17,6 +17,7 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
 )
 
+from transferability.costs import evaluation_minutes, memory_mb, rule_job, training_minutes
 from transferability.errors import InputError
 from transferability.params import (
     canonical,
