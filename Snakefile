@@ -17,6 +17,7 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
 )
 
+from transferability.clusters import Request, check_cluster, refuse_live_jobs
 from transferability.errors import InputError
 from transferability.params import (
     canonical,
@@ -32,7 +33,13 @@ from transferability.params import (
     used_groups,
 )
 from transferability.provenance import fingerprint
-from transferability.records import unrecorded_files
+from transferability.records import (
+    handed_over,
+    mark_unfinished,
+    note_handed_over,
+    settle_handed_over,
+    unrecorded_files,
+)
 
 
 configfile: "params.yaml" if Path("params.yaml").exists() else str(HERE / "params.yaml")
@@ -69,6 +76,19 @@ wildcard_constraints:
     k="[1-6]",
 
 
+# Seconds each, and all in one place: a job on a cluster costs as much to start.
+localrules:
+    all,
+    tables,
+    yosinski2014,
+    summary,
+    export,
+    figures,
+    yosinski2014_figures,
+    page,
+    yosinski2014_page,
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/results.smk"
@@ -78,12 +98,39 @@ include: "workflow/rules/figures.smk"
 # A file without its record would pass for up to date, such as results that git or a partial pull has brought.
 if workflow.is_main_process:
     OUTPUTS = [output for rule in workflow.rules for output in rule.output]
+    ORPHANS = handed_over()
     for path in unrecorded_files(["data", "models", "results"]):
-        if any(output.match(path) for output in OUTPUTS):
+        if path in ORPHANS:
+            mark_unfinished(path)
+        elif any(output.match(path) for output in OUTPUTS):
             raise WorkflowError(
                 f"{path}: there is no record of what it was made from; "
                 "get the records with `dvc pull .snakemake/metadata`, or delete the file to have it made anew"
             )
+
+
+# On a cluster, jobs and the snakemake that looks after them may outlive each other.
+onstart:
+    settings, jobs = workflow.executor_settings, [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    slurm = type(settings).__module__ == "snakemake_executor_plugin_slurm"
+    try:
+        if slurm:
+            requests = [Request.of(job.resources) for job in jobs]
+            check_cluster(requests, settings.status_command, settings.init_seconds_before_status_checks)
+        if slurm or handed_over():
+            refuse_live_jobs(Path(".snakemake/slurm_logs").resolve())
+        if slurm:
+            note_handed_over(output for job in jobs for output in job.output)
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
+onsuccess:
+    settle_handed_over()
+
+
+onerror:
+    settle_handed_over()
 
 
 rule all:

@@ -1,17 +1,51 @@
 """Devices: where the arithmetic is done, and how it is made repeatable."""
 
+import fcntl
 import os
+import re
+import tempfile
+from pathlib import Path
 
 import torch
 
 from transferability.errors import InputError
 
+DRIVER = Path("/proc/driver/nvidia/gpus")
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; does not wake them up."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name]
+    cards = (card.read_text() for card in sorted(DRIVER.glob("*/information")))
+    return [found[1] for card in cards if (found := re.search(r"^GPU UUID:\s*(GPU-\S+)", card, re.MULTILINE))]
+
+
+def claim(names: list[str], folder: Path) -> str:
+    """One of several GPUs that no other process of this machine has claimed; it is this process's until it ends.
+
+    Where there are more processes than GPUs, they share them evenly.
+    """
+    for name in names:
+        # The file stays open, and with it the lock, as long as the process lives.
+        file = os.open(folder / f"transferability-{os.getuid()}-gpu-{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+        else:
+            return name
+    return names[os.getpid() % len(names)]
+
 
 def choose_device(name: str, threads: int) -> torch.device:
     """The device that an option names, set for the whole process so that the same work gives the same bits on it.
 
-    "auto" takes a GPU where there is one. On a CPU sums depend on the number of threads.
+    "auto" takes a GPU where there is one; of several, one that is free. On a CPU sums depend on the number of threads.
     """
+    if name in ("auto", "cuda") and not torch.cuda.is_initialized() and len(gpus := visible_gpus()) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = claim(gpus, Path(tempfile.gettempdir()))
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
