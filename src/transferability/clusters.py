@@ -15,7 +15,7 @@ COMMANDS = ("sbatch", "squeue", "sinfo", "scontrol")
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition: the kinds of GPU of its nodes, the most that one has of the rest, and the minutes of a job, if any."""
+    """A partition: the kinds of GPU of its nodes, what one node has of the rest at most, a job's minutes."""
 
     name: str
     default: bool

@@ -1,4 +1,4 @@
-"""A real SLURM on this machine's loopback: a controller, two nodes with a stand-in GPU each, and no accounting.
+"""A real SLURM on this machine's loopback: a controller, two nodes with a stand-in GPU each, one without, no accounts.
 
 It is started by hand from Debian's packages, as root, in about two seconds, and every process of it is ended by its id.
 """
@@ -16,7 +16,8 @@ CONFIGURATION = Path("/etc/slurm/slurm.conf")
 """Where programs look that are given no other place: jobs' steps are not."""
 
 MARK = "# A cluster of tests; whoever finds it here may delete it.\n"
-NODES = ("n1", "n2")
+NODES = {"n1": "gpu", "n2": "gpu", "n3": "cpu"}
+"""The nodes, and the partition that each is in; one job of partition cpu may take a minute."""
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 
 
@@ -60,9 +61,9 @@ class Cluster:
         self.processes: dict[str, subprocess.Popen] = {}
         for name in ("state", *NODES):
             (folder / name).mkdir()
-        for number in range(len(NODES)):
+        for name in NODES:
             # Whatever is a character device can be counted as a GPU.
-            subprocess.run(["mknod", str(folder / f"nvidia{number}"), "c", "1", "3"], check=True)
+            subprocess.run(["mknod", str(folder / f"{name}-gpu"), "c", "1", "3"], check=True)
         self.configure()
         subprocess.run(["mungekey", "--create", f"--keyfile={folder}/munge.key"], check=True)
         self.start(
@@ -80,28 +81,32 @@ class Cluster:
         """Write the configuration: loopback only, short intervals, everything under the cluster's folder."""
         folder = self.folder
         nodes = "".join(
-            f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={17010 + number} CPUs=2 RealMemory=8000 "
-            "Gres=gpu:1\n"
-            for number, name in enumerate(NODES)
+            f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={17010 + number} CPUs=2 RealMemory=16000"
+            f"{' Gres=gpu:1' if partition == 'gpu' else ''}\n"
+            for number, (name, partition) in enumerate(NODES.items())
         )
-        gpus = "".join(f"NodeName={name} Name=gpu File={folder}/nvidia{number}\n" for number, name in enumerate(NODES))
+        gpus = "".join(
+            f"NodeName={name} Name=gpu File={folder}/{name}-gpu\n"
+            for name, partition in NODES.items()
+            if partition == "gpu"
+        )
         CONFIGURATION.parent.mkdir(exist_ok=True)
         CONFIGURATION.write_text(
             f"{MARK}ClusterName=tests\nSlurmctldHost=localhost(127.0.0.1)\nSlurmUser=root\n"
-            f"AuthType=auth/munge\nAuthInfo=socket={folder}/munge.socket\nCryptoType=crypto/munge\n"
+            f"AuthType=auth/munge\nAuthInfo=socket={folder}/munge.socket\n"
             "SlurmctldPort=17000\nCommunicationParameters=NoInAddrAny,NoCtldInAddrAny\n"
             f"StateSaveLocation={folder}/state\nSlurmdSpoolDir={folder}/%n\n"
             f"SlurmctldPidFile={folder}/slurmctld.pid\nSlurmdPidFile={folder}/%n.pid\n"
             f"SlurmctldLogFile={folder}/slurmctld.log\nSlurmdLogFile={folder}/%n.log\n"
-            "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nMpiDefault=none\n"
+            "ProctrackType=proctrack/linuxproc\nMpiDefault=none\n"
             "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n"
             "GresTypes=gpu\nSlurmdParameters=config_overrides\nReturnToService=2\n"
             "SchedulerType=sched/backfill\nSchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0\n"
-            # A node is given up after 6 s, a job 2 s after SIGTERM; what has ended is shown for 60 s.
-            "SlurmdTimeout=6\nSlurmctldTimeout=5\nKillWait=5\nMinJobAge=60\nOverTimeLimit=0\n"
+            # A job that is told to end has 5 s to do so. What has ended is shown for two minutes.
+            "KillWait=5\nMinJobAge=120\n"
             f"{nodes}"
-            f"PartitionName=gpu Nodes={','.join(NODES)} Default=YES MaxTime=60 State=UP\n"
-            f"PartitionName=short Nodes={NODES[0]} MaxTime=1 State=UP\n"
+            "PartitionName=gpu Nodes=n1,n2 Default=YES MaxTime=600 State=UP\n"
+            "PartitionName=cpu Nodes=n3 MaxTime=1 State=UP\n"
         )
         (CONFIGURATION.parent / "gres.conf").write_text(f"{MARK}AutoDetect=off\n{gpus}")
 
@@ -135,7 +140,7 @@ class Cluster:
 
     def states(self) -> dict[str, str]:
         """The nodes' states; none as long as the controller does not answer."""
-        done = subprocess.run(["sinfo", "-h", "-p", "gpu", "-N", "-o", "%N %t"], capture_output=True, text=True)
+        done = subprocess.run(["sinfo", "-h", "-N", "-o", "%N %t"], capture_output=True, text=True)
         return dict(line.split() for line in done.stdout.splitlines())
 
     def jobs(self) -> dict[str, dict[str, str]]:
@@ -172,8 +177,9 @@ class Cluster:
     def kill_node(self, node: str) -> None:
         """Let a node die without a word, its daemon and all that runs there.
 
-        The controller would find out by itself half a minute later.
+        The controller would find out by itself half a minute later, and let the jobs begin again two minutes later.
         """
+        died = [job for job, row in self.jobs().items() if row.get("NodeList") == node and row["JobState"] == "RUNNING"]
         daemon = self.processes.pop(node)
         daemon.kill()
         daemon.wait()
@@ -183,6 +189,8 @@ class Cluster:
             except ProcessLookupError:
                 continue
         self.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=dead")
+        for job in died:
+            self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def revive_node(self, node: str) -> None:
         """Start a dead node again."""
