@@ -37,6 +37,7 @@ def metrics_of(network: str, top1: float = 0.5) -> dict:
         "classes": 5,
         "images_seen": 1280,
         "train_loss": 0.75,
+        "chosen": {"step": 20, "validation_top1": 0.75, "test_top1": 0.5},
         "mean_of_ten_best": {"validation_top1": 0.625, "of": 10},
         "validation": {"count": 12, "top1": 0.25, "loss": 1.25, "per_class": even},
         "test": scores,
@@ -105,6 +106,7 @@ def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
         "validation_chance": pytest.approx(1 / 3),
         "mean_of_ten_best": 0.625,
         "test_top1": 0.75,
+        "chosen_test_top1": 0.5,
         "test_loss": 1.5,
         "test_chance": 0.6,
         "test_images": 10,
@@ -164,7 +166,9 @@ def test_foreign_metrics_are_named(content, study, damaged):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "0.5", True])
-@pytest.mark.parametrize("place", ["train_loss", "test.top1", "validation.top1", "mean_of_ten_best.validation_top1"])
+@pytest.mark.parametrize(
+    "place", ["train_loss", "test.top1", "validation.top1", "chosen.test_top1", "mean_of_ten_best.validation_top1"]
+)
 def test_what_is_no_number_is_named(place, value, study, damaged):
     metrics = metrics_of("A3B+")
     *parents, last = place.split(".")

@@ -23,10 +23,10 @@ from transferability.tasks import Task, open_task
 torch.set_num_threads(1)
 
 CPU = torch.device("cpu")
-HISTORY = """step,images_seen,learning_rate,train_loss,validation_loss,validation_top1
-2,64,0.03,1.5,1.4,0.25
-4,128,0.015,0.5,0.6,0.75
-6,192,0.001,0.25,0.3,0.5
+HISTORY = """step,images_seen,learning_rate,train_loss,validation_loss,validation_top1,test_top1
+2,64,0.03,1.5,1.4,0.25,0.125
+4,128,0.015,0.5,0.6,0.75,0.5
+6,192,0.001,0.25,0.3,0.75,0.625
 """
 
 
@@ -138,6 +138,7 @@ def test_a_history_is_read_as_numbers(checkpoint):
         "train_loss": 0.5,
         "validation_loss": 0.6,
         "validation_top1": 0.75,
+        "test_top1": 0.5,
     }
 
 
@@ -148,7 +149,7 @@ def test_a_history_is_read_as_numbers(checkpoint):
         HISTORY.splitlines()[0].encode(),
         HISTORY[:-30].encode(),
         HISTORY.replace("1.5", "much").encode(),
-        HISTORY.replace("0.25\n", "0.25,7\n").encode(),
+        HISTORY.replace("0.125\n", "0.125,7\n").encode(),
         b"\xff\xfe\x00\x01",
         b"class,file\n1,2\n",
     ],
@@ -184,7 +185,8 @@ def test_metrics_say_what_the_network_is_and_what_it_scores(checkpoint, task):
         "classes": 5,
         "images_seen": 192,
         "train_loss": 0.25,
-        "mean_of_ten_best": {"validation_top1": 0.5, "of": 3},
+        "chosen": {"step": 4, "validation_top1": 0.75, "test_top1": 0.5},
+        "mean_of_ten_best": {"validation_top1": pytest.approx(1.75 / 3), "of": 3},
     }
     for part in ("validation", "test"):
         found = metrics[part]

@@ -165,8 +165,10 @@ def write_history(models, network: dict, accuracies: list[float]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1"])
-        rows.writerows([10 * (i + 1), 640, 0.1, 1, 1, accuracy] for i, accuracy in enumerate(accuracies))
+        rows.writerow(
+            ["step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1", "test_top1"]
+        )
+        rows.writerows([10 * (i + 1), 640, 0.1, 1, 1, accuracy, 0] for i, accuracy in enumerate(accuracies))
 
 
 class TestLearning:

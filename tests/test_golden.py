@@ -22,11 +22,13 @@ import torch
 import transferability
 from transferability import files
 from transferability.datasets import pack
+from transferability.draws import Augmentation, Draws
 from transferability.networks import Architecture
 from transferability.notation import parse_network
+from transferability.solvers import Schedule
 from transferability.splits import make_split
 from transferability.tasks import Task, open_packed, open_task
-from transferability.training import Augmentation, Draws, Schedule, start_network, train
+from transferability.training import start_network, train
 
 torch.set_num_threads(1)
 
@@ -47,6 +49,7 @@ SCHEDULE = Schedule(
     weight_decay=5e-4,
     bias_rate=1,
     validations=3,
+    precision="fp32",
 )
 AUGMENTATION = Augmentation(padding=1, flip=False)
 TRANSFERRED = {"A": ["A3B", "A6B", "A3B+", "A3B-k2"], "B": ["B3B", "B6B", "B3B+"], "R": ["R3B"]}
@@ -100,20 +103,22 @@ import numpy, torch
 from transferability import provenance
 from transferability.networks import Architecture
 from transferability.tasks import Task
-from transferability.training import Augmentation, Draws, Schedule, start_network, state_hash, train
+from transferability.draws import Augmentation, Draws
+from transferability.solvers import Schedule
+from transferability.training import start_network, state_hash, train
 from transferability.notation import parse_network
 
 torch.set_num_threads(1)
 images = numpy.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=numpy.uint8)
 labels = numpy.arange(40) % 2
-parts = ("train", "validation")
+parts = ("train", "validation", "test")
 task = Task(["a", "b"], dict.fromkeys(parts, images), dict.fromkeys(parts, labels), [0.5], [0.3])
 draws = Draws(0, ("a", "b"))
 architecture = Architecture("tiny", 1, "batch", 0)
 network, _ = start_network(parse_network("baseA"), architecture, (1, 8, 8), draws, None, True)
 train(
-    {"baseA": network}, task, Schedule(4, 16, 0.03, 1, "cosine", 0.9, True, 5e-4, 1, 1), Augmentation(1, False), draws,
-    torch.device("cpu"), print,
+    {"baseA": network}, task, Schedule(4, 16, 0.03, 1, "cosine", 0.9, True, 5e-4, 1, 1, "fp32"),
+    Augmentation(1, False), draws, torch.device("cpu"), print,
 )
 print(provenance.PACKAGE, state_hash(network), provenance.fingerprint("training"))
 """
@@ -131,9 +136,9 @@ def test_an_edit_that_changes_results_changes_the_fingerprint_and_a_comment_neit
     for name, edited in edits.items():
         copied = tmp_path / name / package.name
         shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
-        source = (copied / "training.py").read_text(encoding="utf-8")
+        source = (copied / "solvers.py").read_text(encoding="utf-8")
         assert source.count(line) == 1
-        (copied / "training.py").write_text(source.replace(line, edited), encoding="utf-8")
+        (copied / "solvers.py").write_text(source.replace(line, edited), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-c", PROBE],
             env=os.environ | {"PYTHONPATH": str(tmp_path / name)},

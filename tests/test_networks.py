@@ -13,6 +13,7 @@ from transferability.networks import (
     FAMILIES,
     Architecture,
     Dropout,
+    LocalResponseNorm,
     build_network,
     initialise,
     input_std,
@@ -101,11 +102,11 @@ def test_caffenet_has_the_sizes_of_the_original(caffenet):
 def test_caffenet_normalises_after_pooling_in_its_first_two_layers(caffenet):
     parts = {name: [part for part, _ in layer.named_children()] for name, layer in caffenet.named_children()}
     assert parts == {
-        "conv1": ["conv", "relu", "pool", "norm"],
-        "conv2": ["conv", "relu", "pool", "norm"],
+        "conv1": ["conv", "pool", "relu", "norm"],
+        "conv2": ["conv", "pool", "relu", "norm"],
         "conv3": ["conv", "relu"],
         "conv4": ["conv", "relu"],
-        "conv5": ["conv", "relu", "pool"],
+        "conv5": ["conv", "pool", "relu"],
         "fc6": ["flatten", "linear", "relu", "dropout"],
         "fc7": ["linear", "relu", "dropout"],
         "fc8": ["linear"],
@@ -186,10 +187,34 @@ def test_batch_norm_stands_before_every_relu_in_place_of_the_bias(family):
         parts = list(layer)
         (norm,) = (part for part in parts if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d))
         assert parts[parts.index(norm) - 1] is weights_of(layer)
-        assert isinstance(parts[parts.index(norm) + 1], nn.ReLU)
+        after = [part for part in parts[parts.index(norm) + 1 :] if not isinstance(part, nn.MaxPool2d)]
+        assert isinstance(after[0], nn.ReLU)
         assert weights_of(layer).bias is None
     assert weights_of(network.fc8).bias is not None
     assert not any(isinstance(part, nn.BatchNorm1d) for part in network.fc8)
+
+
+def test_pooling_before_the_relu_gives_the_same_bits_forth_and_back():
+    images = torch.randn(8, 6, 15, 15, generator=torch.Generator().manual_seed(0)).relu_() - 0.5
+    found = []
+    for parts in ([nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)], [nn.MaxPool2d(3, 2, ceil_mode=True), nn.ReLU()]):
+        inputs = images.clone().requires_grad_()
+        outputs = nn.Sequential(*parts)(inputs)
+        outputs.square().sum().backward()
+        found.append((outputs.detach(), inputs.grad))
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+    assert 0 < (found[0][1] != 0).float().mean() < 1
+
+
+def test_local_response_norm_is_torchs():
+    activations = 30 * torch.randn(4, 16, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for kind in (nn.LocalResponseNorm, LocalResponseNorm):
+        inputs = activations.clone().requires_grad_()
+        outputs = kind(5, alpha=1e-2, beta=0.75, k=2)(inputs)
+        outputs.square().sum().backward()
+        found.append((outputs.detach(), inputs.grad))
+    assert all(torch.allclose(*pair, rtol=1e-12, atol=1e-12) for pair in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("family", ["tiny", "small", "full"])

@@ -51,7 +51,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
 @pytest.mark.parametrize(
     ("place", "known"),
     [
-        ([], "analysis, architectures, datasets, device, export, figures, splits, study, training"),
+        ([], "analysis, architectures, datasets, device, export, figures, jobs, splits, study, training"),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),
         (["datasets", "digits", "images"], "channels, classes, size, source"),
@@ -64,7 +64,8 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
         (["training"], "base, reduced, transferred"),
         (
             ["training", "base"],
-            "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, steps, validations, warmup, weight_decay",
+            "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, precision, steps, validations, warmup, "
+            "weight_decay",
         ),
         (["analysis"], "drop, unbalanced"),
         (["figures"], "dpi, read_out, width"),
@@ -291,7 +292,7 @@ def test_params_that_are_no_mapping_are_refused(params):
             "figures",
             "read_out",
             "top5",
-            "figures.read_out: 'top5' is none of test_top1, validation_top1, mean_of_ten_best",
+            "figures.read_out: 'top5' is none of test_top1, chosen_test_top1, validation_top1, mean_of_ten_best",
         ),
     ],
 )
@@ -336,12 +337,14 @@ ORIGINAL = {
     "weight_decay": 0.0005,
     "bias_rate": 2,
     "validations": 450,
+    "precision": "fp32",
 }
 REDUCED = ORIGINAL | {
     "steps": 200_000,
     "learning_rate": 0.0125,
     "decay": {"every": 64_000, "factor": 0.1},
     "validations": 200,
+    "precision": "fp32",
     "frozen_dropout": True,
 }
 

@@ -24,6 +24,7 @@ SCHEDULE = {
     "weight_decay": 0.0005,
     "bias_rate": 1,
     "validations": 2,
+    "precision": "fp32",
 }
 
 

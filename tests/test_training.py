@@ -22,17 +22,13 @@ from torch.nn import functional
 from transferability import files, provenance, training
 from transferability.checkpoints import load_network
 from transferability.devices import choose_device
+from transferability.draws import Augmentation, Draws, augment
 from transferability.errors import InputError
 from transferability.networks import Architecture, Dropout, build_network, initialise
 from transferability.notation import DEPTH, parse_network
-from transferability.tasks import Task, open_task
+from transferability.solvers import Schedule, descend, learning_groups
+from transferability.tasks import PARTS, Task, open_task
 from transferability.training import (
-    Augmentation,
-    Draws,
-    Schedule,
-    augment,
-    descend,
-    learning_groups,
     start_network,
     state_hash,
     train,
@@ -58,6 +54,7 @@ SCHEDULE = Schedule(
     weight_decay=5e-4,
     bias_rate=1,
     validations=3,
+    precision="fp32",
 )
 AUGMENTATION = Augmentation(padding=1, flip=False)
 
@@ -300,6 +297,7 @@ RECIPES = {
         weight_decay=5e-3,
         bias_rate=2,
         validations=2,
+        precision="fp32",
     ),
 }
 
@@ -456,7 +454,7 @@ def test_all_treatments_of_a_target_see_the_same_batches_and_dropout_masks(tasks
         seen, dropped = batches.setdefault(name, []), masks.setdefault(name, [])
         networks = start([name], DROPOUT, tasks["B"], bases["dropout"].get(name[0]))
 
-        def keep_batch(network, inputs, seen=seen):
+        def keep_batch(layer, inputs, seen=seen):
             if torch.is_grad_enabled():
                 seen.append(inputs[0].clone())
 
@@ -466,7 +464,7 @@ def test_all_treatments_of_a_target_see_the_same_batches_and_dropout_masks(tasks
                 generator.set_state(module.generator.get_state())
                 dropped.append(torch.empty(inputs[0].shape).bernoulli_(0.5, generator=generator))
 
-        networks[name].register_forward_pre_hook(keep_batch)
+        networks[name][0].register_forward_pre_hook(keep_batch)
         for module in networks[name].modules():
             if isinstance(module, Dropout):
                 module.register_forward_pre_hook(keep_mask)
@@ -550,7 +548,8 @@ def test_training_says_how_it_goes_at_every_validation(tasks):
     networks = start(["R1A", "R2A"], BATCH_NORM, tasks["A"], None)
     draws = Draws(0, tuple(tasks["A"].classes))
     histories = train(networks, tasks["A"], SCHEDULE, AUGMENTATION, draws, CPU, lines.append)
-    assert lines == [
+    told = [re.sub(r": mean loss \d\.\d{3}, \d+ images/s, \d+ s left;", ":", line) for line in lines]
+    assert told == [
         f"step {step} of 6: validation top-1 " + ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in accuracies)
         for step, accuracies in (
             (row["step"], [(name, histories[name][index]["validation_top1"]) for name in networks])
@@ -575,26 +574,27 @@ def test_networks_see_random_crops_in_training_and_the_centre_in_validation(task
     draws, augmentation = Draws(0, tuple(task.classes)), Augmentation(padding=0, flip=True, crop=7)
     identity = parse_network("baseA")
     network, _ = start_network(identity, BATCH_NORM, (1, 7, 7), draws, None, frozen_dropout=True)
-    network.register_forward_pre_hook(lambda network, inputs: seen[network.training].append(inputs[0].clone()))
+    network[0].register_forward_pre_hook(lambda layer, inputs: seen[layer.training].append(inputs[0].clone()))
     train({"baseA": network}, task, SCHEDULE, augmentation, draws, CPU, lambda line: None)
 
     def pixels(inputs: Tensor) -> Tensor:
         return (inputs * task.std[0] + task.mean[0]).mul(255).round().to(torch.uint8)
 
-    images = {part: torch.from_numpy(task.images[part]) for part in ("train", "validation")}
+    images = {part: torch.from_numpy(task.images[part]) for part in PARTS}
     assert len(seen[True]) == SCHEDULE.steps
     for step, inputs in enumerate(seen[True]):
         chosen = images["train"][draws.batch(step, 32, len(images["train"]))]
         expected = augment(chosen, augmentation, draws.generator("augmentation", step))
         assert torch.equal(pixels(inputs), expected)
-    for validation in range(SCHEDULE.validations):
-        assert torch.equal(pixels(seen[False][validation]), images["validation"][:, :, :7, :7])
+    assert len(seen[False]) == 2 * SCHEDULE.validations
+    for number, inputs in enumerate(seen[False]):
+        assert torch.equal(pixels(inputs), images[("validation", "test")[number % 2]][:, :, :7, :7])
 
 
 def stored_task(task: Task) -> Task:
     """The task with none of its images in memory, and all of them to validate on: more than 500."""
-    images = {"train": task.images["train"], "validation": np.concatenate([task.images[part] for part in task.images])}
-    labels = {"train": task.labels["train"], "validation": np.concatenate([task.labels[part] for part in task.labels])}
+    images = task.images | {"validation": np.concatenate(list(task.images.values()))}
+    labels = task.labels | {"validation": np.concatenate(list(task.labels.values()))}
     return replace(task, images={part: Stored(images[part], most=500) for part in images}, labels=labels)
 
 
@@ -626,8 +626,8 @@ def test_the_next_batch_is_read_while_this_one_is_computed_and_none_further(task
     asked, behind = task.images["train"].asked, []
     networks = start(["baseA"], BATCH_NORM, task, None)
 
-    def wait(network, inputs):
-        if network.training:
+    def wait(layer, inputs):
+        if layer.training:
             step = len(behind)
             ready = threading.Event()
             for _ in range(1000):
@@ -636,7 +636,7 @@ def test_the_next_batch_is_read_while_this_one_is_computed_and_none_further(task
                 ready.wait(0.01)
             behind.append(len(asked) - step)
 
-    networks["baseA"].register_forward_pre_hook(wait)
+    networks["baseA"][0].register_forward_pre_hook(wait)
     run(networks, task)
     assert behind == [*(SCHEDULE.steps - 1) * [2], 1]
 
@@ -695,8 +695,8 @@ def command(folder: Path, split: Path, packed: Path, names: list[str], source: P
         "--schedule",
         '{"steps": 4, "batch_size": 32, "learning_rate": 0.03, "warmup": 1, "decay": {"every": 2, "factor": 0.1}, '
         '"momentum": 0.9, "nesterov": false, "weight_decay": 0.0005, "bias_rate": 2, "validations": 2, '
-        '"frozen_dropout": true}',
-        *("--seed", "3", "--device", "cpu", "--threads", "1"),
+        '"precision": "fp32", "frozen_dropout": true}',
+        *("--seed", "3", "--device", "cpu", "--threads", "1", "--states", str(folder / "states")),
         *("--source", *([str(source)] if source else [])),
         *("--models", *(str(folder / name / "model.safetensors") for name in names)),
     ]
@@ -776,7 +776,7 @@ def test_the_command_gives_the_same_files_twice(trained_base, packed_digits, dig
     for folder, names in ((tmp_path / "one", ["A1B", "A4B", "A7B"]), (tmp_path / "two", ["A7B", "A4B"])):
         done = execute(command(folder, digits_split, packed_digits, names, source))
         assert done.returncode == 0, done.stderr
-        assert re.search("^step 4 of 4: validation top-1 ", done.stderr, re.MULTILINE)
+        assert re.search("^step 4 of 4: mean loss .*; validation top-1 ", done.stderr, re.MULTILINE)
         assert done.stdout == ""
     for name in ("A4B", "A7B"):
         for file in ("model.safetensors", "history.csv"):

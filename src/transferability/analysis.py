@@ -97,6 +97,7 @@ def network_row(place: dict, metrics: dict) -> dict:
         "validation_chance": chance(counts["validation"]),
         "mean_of_ten_best": number(metrics, "mean_of_ten_best", "validation_top1"),
         "test_top1": number(metrics, "test", "top1"),
+        "chosen_test_top1": number(metrics, "chosen", "test_top1"),
         "test_top5": metrics["test"].get("top5"),
         "test_loss": number(metrics, "test", "loss"),
         "test_chance": chance(counts["test"]),

@@ -15,6 +15,7 @@ from transferability.tables import DROPS, EFFECTS, PAIRS, refuse_twice, shape_ta
 
 READ_OUTS = {
     "test_top1": "test_chance",
+    "chosen_test_top1": "test_chance",
     "validation_top1": "validation_chance",
     "mean_of_ten_best": "validation_chance",
     "train_loss": None,

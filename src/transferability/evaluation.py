@@ -50,7 +50,7 @@ def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
     return scores
 
 
-HISTORY = {"step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1"}
+HISTORY = {"step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1", "test_top1"}
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -71,8 +71,14 @@ def mean_of_best(history: list[dict[str, float]], best: int = 10) -> dict:
     return {"validation_top1": float(np.mean(top)), "of": len(top)}
 
 
+def chosen_on_validation(history: list[dict[str, float]]) -> dict:
+    """What the network scored on test images when it was best on validation images, for the first time."""
+    best = max(history, key=lambda row: row["validation_top1"])
+    return {"step": int(best["step"]), "validation_top1": best["validation_top1"], "test_top1": best["test_top1"]}
+
+
 def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.device) -> dict:
-    """The metrics of one network: on validation and test at the end of training, and the paper's read-out.
+    """The metrics of one network: on validation and test at the end of training, and two read-outs of its history.
 
     `training` is the number of training images of each class, in the order of the task's classes.
     """
@@ -92,6 +98,7 @@ def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.de
         "classes": len(task.classes),
         "images_seen": int(history[-1]["images_seen"]),
         "train_loss": history[-1]["train_loss"],
+        "chosen": chosen_on_validation(history),
         "mean_of_ten_best": mean_of_best(history),
     }
     for part in ("validation", "test"):

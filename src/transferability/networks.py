@@ -1,6 +1,6 @@
 """Networks: an AlexNet family as sequences of eight numbered layers, conv1..conv5 and fc6..fc8.
 
-A layer is a weight layer together with what follows it: normalisation, ReLU, pooling, dropout. `network[:n]` is
+A layer is a weight layer together with what follows it: normalisation, pooling, ReLU, dropout. `network[:n]` is
 therefore the first n layers, in the sense in which the paper cuts a network at n.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from transferability.errors import InputError
 from transferability.notation import DEPTH
@@ -128,6 +129,18 @@ class Dropout(nn.Module):
         return f"{self.probability}"
 
 
+class LocalResponseNorm(nn.LocalResponseNorm):
+    """torch's, with the sums over neighbouring channels as a product with a band matrix: on a CPU twice as fast."""
+
+    def forward(self, activations: Tensor) -> Tensor:
+        channels = torch.arange(activations.shape[1], device=activations.device)
+        near = (channels[:, None] - channels).abs() <= self.size // 2
+        # In the activations' own precision whatever products are made in: the sums are of squares.
+        with torch.autocast(activations.device.type, enabled=False):
+            band = near.to(activations.dtype)[:, :, None, None] * (self.alpha / self.size)
+            return activations * (functional.conv2d(activations.square(), band) + self.k).pow(-self.beta)
+
+
 def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
     """Images as the networks see them: uint8 (n, C, H, W) → float (n, C, H, W), mean 0 and deviation 1."""
     centre = torch.tensor(mean, device=images.device).view(-1, 1, 1)
@@ -173,12 +186,12 @@ def build_network(architecture: Architecture, shape: tuple[int, int, int], class
         )
         if batch_norm:
             parts["norm"] = nn.BatchNorm2d(width)
-        parts["relu"] = nn.ReLU()
         if row.pool:
-            # Caffe rounds the pooled size up.
+            # Before the ReLU, which then has fewer values to go through and gives the same. Caffe rounds the size up.
             parts["pool"] = nn.MaxPool2d(*row.pool, ceil_mode=original)
+        parts["relu"] = nn.ReLU(inplace=True)
         if original and n <= 2:
-            parts["norm"] = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)
+            parts["norm"] = LocalResponseNorm(5, alpha=1e-4, beta=0.75)
         layers[layer_name(n)] = nn.Sequential(parts)
         channels = width
 
@@ -189,7 +202,7 @@ def build_network(architecture: Architecture, shape: tuple[int, int, int], class
         parts["linear"] = nn.Linear(features, width, bias=not batch_norm)
         if batch_norm:
             parts["norm"] = nn.BatchNorm1d(width)
-        parts["relu"] = nn.ReLU()
+        parts["relu"] = nn.ReLU(inplace=True)
         parts["dropout"] = Dropout(architecture.dropout)
         layers[layer_name(n)] = nn.Sequential(parts)
         features = width

@@ -19,6 +19,7 @@ from transferability.tables import COVERAGE, DROPS, EFFECTS, NETWORKS, read_tabl
 TEMPLATE = Path(__file__).parent / "report.html"
 READ_OUTS = {
     "test_top1": "test, at the end",
+    "chosen_test_top1": "test, chosen on validation",
     "validation_top1": "validation, at the end",
     "mean_of_ten_best": "mean of the ten best validations",
     "train_loss": "training loss",
@@ -406,7 +407,7 @@ def main() -> None:
         "--models", type=Path, help="folder of {split}/seed{seed}/{network}/, if the study has networks"
     )
     parser.add_argument("--splits", type=Path, help="folder of {split}.json, if the study has splits")
-    parser.add_argument("--read-out", choices=list(READ_OUTS)[:3], required=True)
+    parser.add_argument("--read-out", choices=[name for name in READ_OUTS if name != "train_loss"], required=True)
     parser.add_argument("--into", type=Path, required=True, help="page to write, .html")
     arguments = parser.parse_args()
     write_report(

@@ -17,6 +17,7 @@ from transferability.errors import InputError
 
 READ_OUTS = {
     "test_top1": "Top-1 accuracy,\ntest",
+    "chosen_test_top1": "Top-1 accuracy,\ntest, chosen on validation",
     "validation_top1": "Top-1 accuracy,\nvalidation",
     "mean_of_ten_best": "Top-1 accuracy,\nmean of ten best validations",
 }

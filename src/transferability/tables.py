@@ -35,6 +35,7 @@ NETWORKS = {
     "validation_chance": "float64",
     "mean_of_ten_best": "float64",
     "test_top1": "float64",
+    "chosen_test_top1": "float64",
     "test_top5": "float64",
     "test_loss": "float64",
     "test_chance": "float64",

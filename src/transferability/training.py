@@ -1,8 +1,9 @@
 """Training: the networks of one target, side by side on one stream of images.
 
-Everything random is a function of the seed, the target's classes, a purpose and, where it recurs, the step. All
-treatments of one target and seed therefore see the same batches, the same augmentation and the same dropout, and
-their new layers start from the same weights; which networks share a job changes nothing.
+All treatments of one target and seed see the same batches, the same augmentation and the same dropout (`draws`), and
+their new layers start from the same weights. What is alike is computed once: a batch for all networks of a job, and
+of them the frozen layers that they have in common. Which networks share a job, and whether it was stopped and went
+on, changes nothing.
 """
 
 import argparse
@@ -10,128 +11,34 @@ import csv
 import hashlib
 import io
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.sgd import sgd
+from tqdm import tqdm
 
 from transferability import files, provenance
 from transferability.batches import centre, cropped_shape, fetch, hold, in_order
 from transferability.checkpoints import Card, read_checkpoint, save_checkpoint
 from transferability.devices import choose_device
+from transferability.draws import Augmentation, Draws, augment
 from transferability.errors import InputError, exit_plainly
+from transferability.locks import only_writer
 from transferability.networks import Architecture, Dropout, build_network, initialise, input_std, normalise
 from transferability.notation import DEPTH, Network, parse_network
+from transferability.solvers import Group, Schedule, descend, learning_groups
+from transferability.states import Keeper
 from transferability.tasks import Task, open_task
-from transferability.treatments import prepare_network
+from transferability.treatments import frozen_layers, prepare_network
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """SGD with momentum; the rate rises in a line over `warmup` steps, then falls as `decay` says.
-
-    By a "cosine" to 0, or in stairs, {"every": steps, "factor": f}: it is multiplied by f after every so many steps
-    since the warm-up. A fixed number of steps, whatever the treatment and the volume of data. The biases of
-    convolutions and linear layers learn at `bias_rate` times the rate. Weight decay spares them, and what batch norm
-    learns. The networks are validated `validations` times, evenly spaced, the last time at the end.
-    """
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    warmup: int
-    decay: str | dict[str, float]
-    momentum: float
-    nesterov: bool
-    weight_decay: float
-    bias_rate: float
-    validations: int
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        if self.decay != "cosine":
-            return self.learning_rate * self.decay["factor"] ** ((step - self.warmup) // self.decay["every"])
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-
-    def validation_steps(self) -> list[int]:
-        """The numbers of steps after which the networks are validated."""
-        return sorted({self.steps * i // self.validations for i in range(1, self.validations + 1)} - {0})
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Shift by up to `padding` pixels (zeros come in from outside), and mirror half of the images if `flip`.
-
-    With a `crop`, networks see a square of that side, anywhere in the padded image; otherwise the whole image.
-    """
-
-    padding: int
-    flip: bool
-    crop: int | None = None
-
-
-@dataclass(frozen=True)
-class Draws:
-    """The random numbers of all networks of one target and seed, each a function of its purpose."""
-
-    seed: int
-    classes: tuple[str, ...]
-
-    def key(self, *purpose: str | int) -> int:
-        """A seed for torch's generators, 63 bits, from what it is for."""
-        text = json.dumps([self.seed, self.classes, purpose])
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-    def generator(self, *purpose: str | int) -> torch.Generator:
-        """A generator on the CPU, seeded for one purpose."""
-        return torch.Generator().manual_seed(self.key(*purpose))
-
-    @lru_cache(maxsize=4)  # noqa: B019 (a handful of these exist, for the length of a job)
-    def epoch(self, number: int, images: int) -> Tensor:
-        """The order of an epoch: a permutation of the training images, int64 (images,)."""
-        return torch.randperm(images, generator=self.generator("epoch", number))
-
-    def batch(self, step: int, size: int, images: int) -> Tensor:
-        """The training images of a step, int64 (size,): a window on epochs laid end to end."""
-        start = step * size
-        epochs = range(start // images, (start + size - 1) // images + 1)
-        return torch.cat(
-            [
-                self.epoch(number, images)[max(0, start - number * images) : start + size - number * images]
-                for number in epochs
-            ]
-        )
-
-
-def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Shift, crop and mirror a batch, uint8 (n, C, H, W), each image by its own draw from a generator on the CPU.
-
-    Images that are cropped are squares.
-    """
-    count, _, height, width = images.shape
-    crop, padding = augmentation.crop, augmentation.padding
-    places = 2 * padding + 1 + (height - crop if crop else 0)
-    shifts = torch.randint(0, places, (2, count, 1), generator=generator)
-    mirrored = torch.rand(count, 1, generator=generator) < 0.5
-    rows = torch.arange(crop or height) + shifts[0]
-    columns = torch.arange(crop or width) + shifts[1]
-    if augmentation.flip:
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    padded = functional.pad(images, [padding] * 4) if padding else images
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    each = torch.arange(count, device=images.device)[:, None, None]
-    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+LINES = 600
+"""A long run writes a line to its log at least every so many seconds."""
 
 
 def start_network(
@@ -154,66 +61,6 @@ def start_network(
     return network, frozen
 
 
-@dataclass(frozen=True)
-class Group:
-    """Parameters that learn by one rule: float tensors with a velocity each, their weight decay, and the factor on
-    the learning rate."""
-
-    parameters: list[nn.Parameter]
-    velocities: list[Tensor]
-    weight_decay: float
-    rate: float
-
-
-def learning_groups(network: nn.Sequential, schedule: Schedule) -> list[Group]:
-    """What of a network is not frozen: weights, which decay; biases, at their own rate; what batch norm learns.
-
-    A bias is one of a convolution or a linear layer. Batch norm's own shift is none: it learns as its scale does.
-    """
-    weights, biases, norms = [], [], []
-    for module in network.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
-            if not isinstance(module, nn.Conv2d | nn.Linear):
-                norms.append(parameter)
-            elif name == "bias":
-                biases.append(parameter)
-            else:
-                weights.append(parameter)
-    return [
-        Group(parameters, [torch.zeros_like(parameter) for parameter in parameters], decay, rate)
-        for parameters, decay, rate in (
-            (weights, schedule.weight_decay, 1.0),
-            (biases, 0.0, schedule.bias_rate),
-            (norms, 0.0, 1.0),
-        )
-        if parameters
-    ]
-
-
-@torch.no_grad()
-def descend(groups: list[Group], rate: float, momentum: float, nesterov: bool) -> None:
-    """One step of SGD with momentum, in place; spends the gradients."""
-    for group in groups:
-        # torch.optim.SGD is this function and a second of imports. In the original's solver, Caffe's, the rate is
-        # inside the velocity: after a fall to a tenth the old pace lasts some 20 steps longer, of 100,000.
-        sgd(
-            group.parameters,
-            [parameter.grad for parameter in group.parameters],
-            group.velocities,
-            fused=True,
-            weight_decay=group.weight_decay,
-            momentum=momentum,
-            lr=rate * group.rate,
-            dampening=0.0,
-            nesterov=nesterov and momentum > 0,
-            maximize=False,
-        )
-        for parameter in group.parameters:
-            parameter.grad = None
-
-
 def state_hash(network: nn.Module) -> str:
     """The SHA-256 of all parameters and buffers with their names."""
     digest = hashlib.sha256()
@@ -221,6 +68,32 @@ def state_hash(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def share_frozen_layers(networks: dict[str, nn.Sequential]) -> None:
+    """Let networks hold the same modules for the frozen layers in which they are alike from the first one on."""
+    known: dict[tuple, nn.Module] = {}
+    for network in networks.values():
+        for n in range(frozen_layers(network)):
+            alike = state_hash(network[: n + 1]), *(module.training for module in network[: n + 1].modules())
+            network[n] = known.setdefault(alike, network[n])
+
+
+def logits(network: nn.Sequential, images: Tensor, taps: dict[nn.Module, Tensor]) -> Tensor:
+    """The logits (n, classes) of normalised images (n, C, H, W).
+
+    `taps` has what frozen layers gave for these images, and gets what this network's give: a layer that several
+    networks share computes a batch once.
+    """
+    frozen, outputs = frozen_layers(network), images
+    for number, layer in enumerate(network):
+        if number >= frozen:
+            outputs = layer(outputs)
+            continue
+        if layer not in taps:
+            taps[layer] = layer(outputs)
+        outputs = taps[layer]
+    return outputs
 
 
 @torch.no_grad()
@@ -237,13 +110,27 @@ def validate(
     losses, hits, count = dict.fromkeys(networks, 0.0), dict.fromkeys(networks, 0), 0
     for images, truth in batches:
         count += len(truth)
+        taps: dict[nn.Module, Tensor] = {}
         for name, network in networks.items():
-            logits = network(images)
-            losses[name] += functional.cross_entropy(logits, truth, reduction="sum").item()
-            hits[name] += int((logits.argmax(1) == truth).sum())
+            guesses = logits(network, images, taps)
+            losses[name] += functional.cross_entropy(guesses, truth, reduction="sum").item()
+            hits[name] += int((guesses.argmax(1) == truth).sum())
     for module, mode in modes.items():
         module.training = mode
     return {name: (losses[name] / count, hits[name] / count) for name in networks}
+
+
+def training_state(
+    networks: dict[str, nn.Sequential], groups: dict[str, list[Group]], losses: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """All that training changes, by name: the networks' own tensors, not copies of them."""
+    tensors = {f"{name}/losses": losses[name] for name in networks}
+    for name, network in networks.items():
+        learning = network[frozen_layers(network) :].state_dict()
+        tensors |= {f"{name}/weights/{key}": tensor for key, tensor in learning.items()}
+        velocities = [velocity for group in groups[name] for velocity in group.velocities]
+        tensors |= {f"{name}/velocities/{number}": velocity for number, velocity in enumerate(velocities)}
+    return tensors
 
 
 def train(
@@ -254,16 +141,19 @@ def train(
     draws: Draws,
     device: torch.device,
     report: Callable[[str], None],
+    keeper: Keeper | None = None,
 ) -> dict[str, list[dict]]:
     """Train networks of one target in place, each batch drawn and augmented once for all of them.
 
     `networks` come from `start_network`, on the device. Returns each network's history: a row a validation, with
-    the mean training loss since the row before. A loss that is not finite is an InputError naming network, step
-    and rate.
+    the mean training loss since the row before; its test accuracy is only written down. With a `keeper` training
+    goes on from the state that it has, if any. A loss that is not finite is an InputError naming network, step and
+    rate.
     """
-    images = {part: hold(task.images[part], device) for part in ("train", "validation")}
-    labels = {part: torch.from_numpy(task.labels[part]).to(device) for part in ("train", "validation")}
+    images = {part: hold(stored, device) for part, stored in task.images.items()}
+    labels = {part: torch.from_numpy(truth).to(device) for part, truth in task.labels.items()}
     shape = cropped_shape(task.images["validation"].shape[1:], augmentation.crop)
+    share_frozen_layers(networks)
     groups = {name: learning_groups(network, schedule) for name, network in networks.items()}
     dropouts = {
         name: [(layer, module) for layer, module in network.named_modules() if isinstance(module, Dropout)]
@@ -274,45 +164,72 @@ def train(
             module.generator = torch.Generator(device)
     losses = {name: torch.zeros(schedule.steps, device=device) for name in networks}
     history: dict[str, list[dict]] = {name: [] for name in networks}
-    validation_steps = schedule.validation_steps()
-    checked = 0
+    first, checked = 0, 0
+    kept = keeper.load() if keeper else None
+    if kept:
+        first, history = kept[1]["step"], kept[1]["history"]
+        checked = max((rows[-1]["step"] for rows in history.values() if rows), default=0)
+        with torch.no_grad():
+            for name, tensor in training_state(networks, groups, losses).items():
+                tensor.copy_(kept[0][name])
+        report(f"going on after step {first} of {schedule.steps}")
 
-    choices = (draws.batch(step, schedule.batch_size, len(labels["train"])) for step in range(schedule.steps))
-    for step, (chosen, stored) in enumerate(fetch(images["train"], choices, device)):
+    def seen(part: str) -> Iterable[tuple[Tensor, Tensor]]:
+        """A part's images as the networks see them, with their labels."""
+        for indices, chunk in in_order(images[part], device):
+            yield normalise(centre(chunk, shape), task.mean, task.std), labels[part][indices]
+
+    validation_steps = set(schedule.validation_steps())
+    started = told = time.monotonic()
+    lower = torch.autocast(device.type, torch.bfloat16) if schedule.precision == "bf16" else nullcontext()
+    choices = (draws.batch(step, schedule.batch_size, len(labels["train"])) for step in range(first, schedule.steps))
+    bar = tqdm(total=schedule.steps, initial=first, unit=" steps", disable=None)
+    for step, (chosen, stored) in enumerate(fetch(images["train"], choices, device), start=first):
         augmented = augment(stored, augmentation, draws.generator("augmentation", step))
         batch, truth = normalise(augmented, task.mean, task.std), labels["train"][chosen]
+        taps: dict[nn.Module, Tensor] = {}
         for name, network in networks.items():
             for layer, module in dropouts[name]:
                 module.generator.manual_seed(draws.key("dropout", layer, step))
-            loss = functional.cross_entropy(network(batch), truth)
+            with lower:
+                loss = functional.cross_entropy(logits(network, batch, taps), truth)
             loss.backward()
             descend(groups[name], schedule.rate(step), schedule.momentum, schedule.nesterov)
             losses[name][step] = loss.detach()
+        bar.update()
 
-        if step + 1 in validation_steps:
-            recent = {name: losses[name][checked : step + 1] for name in networks}
+        done, line = step + 1, ""
+        if done in validation_steps:
+            recent = {name: losses[name][checked:done] for name in networks}
             for name in networks:
                 refuse_infinite(name, recent[name], checked, schedule)
-            seen = (
-                (normalise(centre(chunk, shape), task.mean, task.std), labels["validation"][indices])
-                for indices, chunk in in_order(images["validation"], device)
-            )
-            for name, (loss, top1) in validate(networks, seen).items():
+            validated, tested = validate(networks, seen("validation")), validate(networks, seen("test"))
+            for name, (loss, top1) in validated.items():
                 # The weights of the last step meet their first images here.
-                refuse_infinite(name, torch.tensor([loss]), step + 1, schedule)
+                refuse_infinite(name, torch.tensor([loss]), done, schedule)
                 history[name].append(
                     {
-                        "step": step + 1,
-                        "images_seen": (step + 1) * schedule.batch_size,
+                        "step": done,
+                        "images_seen": done * schedule.batch_size,
                         "learning_rate": schedule.rate(step),
                         "train_loss": recent[name].mean().item(),
                         "validation_loss": loss,
                         "validation_top1": top1,
+                        "test_top1": tested[name][1],
                     }
                 )
-            latest = ", ".join(f"{name} {rows[-1]['validation_top1']:.3f}" for name, rows in history.items())
-            report(f"step {step + 1} of {schedule.steps}: validation top-1 {latest}")
-            checked = step + 1
+            checked = done
+            line = "; validation top-1 " + ", ".join(f"{name} {top1:.3f}" for name, (_, top1) in validated.items())
+        now = time.monotonic()
+        if line or now - told > LINES:
+            told, pace = now, (done - first) / (now - started)
+            mean = sum(losses[name][step].item() for name in networks) / len(networks)
+            speed = f"{pace * schedule.batch_size:.0f} images/s, {(schedule.steps - done) / pace:.0f} s left"
+            report(f"step {done} of {schedule.steps}: mean loss {mean:.3f}, {speed}{line}")
+            bar.set_postfix(loss=f"{mean:.3f}", images=f"{pace * schedule.batch_size:.0f}/s")
+        if keeper and done < schedule.steps and keeper.due():
+            keeper.save(training_state(networks, groups, losses), {"step": done, "history": history})
+    bar.close()
     return history
 
 
@@ -371,6 +288,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--states", type=Path, required=True, help="folder for what a stopped job goes on from")
+    parser.add_argument("--save-seconds", type=float, default=60, help="how often its state is saved (60)")
     parser.add_argument(
         "--source", type=Path, nargs="?", help="checkpoint of the base network that layers are copied from, if any"
     )
@@ -386,6 +305,13 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
+    names = [path.parent.name for path in arguments.models]
+    with only_writer([arguments.states / f"{name}.lock" for name in names]):
+        make_checkpoints(arguments)
+
+
+def make_checkpoints(arguments: argparse.Namespace) -> None:
+    """Train the networks that the arguments name and write their files."""
     started = time.time()
     identities = [parse_network(path.parent.name) for path in arguments.models]
     (target,) = {identity.target for identity in identities}
@@ -395,22 +321,15 @@ def main() -> None:
     frozen_dropout = arguments.schedule.get("frozen_dropout", False)
     schedule = Schedule(**{key: value for key, value in arguments.schedule.items() if key != "frozen_dropout"})
     device = choose_device(arguments.device, arguments.threads)
-    task = open_task(arguments.split, target, arguments.packed, parts=("train", "validation"))
+    task = open_task(arguments.split, target, arguments.packed)
     task = replace(task, std=input_std(architecture, task.std))
     draws = Draws(arguments.seed, tuple(task.classes))
     shape = cropped_shape(task.images["train"].shape[1:], augmentation.crop)
 
     networks, frozen = start_networks(identities, architecture, shape, draws, arguments.source, frozen_dropout)
     before = {name: state_hash(network[: frozen[name]]) for name, network in networks.items()}
-    networks = {name: network.to(device) for name, network in networks.items()}
-    ready = time.time()
-    history = train(networks, task, schedule, augmentation, draws, device, lambda line: print(line, file=sys.stderr))
-    trained = time.time()
-    for name, network in networks.items():
-        if state_hash(network[: frozen[name]]) != before[name]:
-            raise RuntimeError(f"{name}: its {frozen[name]} frozen layers changed in training")
-
-    record = {
+    networks = {name: network.to(device, memory_format=torch.channels_last) for name, network in networks.items()}
+    origin = {
         "parameters": {
             "architecture": arguments.architecture,
             "augmentation": arguments.augmentation,
@@ -420,10 +339,28 @@ def main() -> None:
         "inputs": {str(path): files.sha256(path) for path in (arguments.split, arguments.source) if path},
         "images": files.read_json(arguments.packed / "card.json")["content"],
         "code": provenance.fingerprint("training"),
-        "git": provenance.git_revision(),
         "versions": provenance.versions(),
         "device": str(device),
         "threads": arguments.threads,
+    }
+    keeper = Keeper(arguments.states / f"{'_'.join(networks)}.safetensors", origin, arguments.save_seconds)
+    ready = time.time()
+    try:
+        with keeper.listening():
+            history = train(networks, task, schedule, augmentation, draws, device, tell, keeper)
+    except torch.cuda.OutOfMemoryError:
+        section = "base" if arguments.source is None and identities[0].source is None else "transferred"
+        raise InputError(
+            f"{', '.join(networks)}: {len(networks)} networks and batches of {schedule.batch_size} images do not fit "
+            f'into the GPU\'s memory; set jobs to "network", or lower training.{section}.batch_size'
+        ) from None
+    trained = time.time()
+    for name, network in networks.items():
+        if state_hash(network[: frozen[name]]) != before[name]:
+            raise RuntimeError(f"{name}: its {frozen[name]} frozen layers changed in training")
+
+    record = origin | {
+        "git": provenance.git_revision(),
         "images_seen": schedule.steps * schedule.batch_size,
         "job": {
             "networks": len(networks),
@@ -442,6 +379,12 @@ def main() -> None:
             **record,
         }
         files.write_json(path.parent / "run.json", run)
+    keeper.forget()
+
+
+def tell(line: str) -> None:
+    """Write a line to the log, or above the bar."""
+    tqdm.write(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,14 @@ def freeze_layers(network: nn.Sequential, layers: int, dropout: bool) -> None:
         parameter.requires_grad_(False)
 
 
+def frozen_layers(network: nn.Sequential) -> int:
+    """How many layers of a network are frozen, from the first one on."""
+    for number, layer in enumerate(network):
+        if any(parameter.requires_grad for parameter in layer.parameters()):
+            return number
+    return len(network)
+
+
 def prepare_network(
     identity: Network, network: nn.Sequential, source: dict[str, Tensor] | None, frozen_dropout: bool
 ) -> int:

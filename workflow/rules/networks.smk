@@ -1,6 +1,9 @@
 # Requires data/packed/{dataset}/ and data/splits/{dataset}/{split}.json.
 # Gives models/{dataset}/{architecture}/{split}/seed{seed}/{network}/ with model.safetensors, run.json, history.csv.
-# A job trains a curve, the networks that differ in n alone; a file is one network's.
+# A job trains a curve, the networks that differ in n alone, or one network, as `jobs` says; a file is one network's.
+
+# What the files of a job have for n, and its log.
+N, CURVE = {"curve": (STUDY["n"], "n"), "network": ("{n}", "{n}")}[config["jobs"]]
 
 
 rule base:
@@ -32,6 +35,7 @@ rule base:
             --seed {wildcards.seed} \
             --device {resources.device:q} \
             --threads {threads} \
+            --states states/{wildcards.dataset:q}/{wildcards.architecture:q}/{wildcards.split:q}/seed{wildcards.seed} \
             --source {input.source:q} \
             --models {output.models:q} \
             2>{log:q}
@@ -45,18 +49,18 @@ use rule base as curve with:
     output:
         models=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
-            n=STUDY["n"],
+            n=N,
         ),
         runs=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/run.json",
-            n=STUDY["n"],
+            n=N,
         ),
         histories=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/history.csv",
-            n=STUDY["n"],
+            n=N,
         ),
     log:
-        "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}n{target}{plus}.log",
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}" + CURVE + "{target}{plus}.log",
     wildcard_constraints:
         source="[AB]",
     params:
@@ -67,18 +71,18 @@ use rule base as random with:
     output:
         models=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}/model.safetensors",
-            n=STUDY["n"],
+            n=N,
         ),
         runs=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}/run.json",
-            n=STUDY["n"],
+            n=N,
         ),
         histories=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}/history.csv",
-            n=STUDY["n"],
+            n=N,
         ),
     log:
-        "logs/{dataset}/{architecture}/{split}/seed{seed}/Rn{target}.log",
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/R" + CURVE + "{target}.log",
     params:
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
 

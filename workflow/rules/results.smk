@@ -37,19 +37,19 @@ rule evaluate_curve:
         split="data/splits/{dataset}/{split}.json",
         models=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
-            n=STUDY["n"],
+            n=N,
         ),
         histories=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/history.csv",
-            n=STUDY["n"],
+            n=N,
         ),
     output:
         expand(
             "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}.json",
-            n=STUDY["n"],
+            n=N,
         ),
     log:
-        "logs/{dataset}/{architecture}/{split}/seed{seed}/evaluate-{source}n{target}{plus}.log",
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/evaluate-{source}" + CURVE + "{target}{plus}.log",
     threads: 1
     resources:
         device=config["device"],

@@ -1,0 +1,75 @@
+"""Draws: the random numbers of training, each a function of the seed, the target's classes and its purpose."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of all networks of one target and seed, each a function of its purpose."""
+
+    seed: int
+    classes: tuple[str, ...]
+
+    def key(self, *purpose: str | int) -> int:
+        """A seed for torch's generators, 63 bits, from what it is for."""
+        text = json.dumps([self.seed, self.classes, purpose])
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    def generator(self, *purpose: str | int) -> torch.Generator:
+        """A generator on the CPU, seeded for one purpose."""
+        return torch.Generator().manual_seed(self.key(*purpose))
+
+    @lru_cache(maxsize=4)  # noqa: B019 (a handful of these exist, for the length of a job)
+    def epoch(self, number: int, images: int) -> Tensor:
+        """The order of an epoch: a permutation of the training images, int64 (images,)."""
+        return torch.randperm(images, generator=self.generator("epoch", number))
+
+    def batch(self, step: int, size: int, images: int) -> Tensor:
+        """The training images of a step, int64 (size,): a window on epochs laid end to end."""
+        start = step * size
+        epochs = range(start // images, (start + size - 1) // images + 1)
+        return torch.cat(
+            [
+                self.epoch(number, images)[max(0, start - number * images) : start + size - number * images]
+                for number in epochs
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Shift by up to `padding` pixels (zeros come in from outside), and mirror half of the images if `flip`.
+
+    With a `crop`, networks see a square of that side, anywhere in the padded image; otherwise the whole image.
+    """
+
+    padding: int
+    flip: bool
+    crop: int | None = None
+
+
+def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """Shift, crop and mirror a batch, uint8 (n, C, H, W), each image by its own draw from a generator on the CPU.
+
+    Images that are cropped are squares.
+    """
+    count, _, height, width = images.shape
+    crop, padding = augmentation.crop, augmentation.padding
+    places = 2 * padding + 1 + (height - crop if crop else 0)
+    shifts = torch.randint(0, places, (2, count, 1), generator=generator)
+    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    rows = torch.arange(crop or height) + shifts[0]
+    columns = torch.arange(crop or width) + shifts[1]
+    if augmentation.flip:
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    padded = functional.pad(images, [padding] * 4) if padding else images
+    rows, columns = rows.to(images.device), columns.to(images.device)
+    each = torch.arange(count, device=images.device)[:, None, None]
+    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
