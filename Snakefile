@@ -17,7 +17,11 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
 )
 
+<<<<<<< HEAD
 from transferability.clusters import Request, check_cluster, refuse_live_jobs
+=======
+from transferability.costs import evaluation_minutes, memory_mb, rule_job, training_minutes
+>>>>>>> main
 from transferability.errors import InputError
 from transferability.params import (
     canonical,

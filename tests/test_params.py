@@ -51,7 +51,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
 @pytest.mark.parametrize(
     ("place", "known"),
     [
-        ([], "analysis, architectures, datasets, device, export, figures, jobs, splits, study, training"),
+        ([], "analysis, architectures, datasets, device, export, figures, jobs, rates, splits, study, training"),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),
         (["datasets", "digits", "images"], "channels, classes, size, source"),

@@ -429,6 +429,24 @@ def test_networks_trained_together_equal_those_trained_one_by_one(names, kind, t
     assert len({state_hash(network) for network in together.values()}) == len(names)
 
 
+def test_frozen_layers_in_common_compute_a_batch_once(tasks, bases):
+    networks = start(["A2B", "A5B", "A7B", "A3B+"], DROPOUT, tasks["B"], bases["dropout"]["A"])
+    networks |= start(["R5B"], DROPOUT, tasks["B"], None)
+    training.share_frozen_layers(networks)
+    assert networks["A2B"][1] is networks["A7B"][1]
+    assert networks["A2B"][2] is not networks["A7B"][2]
+    assert networks["A3B+"][0] is not networks["A2B"][0] is not networks["R5B"][0]
+
+    calls = Counter()
+    for layer in {layer for network in networks.values() for layer in network}:
+        layer.register_forward_pre_hook(lambda layer, inputs: calls.update([layer]))
+    run(networks, tasks["B"], replace(SCHEDULE, steps=5, validations=1))
+    # Five steps, one pass over the validation images, and one over the test images.
+    assert set(calls.values()) == {7}
+    # Of five networks' 40 layers A7B's serve A5B and A2B too.
+    assert len(calls) == 40 - 5 - 2
+
+
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_two_runs_give_the_same_bits_whatever_torchs_own_seed_is(kind, tasks):
     results = []

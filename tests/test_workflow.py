@@ -232,6 +232,24 @@ def test_the_device_reruns_nothing(study):
     assert plan(study) == set()
 
 
+def test_jobs_of_one_network_train_nothing_anew(study):
+    change(study, jobs="network")
+    assert not {job for job in plan(study) if job.startswith(("base", "curve"))}
+
+
+def test_with_jobs_of_one_network_an_added_layer_costs_just_that_layer(study, tmp_path):
+    change(study, jobs="network", study={"split": ["random0"], "n": [2, 5, 6]})
+    jobs = {job for job in plan(study) if job.startswith(("base", "curve"))}
+    assert jobs == {f"curve random0 0 {source} {n} {target}" for n, source, target in ((5, "A", "B"), (5, "B", "A"))}
+    write_small_params(tmp_path)
+    change(tmp_path, jobs="network", study={"split": ["random0"]})
+    networks = [f"models/digits/tiny/random0/seed0/{name}/model.safetensors" for name in ("A2B", "A6B")]
+    run(tmp_path, *networks)
+    made = network_hashes(tmp_path)
+    assert set(made) >= set(networks)
+    assert made == {path: network_hashes(study)[path] for path in made}
+
+
 def test_a_partial_rerun_ends_where_a_clean_run_does(study, tmp_path):
     before = network_hashes(study)
     clean = tmp_path / "clean"
@@ -259,8 +277,10 @@ def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checko
     package = checkout / "src/transferability"
     assert plan(study, checkout=checkout) == set()
 
-    training = package / "training.py"
-    training.write_text(training.read_text().replace("    checked = 0\n", "    # from the start\n\n    checked = 0\n"))
+    solvers = package / "solvers.py"
+    line = "        progress = (step - self.warmup)"
+    solvers.write_text(solvers.read_text().replace(line, f"        # from 0 to 1\n\n{line}"))
+    assert "# from 0 to 1" in solvers.read_text()
     assert plan(study, checkout=checkout) == set()
 
     template = package / "report.html"
@@ -271,7 +291,7 @@ def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checko
     figures.write_text(figures.read_text().replace("s=16", "s=17"))
     assert plan(study, checkout=checkout) == DRAWN
 
-    training.write_text(training.read_text().replace("math.pi * progress", "math.pi * progress * 0.99"))
+    solvers.write_text(solvers.read_text().replace("math.pi * progress", "math.pi * progress * 0.99"))
     everything = jobs_of("random0") | jobs_of("random1") | {"tables", "summary", *DRAWN}
     assert plan(study, checkout=checkout) == everything - {"split random0", "split random1"}
 

@@ -53,6 +53,8 @@ def choose_device(name: str, threads: int) -> torch.device:
             raise InputError('device: "cuda" was asked for, but torch sees no GPU here; use "auto" or "cpu"')
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+        # Products of fp32 numbers are fp32: torch would make those of convolutions coarser.
+        torch.backends.cudnn.allow_tf32 = False
     torch.set_num_threads(threads)
     # Weights that decay towards 0 would otherwise slow a CPU down manyfold.
     torch.set_flush_denormal(True)

@@ -5,105 +5,16 @@ therefore the first n layers, in the sense in which the paper cuts a network at 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from transferability.errors import InputError
+from transferability.families import FAMILIES, Architecture, layer_sizes
 from transferability.notation import DEPTH
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network's shape: `family` of FAMILIES, `width` scales every hidden layer, `norm` is "batch" or "none"
-    (caffenet has its own, LRN), `dropout` is the probability after fc6 and fc7."""
-
-    family: str
-    width: float
-    norm: str
-    dropout: float
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """One row of a family's table; `pool` is (kernel, stride) of the max pooling that follows, if any."""
-
-    channels: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
-    groups: int = 1
-    pool: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Family:
-    """Five convolutions and the widths of fc6 and fc7."""
-
-    convolutions: tuple[Convolution, ...]
-    hidden: tuple[int, int]
-
-
-def tiny(size: int) -> Family:
-    """For images of 8 pixels or a little more."""
-    return Family(
-        (
-            Convolution(8, 3, padding=1, pool=(2, 2)),
-            Convolution(16, 3, padding=1),
-            Convolution(24, 3, padding=1),
-            Convolution(24, 3, padding=1),
-            Convolution(16, 3, padding=1, pool=(2, 2)),
-        ),
-        (32, 32),
-    )
-
-
-def small(size: int) -> Family:
-    """For images of 32 to 64 pixels; above 40 the first layer steps by 2."""
-    return Family(
-        (
-            Convolution(48, 5, stride=2 if size > 40 else 1, padding=2, pool=(3, 2)),
-            Convolution(96, 3, padding=1, pool=(3, 2)),
-            Convolution(128, 3, padding=1),
-            Convolution(128, 3, padding=1),
-            Convolution(96, 3, padding=1, pool=(3, 2)),
-        ),
-        (512, 512),
-    )
-
-
-def full(size: int) -> Family:
-    """For images of 224 or 227 pixels: CaffeNet's widths in one tower."""
-    return Family(
-        (
-            Convolution(96, 11, stride=4, padding=2, pool=(3, 2)),
-            Convolution(256, 5, padding=2, pool=(3, 2)),
-            Convolution(384, 3, padding=1),
-            Convolution(384, 3, padding=1),
-            Convolution(256, 3, padding=1, pool=(3, 2)),
-        ),
-        (4096, 4096),
-    )
-
-
-def caffenet(size: int) -> Family:
-    """The original study's network (Jia et al. 2014, after Krizhevsky et al. 2012), for 227 pixels."""
-    return Family(
-        (
-            Convolution(96, 11, stride=4, pool=(3, 2)),
-            Convolution(256, 5, padding=2, groups=2, pool=(3, 2)),
-            Convolution(384, 3, padding=1),
-            Convolution(384, 3, padding=1, groups=2),
-            Convolution(256, 3, padding=1, groups=2, pool=(3, 2)),
-        ),
-        (4096, 4096),
-    )
-
-
-FAMILIES: dict[str, Callable[[int], Family]] = {"tiny": tiny, "small": small, "full": full, "caffenet": caffenet}
 CAFFENET_BIAS = {"conv2": 1, "conv4": 1, "conv5": 1, "fc6": 1, "fc7": 1}
 CAFFENET_STD = {"fc6": 0.005, "fc7": 0.005}
 
@@ -166,21 +77,16 @@ def build_network(architecture: Architecture, shape: tuple[int, int, int], class
 
     Its weights are torch's default ones; `initialise` sets those that a study starts from.
     """
-    if architecture.family not in FAMILIES:
-        raise InputError(f"architectures: there is no family {architecture.family!r}; known are {', '.join(FAMILIES)}")
-    family = FAMILIES[architecture.family](shape[1])
+    sizes = layer_sizes(architecture, shape, classes)
     original = architecture.family == "caffenet"
     batch_norm = architecture.norm == "batch"
     if original and batch_norm:
         raise InputError('architectures: caffenet has its own normalisation (LRN); its norm must be "none"')
 
-    def scaled(width: int, groups: int = 1) -> int:
-        return max(groups, round(width * architecture.width / groups) * groups)
-
     layers: OrderedDict[str, nn.Sequential] = OrderedDict()
     channels = shape[0]
-    for n, row in enumerate(family.convolutions, start=1):
-        width = scaled(row.channels, 2)
+    for n, row in enumerate(FAMILIES[architecture.family](shape[1]).convolutions, start=1):
+        width = sizes[n - 1].shape[0]
         parts = OrderedDict(
             conv=nn.Conv2d(channels, width, row.kernel, row.stride, row.padding, groups=row.groups, bias=not batch_norm)
         )
@@ -195,9 +101,9 @@ def build_network(architecture: Architecture, shape: tuple[int, int, int], class
         layers[layer_name(n)] = nn.Sequential(parts)
         channels = width
 
-    features = flat_size(nn.Sequential(layers), shape, architecture)
-    for n, hidden in enumerate(family.hidden, start=6):
-        width = scaled(hidden)
+    features = prod(sizes[4].shape)
+    for n in (6, 7):
+        (width,) = sizes[n - 1].shape
         parts = OrderedDict(flatten=nn.Flatten()) if n == 6 else OrderedDict()
         parts["linear"] = nn.Linear(features, width, bias=not batch_norm)
         if batch_norm:
@@ -208,18 +114,6 @@ def build_network(architecture: Architecture, shape: tuple[int, int, int], class
         features = width
     layers[layer_name(DEPTH)] = nn.Sequential(OrderedDict(linear=nn.Linear(features, classes)))
     return nn.Sequential(layers).train()
-
-
-@torch.no_grad()
-def flat_size(convolutions: nn.Sequential, shape: tuple[int, int, int], architecture: Architecture) -> int:
-    """The number of values that the convolutions leave of an image of `shape` (C, H, W)."""
-    try:
-        return convolutions.eval()(torch.zeros(1, *shape)).numel()
-    except RuntimeError:
-        raise InputError(
-            f"architectures: images of {shape[1]}×{shape[2]} are too small for {architecture.family!r}; "
-            "take a smaller family or a larger datasets.*.images.size"
-        ) from None
 
 
 def initialise(network: nn.Sequential, architecture: Architecture, seeds: list[int]) -> None:

@@ -103,6 +103,10 @@ def check_params(params: dict, schema: Path) -> None:
                 raise InputError(
                     f"params: training.{name}.{key} is {schedule[key]}, more than its {schedule['steps']} steps"
                 )
+    for name in params.get("rates", {}):
+        if name not in params["architectures"]:
+            known = ", ".join(params["architectures"]) or "none"
+            raise InputError(f"params: rates names {name!r}, which architectures lacks (there are: {known})")
     for split in study.get("networks", {}):
         if split not in study["split"]:
             raise InputError(f"params: study.networks names the split {split!r}, which study.split lacks")
@@ -162,12 +166,18 @@ def study_networks(params: dict, split: str) -> list[str]:
         return treated_networks(study["treatment"], study["n"], sides)
     found = []
     for name in names:
-        identity = parse_network(name.replace("n", "1", 1) if name[1] == "n" else name)
-        layers = study["n"] if name[1] == "n" else [identity.n]
-        found += [replace(identity, n=n).name for n in layers if n + identity.preserved < DEPTH]
-        if not {identity.target, identity.source} <= {*sides, RANDOM, None}:
+        networks = expand_curve(name, study["n"])
+        found += [network.name for network in networks]
+        if not {side for network in networks for side in (network.target, network.source)} <= {*sides, RANDOM, None}:
             raise InputError(f"params: study.networks.{split} names {name}, but a whole data set has no task B")
     return list(dict.fromkeys(found))
+
+
+def expand_curve(name: str, layers: list[int]) -> list[Network]:
+    """The networks of a curve at the given layers: A1B+, A2B+, ... for AnB+; for the name of a network, that one."""
+    identity = parse_network(name.replace("n", "1", 1) if name[1] == "n" else name)
+    layers = layers if name[1] == "n" else [identity.n]
+    return [replace(identity, n=n) for n in layers if n + identity.preserved < DEPTH]
 
 
 def study_figures(params: dict) -> list[str]:

@@ -19,6 +19,10 @@ rule base:
     threads: 1
     resources:
         device=config["device"],
+        gpu=int(config["device"] == "cuda"),
+        mem_mb=lambda wildcards, attempt, rulename: attempt * memory_mb(config, rule_job(config, rulename, wildcards)),
+        runtime=lambda wildcards, attempt, rulename: attempt
+        * training_minutes(config, rule_job(config, rulename, wildcards)),
     params:
         architecture=lambda wildcards: canonical(config["architectures"][wildcards.architecture]),
         augmentation=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["augmentation"]),

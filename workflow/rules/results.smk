@@ -17,6 +17,10 @@ rule evaluate:
     threads: 1
     resources:
         device=config["device"],
+        gpu=int(config["device"] == "cuda"),
+        mem_mb=lambda wildcards, attempt, rulename: attempt * memory_mb(config, rule_job(config, rulename, wildcards)),
+        runtime=lambda wildcards, attempt, rulename: attempt
+        * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
         code=fingerprint("evaluation"),
     shell:
@@ -53,6 +57,10 @@ rule evaluate_curve:
     threads: 1
     resources:
         device=config["device"],
+        gpu=int(config["device"] == "cuda"),
+        mem_mb=lambda wildcards, attempt, rulename: attempt * memory_mb(config, rule_job(config, rulename, wildcards)),
+        runtime=lambda wildcards, attempt, rulename: attempt
+        * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
         code=fingerprint("evaluation"),
     shell:
@@ -235,6 +243,10 @@ rule export:
     log:
         "logs/{dataset}/{architecture}/{split}/seed{seed}/export.log",
     threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt, rulename: attempt * memory_mb(config, rule_job(config, rulename, wildcards)),
+        runtime=lambda wildcards, attempt, rulename: attempt
+        * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
         code=fingerprint("export"),
     shell:
