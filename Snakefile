@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -17,12 +18,10 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
 )
 
-<<<<<<< HEAD
 from transferability.clusters import Request, check_cluster, refuse_live_jobs
-=======
 from transferability.costs import evaluation_minutes, memory_mb, rule_job, training_minutes
->>>>>>> main
 from transferability.errors import InputError
+from transferability.hours import hours_table, spent_hours
 from transferability.params import (
     canonical,
     check_params,
@@ -63,6 +62,12 @@ except InputError as error:
 
 STUDY = config["study"]
 NETWORKS = {split: study_networks(config, split) for split in STUDY["split"]}
+RUNS = [
+    f"models/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}/run.json"
+    for split, networks in NETWORKS.items()
+    for seed in STUDY["seed"]
+    for network in networks
+]
 FIGURES = study_figures(config)
 # Those that the original's published numbers give; its networks are not published with them.
 PUBLISHED_FIGURES = ["figure2", "figure3", "effects", "volume"]
@@ -116,21 +121,26 @@ if workflow.is_main_process:
 # On a cluster, jobs and the snakemake that looks after them may outlive each other.
 onstart:
     settings, jobs = workflow.executor_settings, [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    slurm = type(settings).__module__ == "snakemake_executor_plugin_slurm"
+    on_slurm = type(settings).__module__ == "snakemake_executor_plugin_slurm"
     try:
-        if slurm:
+        if on_slurm:
             requests = [Request.of(job.resources) for job in jobs]
             check_cluster(requests, settings.status_command, settings.init_seconds_before_status_checks)
-        if slurm or handed_over():
+        if on_slurm or handed_over():
             refuse_live_jobs(Path(".snakemake/slurm_logs").resolve())
-        if slurm:
+        if on_slurm:
             note_handed_over(output for job in jobs for output in job.output)
     except InputError as error:
         raise WorkflowError(str(error))
 
 
 onsuccess:
-    settle_handed_over()
+    if handed_over():
+        settle_handed_over()
+        runs = (Path(run) for run in expand(RUNS, dataset=STUDY["dataset"], architecture=STUDY["architecture"]))
+        spent = spent_hours(run for run in runs if run.exists())
+        if spent:
+            logger.info(f"What the study's networks have cost:\n{hours_table(spent)}")
 
 
 onerror:
