@@ -102,8 +102,8 @@ class Cluster:
             "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n"
             "GresTypes=gpu\nSlurmdParameters=config_overrides\nReturnToService=2\n"
             "SchedulerType=sched/backfill\nSchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0\n"
-            # A job that is told to end has 5 s to do so. What has ended stays in the queue for an hour.
-            "KillWait=5\nMinJobAge=3600\n"
+            # A job that is told to end has 10 s to do so. What has ended stays in the queue for an hour.
+            "KillWait=10\nMinJobAge=3600\n"
             f"{nodes}"
             "PartitionName=gpu Nodes=n1,n2 Default=YES MaxTime=600 State=UP\n"
             "PartitionName=cpu Nodes=n3 MaxTime=1 State=UP\n"

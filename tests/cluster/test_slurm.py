@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +87,18 @@ def await_training(directory: Path) -> None:
     wait_for(lambda: reached(directory) >= 3 * STEPS // VALIDATIONS, 60, f"{directory}: training under way")
 
 
+def slow_down(process: int) -> None:
+    """Let a process work for a tenth of the time until it ends."""
+    try:
+        while True:
+            os.kill(process, signal.SIGSTOP)
+            time.sleep(0.9)
+            os.kill(process, signal.SIGCONT)
+            time.sleep(0.1)
+    except ProcessLookupError:
+        return
+
+
 @pytest.fixture(scope="module")
 def local(tmp_path_factory) -> Path:
     """A small study whose networks a local run has trained."""
@@ -127,11 +141,11 @@ def whole(cluster, tmp_path_factory) -> Iterator[tuple[Path, subprocess.Popen]]:
 
 @pytest.fixture(scope="module")
 def limited(cluster, long_study, tmp_path_factory) -> Iterator[tuple[Path, subprocess.Popen]]:
-    """A long training that stops in its middle, and so meets its limit of a minute; the snakemake that runs it."""
+    """A long training that slows down in its middle, and so meets its limit of a minute; the snakemake that runs it."""
     directory = shutil.copytree(long_study[0], tmp_path_factory.mktemp("limited") / "study")
     controller = control(directory, BASE, "--set-resources", "base:runtime=1", "base:gpu=0", "base:slurm_partition=cpu")
     await_training(directory)
-    os.kill(trainer(directory), signal.SIGSTOP)
+    threading.Thread(target=slow_down, args=(trainer(directory),), daemon=True).start()
     yield directory, controller
     controller.kill()
 
@@ -173,8 +187,8 @@ def test_a_killed_snakemake_is_not_followed_by_a_second_writer(cluster, long_stu
         return {path: path.read_bytes() for path in files if path not in changing and "/states/" not in str(path)}
 
     before = contents()
-    for refused in (control(study, BASE), control(study, BASE, "--executor", "local", "--cores", "1")):
-        assert refused.wait(60) == 1
+    for options in ([], ["--executor", "local", "--cores", "1"]):
+        assert control(study, BASE, *options).wait(60) == 1
         assert f"{job} (rule_base_wildcards_digits_tiny_random0_0_A)" in said(study)
         assert f"scancel {job}" in said(study)
     assert contents() == before
@@ -226,8 +240,9 @@ def test_a_partial_rerun_hands_over_what_follows_from_the_change(cluster, whole)
     finish(controller, directory)
     before = network_hashes(directory)
     change(directory, training={"transferred": {"learning_rate": 0.02}})
-    finish(control(directory, f"models/{PLACE}/A2B/model.safetensors"), directory)
-    assert len(jobs_in(cluster, directory, "curve")) == 3
+    controller = control(directory, f"models/{PLACE}/A2B/model.safetensors")
+    wait_for(lambda: len(jobs_in(cluster, directory, "curve", "COMPLETED")) == 3, 60, "one curve is trained again")
+    controller.kill()
     assert len(jobs_in(cluster, directory, "base")) == 2
     after = network_hashes(directory)
     assert {path for path in before if before[path] != after[path]} == {
