@@ -91,7 +91,6 @@ localrules:
     tables,
     yosinski2014,
     summary,
-    export,
     figures,
     yosinski2014_figures,
     page,

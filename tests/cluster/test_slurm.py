@@ -232,7 +232,7 @@ def test_a_whole_study_on_the_cluster_is_that_of_a_local_run(cluster, whole, loc
         for row in cluster.jobs().values()
         if row["StdOut"].startswith(f"{directory}/")
     ]
-    assert sorted(rules) == sorted(["pack", "split", *["base", "curve", "evaluate", "evaluate_curve"] * 2])
+    assert sorted(rules) == sorted(["pack", "split", "export", *["base", "curve", "evaluate", "evaluate_curve"] * 2])
 
 
 def test_a_partial_rerun_hands_over_what_follows_from_the_change(cluster, whole):
