@@ -23,6 +23,7 @@ check: .venv/tested ## Check the style of code and workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/hadolint Dockerfile
 
 clean: ## Remove the environment; what runs have made stays
 	rm -rf .venv

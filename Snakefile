@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -17,8 +18,10 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
 )
 
+from transferability.clusters import Request, check_cluster, refuse_live_jobs
 from transferability.costs import evaluation_minutes, memory_mb, rule_job, training_minutes
 from transferability.errors import InputError
+from transferability.hours import hours_table, spent_hours
 from transferability.params import (
     canonical,
     check_params,
@@ -33,7 +36,13 @@ from transferability.params import (
     used_groups,
 )
 from transferability.provenance import fingerprint
-from transferability.records import unrecorded_files
+from transferability.records import (
+    handed_over,
+    mark_unfinished,
+    note_handed_over,
+    settle_handed_over,
+    unrecorded_files,
+)
 
 
 configfile: "params.yaml" if Path("params.yaml").exists() else str(HERE / "params.yaml")
@@ -53,6 +62,12 @@ except InputError as error:
 
 STUDY = config["study"]
 NETWORKS = {split: study_networks(config, split) for split in STUDY["split"]}
+RUNS = [
+    f"models/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}/run.json"
+    for split, networks in NETWORKS.items()
+    for seed in STUDY["seed"]
+    for network in networks
+]
 FIGURES = study_figures(config)
 # Those that the original's published numbers give; its networks are not published with them.
 PUBLISHED_FIGURES = ["figure2", "figure3", "effects", "volume"]
@@ -70,6 +85,18 @@ wildcard_constraints:
     k="[1-6]",
 
 
+# Seconds each, and all in one place: a job on a cluster costs as much to start.
+localrules:
+    all,
+    tables,
+    yosinski2014,
+    summary,
+    figures,
+    yosinski2014_figures,
+    page,
+    yosinski2014_page,
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/results.smk"
@@ -79,12 +106,44 @@ include: "workflow/rules/figures.smk"
 # A file without its record would pass for up to date, such as results that git or a partial pull has brought.
 if workflow.is_main_process:
     OUTPUTS = [output for rule in workflow.rules for output in rule.output]
+    ORPHANS = handed_over()
     for path in unrecorded_files(["data", "models", "results"]):
-        if any(output.match(path) for output in OUTPUTS):
+        if path in ORPHANS:
+            mark_unfinished(path)
+        elif any(output.match(path) for output in OUTPUTS):
             raise WorkflowError(
                 f"{path}: there is no record of what it was made from; "
                 "get the records with `dvc pull .snakemake/metadata`, or delete the file to have it made anew"
             )
+
+
+# On a cluster, jobs and the snakemake that looks after them may outlive each other.
+onstart:
+    settings, jobs = workflow.executor_settings, [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    on_slurm = type(settings).__module__ == "snakemake_executor_plugin_slurm"
+    try:
+        if on_slurm:
+            requests = [Request.of(job.resources) for job in jobs]
+            check_cluster(requests, settings.status_command, settings.init_seconds_before_status_checks)
+        if on_slurm or handed_over():
+            refuse_live_jobs(Path(".snakemake/slurm_logs").resolve())
+        if on_slurm:
+            note_handed_over(output for job in jobs for output in job.output)
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
+onsuccess:
+    if handed_over():
+        settle_handed_over()
+        runs = (Path(run) for run in expand(RUNS, dataset=STUDY["dataset"], architecture=STUDY["architecture"]))
+        spent = spent_hours(run for run in runs if run.exists())
+        if spent:
+            logger.info(f"What the study's networks have cost:\n{hours_table(spent)}")
+
+
+onerror:
+    settle_handed_over()
 
 
 rule all:

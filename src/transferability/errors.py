@@ -1,5 +1,6 @@
 """Errors that the user can mend: each is one sentence that names the file or key and what to do."""
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -13,4 +14,7 @@ def exit_plainly(command: Callable[[], None]) -> None:
     try:
         command()
     except (InputError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            place = error.filename or "writing"
+            sys.exit(f"error: {place}: the disk or your quota is full; make room and start again, what is done is kept")
         sys.exit(f"error: {error}")

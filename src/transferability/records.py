@@ -4,9 +4,15 @@ Without its record a file passes for up to date, whatever it was made from.
 """
 
 import os
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from transferability import files
+
+METADATA = Path(".snakemake/metadata")
+INCOMPLETE = Path(".snakemake/incomplete")
+HANDED_OVER = Path(".snakemake/handed-over.json")
 
 
 def walk_files(folder: Path) -> Iterator[str]:
@@ -37,8 +43,34 @@ def recorded_files(folder: Path) -> set[str]:
 
 def unrecorded_files(folders: Iterable[str]) -> Iterator[str]:
     """The files under the folders that Snakemake neither has a record of nor marks as unfinished; in no order."""
-    known = recorded_files(Path(".snakemake/metadata")) | recorded_files(Path(".snakemake/incomplete"))
+    known = recorded_files(METADATA) | recorded_files(INCOMPLETE)
     for folder in folders:
         for path in walk_files(Path(folder)):
             if path not in known:
                 yield path
+
+
+def mark_unfinished(path: str) -> None:
+    """Mark a file as one whose job has not ended, as Snakemake does, so that the job runs again."""
+    name = urlsafe_b64encode(path.encode()).decode()
+    longest = os.pathconf(".", "PC_NAME_MAX") - 1
+    parts = [name[start : start + longest] for start in range(0, len(name), longest)]
+    files.write_text(INCOMPLETE.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1]), "{}")
+
+
+def note_handed_over(outputs: Iterable[str]) -> None:
+    """Note the files whose jobs a cluster runs, until `settle_handed_over` says that all of them are recorded.
+
+    A job on a cluster outlives the snakemake that would record it, and takes away its mark of being unfinished.
+    """
+    files.write_json(HANDED_OVER, {"outputs": sorted(outputs)})
+
+
+def settle_handed_over() -> None:
+    """Forget what was handed over: it has been recorded, or has failed."""
+    HANDED_OVER.unlink(missing_ok=True)
+
+
+def handed_over() -> set[str]:
+    """The files that were handed to a cluster by a snakemake that did not live to record them; mostly none."""
+    return set(files.read_json(HANDED_OVER)["outputs"]) if HANDED_OVER.exists() else set()

@@ -85,12 +85,7 @@ rule page:
         svg=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.svg", figure=FIGURES),
         captions="results/{dataset}/{architecture}/figures/captions.json",
         splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
-        runs=[
-            f"models/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}/run.json"
-            for split, networks in NETWORKS.items()
-            for seed in STUDY["seed"]
-            for network in networks
-        ],
+        runs=RUNS,
     output:
         report(
             "results/{dataset}/{architecture}/report.html",

@@ -28,9 +28,10 @@ rule base:
         augmentation=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["augmentation"]),
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "base")),
         code=fingerprint("training"),
+    # In place of the shell, which a cluster's signal to end would end at once: the training first saves its state.
     shell:
         """
-        python -m transferability.training \
+        exec python -m transferability.training \
             --split {input.split:q} \
             --packed data/packed/{wildcards.dataset:q} \
             --architecture {params.architecture:q} \
