@@ -13,6 +13,7 @@ distribution, which differ as two seeds do.
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -26,6 +27,7 @@ import yaml
 
 CHECKOUT = Path(__file__).parent.parent
 sys.path.insert(0, str(CHECKOUT / "src"))
+os.environ["PYTHONPATH"] = str(CHECKOUT / "src")  # for what is started from here
 
 from transferability.costs import merge
 from transferability.notation import parse_network
@@ -53,10 +55,10 @@ def timed(command: list[object], **options: object) -> Took:
     return Took(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def study_params(name: str | None, **changes: object) -> dict:
-    """The params of a ready study, or of the default one, and changes to them as a study file would state them."""
+def study_params(studies: list[str], **changes: object) -> dict:
+    """The params of the default study, with what ready studies and then changes state in their place."""
     params = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
-    if name:
+    for name in studies:
         params = merge(params, yaml.safe_load((CHECKOUT / "workflow/studies" / f"{name}.yaml").read_text()))
     return merge(params, changes)
 
@@ -138,7 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     params = study_params(
-        "tiny-imagenet",
+        ["tiny-imagenet"],
         datasets={"tiny-imagenet": {"images": {"path": str(folder)}}},
         study={"split": ["random0"], "networks": {"random0": arguments.curves}},
         device="cpu",
