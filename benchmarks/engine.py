@@ -85,7 +85,7 @@ def run_study(params: dict, directory: Path, cores: int) -> Took:
         for curve in curves
         for network in expand_curve(curve, study["n"])
     ]
-    command = [sys.executable, "-m", "snakemake", "--cores", cores, "--directory", directory, "--quiet", "all"]
+    command = [sys.executable, "-m", "snakemake", "--cores", cores, "--directory", directory]
     return timed([*command, "--", *targets], cwd=CHECKOUT)
 
 

@@ -6,8 +6,8 @@ Runs the same study twice, with `precision: fp32` and `precision: bf16`, on scik
 split random0), or on a FOLDER of colour images with train/CLASS and val/CLASS by workflow/studies/tiny-imagenet.yaml.
 A seed's networks differ in nothing but the precision of products: first weights, batches and augmentation are the same.
 Prints for each treatment the mean over seeds of the paired differences of test accuracy (bf16 − fp32; a seed's is the
-mean over its networks) with Student's 95 % interval, and the spread of fp32 from seed to seed, beside which a difference is
-small or not. At least 10 seeds.
+mean over its networks) with Student's 95 % interval; and the spread of fp32 from seed to seed, beside which a
+difference is small or not. At least 10 seeds.
 """
 
 import argparse
