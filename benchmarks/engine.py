@@ -65,10 +65,17 @@ def study_params(studies: list[str], **changes: object) -> dict:
 
 def schedules(params: dict, steps: int | None, precision: str, validations: int | None = None) -> dict:
     """The schedules of params with other steps and precision; the warm-up stays a tenth."""
-    changed = {"precision": precision}
-    changed |= {"steps": steps, "warmup": steps // 10} if steps else {}
-    changed |= {"validations": validations} if validations else {}
-    return {kind: {**params["training"][kind], **changed} for kind in ("base", "transferred")}
+    found = {}
+    for kind in ("base", "transferred"):
+        before = params["training"][kind]
+        count = steps or before["steps"]
+        found[kind] = before | {
+            "precision": precision,
+            "steps": count,
+            "warmup": count // 10 if steps else before["warmup"],
+            "validations": min(validations or before["validations"], count),
+        }
+    return found
 
 
 def run_study(params: dict, directory: Path, cores: int) -> Took:
