@@ -170,3 +170,15 @@ def test_two_jobs_on_one_output_are_refused(packed_digits, digits_split, tmp_pat
     first.communicate()
     assert second.returncode == 1
     assert f"R3B: process {first.pid} on " in second.stderr
+
+
+def test_the_time_of_earlier_processes_is_counted(tmp_path, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    path = tmp_path / "state.safetensors"
+    for spent in (0, 7, 14):
+        keeper = keeper_at(path)
+        keeper.load()
+        assert keeper.earlier == spent
+        clock[0] += 7
+        keeper.save({"weights": torch.ones(2)}, {"step": 3})

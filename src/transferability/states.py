@@ -25,17 +25,21 @@ SHARE = 50
 class Keeper:
     """Keeps a state in a file at `path` every `seconds`, and when the process is told to end.
 
-    `identity` says what the state is of: a file of another one is not taken up.
+    `identity` says what the state is of: a file of another one is not taken up. `earlier` is how many seconds went
+    into the state that was, before this process.
     """
 
     path: Path
     identity: dict
     seconds: float
     told_to_end: bool = False
+    earlier: float = 0
+    _started: float = field(init=False)
     _next: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._next = time.monotonic() + self.seconds
+        self._started = time.monotonic()
+        self._next = self._started + self.seconds
 
     def due(self) -> bool:
         """Whether it is time to save."""
@@ -47,7 +51,8 @@ class Keeper:
         A state that cannot be written costs a line in the log, not the run.
         """
         started = time.monotonic()
-        content = json.dumps({"identity": self.identity, "progress": progress}, sort_keys=True)
+        spent = self.earlier + started - self._started
+        content = json.dumps({"identity": self.identity, "progress": progress, "seconds": spent}, sort_keys=True)
         try:
             with files.replacing(self.path) as temporary:
                 save_file(
@@ -66,6 +71,7 @@ class Keeper:
             with safe_open(self.path, framework="pt") as file:
                 content = json.loads((file.metadata() or {})[KEY])
                 if content["identity"] == self.identity:
+                    self.earlier = content["seconds"]
                     return {name: file.get_tensor(name) for name in file.keys()}, content["progress"]  # noqa: SIM118
             reason = "is of other parameters, images, code or library versions"
         except FileNotFoundError:

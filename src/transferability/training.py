@@ -370,8 +370,8 @@ def make_checkpoints(arguments: argparse.Namespace) -> None:
         "images_seen": schedule.steps * schedule.batch_size,
         "job": {
             "networks": len(networks),
-            "seconds": round(time.time() - started, 3),
-            "training_seconds": round(trained - ready, 3),
+            "seconds": round(keeper.earlier + time.time() - started, 3),
+            "training_seconds": round(keeper.earlier + trained - ready, 3),
         },
     }
     for path, identity in zip(arguments.models, identities, strict=True):

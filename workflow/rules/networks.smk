@@ -65,7 +65,7 @@ use rule base as curve with:
             n=N,
         ),
     log:
-        "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}" + CURVE + "{target}{plus}.log",
+        expand("logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}.log", n=CURVE),
     wildcard_constraints:
         source="[AB]",
     params:
@@ -87,7 +87,7 @@ use rule base as random with:
             n=N,
         ),
     log:
-        "logs/{dataset}/{architecture}/{split}/seed{seed}/R" + CURVE + "{target}.log",
+        expand("logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}.log", n=CURVE),
     params:
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
 

@@ -53,7 +53,10 @@ rule evaluate_curve:
             n=N,
         ),
     log:
-        "logs/{dataset}/{architecture}/{split}/seed{seed}/evaluate-{source}" + CURVE + "{target}{plus}.log",
+        expand(
+            "logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/evaluate-{{source}}{n}{{target}}{{plus}}.log",
+            n=CURVE,
+        ),
     threads: 1
     resources:
         device=config["device"],
