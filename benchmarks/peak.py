@@ -16,7 +16,9 @@ import sys
 
 from engine import schedules, study_params
 
-from transferability.costs import image_shape, in_units, measure_rate, reference_work
+from transferability.costs import in_units
+from transferability.jobs import image_shape, reference_work
+from transferability.rates import measure_rate
 
 PRODUCT = """
 import sys, time, torch

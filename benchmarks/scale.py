@@ -17,14 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from transferability.costs import (
+from transferability.costs import read_params
+from transferability.jobs import (
     START,
     Job,
     checkpoint_bytes,
     critical_path,
     job_layers,
     job_schedule,
-    read_params,
     study_jobs,
     training_work,
     work_seconds,

@@ -16,11 +16,12 @@ from test_workflow import CHECKOUT, start
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from transferability import costs, files
+from transferability import costs, files, jobs, rates
 from transferability.checkpoints import Card, save_checkpoint
-from transferability.costs import Job, Work, critical_path, merge, read_params, study_jobs, task_size
+from transferability.costs import merge, read_params
 from transferability.errors import InputError
 from transferability.families import Architecture, layer_sizes
+from transferability.jobs import Job, Work, critical_path, study_jobs, task_size
 from transferability.networks import build_network
 from transferability.notation import parse_network
 from transferability.params import expand_curve, study_networks
@@ -36,9 +37,9 @@ ARCHITECTURE, SHAPE, CLASSES = Architecture("tiny", 1, "batch", 0), (1, 8, 8), 5
 def params(tmp_path, monkeypatch) -> dict:
     """The default study's params, where nothing is packed."""
     monkeypatch.chdir(tmp_path)
-    costs.packed_card.cache_clear()
+    jobs.packed_card.cache_clear()
     yield read_params(CHECKOUT / "params.yaml", [])
-    costs.packed_card.cache_clear()
+    jobs.packed_card.cache_clear()
 
 
 def job_of(curve: str, split: str = "random0") -> Job:
@@ -61,8 +62,8 @@ def test_the_arithmetic_of_a_network_is_what_torch_does(name):
     source = build_network(ARCHITECTURE, SHAPE, CLASSES).state_dict() if identity.source in ("A", "B") else None
     prepare_network(identity, network, source, frozen_dropout=True)
     layers = layer_sizes(ARCHITECTURE, SHAPE, CLASSES)
-    assert 2 * costs.forward_work(layers, [identity]) == torch_flops(network, backward=False)
-    assert 2 * costs.backward_work(layers, identity) == torch_flops(network, backward=True)
+    assert 2 * jobs.forward_work(layers, [identity]) == torch_flops(network, backward=False)
+    assert 2 * jobs.backward_work(layers, identity) == torch_flops(network, backward=True)
 
 
 def test_the_layers_that_frozen_networks_of_a_job_share_are_passed_once():
@@ -70,25 +71,25 @@ def test_the_layers_that_frozen_networks_of_a_job_share_are_passed_once():
     whole = sum(layer.multiply_adds for layer in layers)
     third, fifth = (sum(layer.multiply_adds for layer in layers[n:]) for n in (3, 5))
     frozen = [parse_network("A3B"), parse_network("A5B")]
-    assert costs.forward_work(layers, frozen) == whole - fifth + third + fifth
-    assert costs.forward_work(layers, [parse_network("A3B+"), parse_network("A5B+")]) == 2 * whole
+    assert jobs.forward_work(layers, frozen) == whole - fifth + third + fifth
+    assert jobs.forward_work(layers, [parse_network("A3B+"), parse_network("A5B+")]) == 2 * whole
 
 
 def test_the_size_of_a_networks_file_is_told_but_for_its_header(tmp_path):
     network = build_network(ARCHITECTURE, SHAPE, CLASSES)
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, network, Card("baseA", ARCHITECTURE, SHAPE, list("abcde"), [0.5], [0.2]))
-    told = costs.checkpoint_bytes(layer_sizes(ARCHITECTURE, SHAPE, CLASSES))
+    told = jobs.checkpoint_bytes(layer_sizes(ARCHITECTURE, SHAPE, CLASSES))
     header = int.from_bytes(path.read_bytes()[:8], "little")
     assert path.stat().st_size == 8 + header + told
 
 
 def test_the_default_study_trains_what_its_splits_name(params):
-    jobs = study_jobs(params)
-    assert len(jobs) == 36
+    found = study_jobs(params)
+    assert len(found) == 36
     named = [(split, name) for split in params["study"]["split"] for name in study_networks(params, split)]
-    assert sorted((job.split, network.name) for job in jobs for network in job.networks) == sorted(named)
-    assert {job.name for job in jobs if job.split == "random0"} == {
+    assert sorted((job.split, network.name) for job in found for network in job.networks) == sorted(named)
+    assert {job.name for job in found if job.split == "random0"} == {
         *("baseA", "baseB", "AnA", "BnB", "AnA+", "BnB+", "BnA", "AnB", "BnA+", "AnB+", "RnA", "RnB")
     }
 
@@ -101,9 +102,9 @@ def test_a_base_network_that_a_curve_needs_is_counted_though_not_named(params):
 
 def test_jobs_of_one_network_each(params):
     params["jobs"] = "network"
-    jobs = study_jobs(params)
-    assert len(jobs) == 216
-    assert all(len(job.networks) == 1 for job in jobs)
+    found = study_jobs(params)
+    assert len(found) == 216
+    assert all(len(job.networks) == 1 for job in found)
 
 
 @pytest.mark.parametrize(("study", "networks"), [("imagenet-original", 170), ("imagenet-balanced", 298)])
@@ -125,7 +126,7 @@ def test_every_ready_study_has_its_costs(params, study):
 def test_a_task_is_known_from_the_packed_set_as_its_split_has_it(params, packed_digits, digits_split, tmp_path):
     before = task_size(params, "digits", "random0", "B")
     shutil.copytree(packed_digits, tmp_path / "data/packed/digits")
-    costs.packed_card.cache_clear()
+    jobs.packed_card.cache_clear()
     for side, task in files.read_json(digits_split)["tasks"].items():
         told = task_size(params, "digits", "random0", side)
         assert told.classes == len(task["classes"])
@@ -151,46 +152,46 @@ def test_time_is_the_rate_of_a_base_network_by_the_arithmetic(params):
     params["rates"] = {"tiny": 60.0}
     schedule = params["training"]["base"]
     images = schedule["steps"] * schedule["batch_size"]
-    work = costs.training_work(params, job_of("baseA"))
-    training = costs.work_seconds(params, "tiny", work, params["rates"])
+    work = jobs.training_work(params, job_of("baseA"))
+    training = jobs.work_seconds(params, "tiny", work, params["rates"])
     assert 0.06 * images < training < 0.06 * images * 1.3  # and its validations
-    assert costs.training_minutes(params, job_of("baseA")) >= 2 * training / 60
-    longer, shorter = (costs.training_minutes(params, job_of(curve)) for curve in ("AnB+", "AnB"))
-    assert longer > shorter > costs.training_minutes(params, job_of("A7B"))
-    assert costs.work_seconds(params, "tiny", Work(1, 1), {}) is None
+    assert jobs.training_minutes(params, job_of("baseA")) >= 2 * training / 60
+    longer, shorter = (jobs.training_minutes(params, job_of(curve)) for curve in ("AnB+", "AnB"))
+    assert longer > shorter > jobs.training_minutes(params, job_of("A7B"))
+    assert jobs.work_seconds(params, "tiny", Work(1, 1), {}) is None
 
 
 def test_what_is_asked_has_a_minimum_and_a_stated_size_where_there_is_no_rate(params):
-    assert costs.training_minutes(params, job_of("AnB+")) == costs.UNKNOWN_MINUTES
-    assert costs.memory_mb(params, job_of("baseA")) == costs.LEAST_MB
+    assert jobs.training_minutes(params, job_of("AnB+")) == jobs.UNKNOWN_MINUTES
+    assert jobs.memory_mb(params, job_of("baseA")) == jobs.LEAST_MB
     params["rates"] = {"tiny": 1e-6}
-    assert costs.training_minutes(params, job_of("AnB+")) == costs.LEAST_MINUTES
-    assert costs.evaluation_minutes(params, job_of("AnB+")) == costs.LEAST_MINUTES
+    assert jobs.training_minutes(params, job_of("AnB+")) == jobs.LEAST_MINUTES
+    assert jobs.evaluation_minutes(params, job_of("AnB+")) == jobs.LEAST_MINUTES
 
 
 def test_memory_grows_with_networks_batch_and_images(params):
     params["architectures"]["tiny"]["width"] = 100
     params["training"]["transferred"]["batch_size"] = 4096
-    one, curve = (costs.memory_mb(params, job_of(name)) for name in ("A3B", "AnB"))
+    one, curve = (jobs.memory_mb(params, job_of(name)) for name in ("A3B", "AnB"))
     params["training"]["transferred"]["batch_size"] = 64
-    assert curve > one > costs.memory_mb(params, job_of("A3B")) > costs.LEAST_MB
-    small = costs.memory_mb(params, job_of("A3B"))
+    assert curve > one > jobs.memory_mb(params, job_of("A3B")) > jobs.LEAST_MB
+    small = jobs.memory_mb(params, job_of("A3B"))
     params["datasets"]["digits"]["images"]["classes"] = ["0", "1", "2", "3"]  # how many images is not known then
-    assert costs.memory_mb(params, job_of("A3B")) > small
+    assert jobs.memory_mb(params, job_of("A3B")) > small
 
 
 def test_images_up_to_as_much_are_held_in_memory_as_tasks_hold():
     from transferability.tasks import IN_MEMORY
 
-    assert costs.IN_MEMORY == IN_MEMORY
+    assert jobs.IN_MEMORY == IN_MEMORY
 
 
 def test_the_longest_chain_is_a_base_network_and_what_waits_for_it(params):
-    jobs = [job_of(name) for name in ("baseA", "baseB", "AnB", "BnA", "RnA")]
-    seconds = dict(zip(jobs, [3.0, 9.0, 10.0, 5.0, 12.0], strict=True))
-    total, chain = critical_path(jobs, seconds)
+    found = [job_of(name) for name in ("baseA", "baseB", "AnB", "BnA", "RnA")]
+    seconds = dict(zip(found, [3.0, 9.0, 10.0, 5.0, 12.0], strict=True))
+    total, chain = critical_path(found, seconds)
     assert (total, [job.name for job in chain]) == (14.0, ["baseB", "BnA"])
-    assert critical_path(jobs, seconds | {jobs[4]: 15.0})[1] == [jobs[4]]
+    assert critical_path(found, seconds | {found[4]: 15.0})[1] == [found[4]]
 
 
 def test_studies_are_merged_as_snakemake_merges_them():
@@ -253,9 +254,9 @@ def test_planning_imports_neither_torch_nor_numpy():
 
 
 def test_a_rate_is_measured_with_the_training_command(params):
-    slow = costs.measure_rate(params, "tiny", 1, least=0.5)
+    slow = rates.measure_rate(params, "tiny", 1, least=0.5)
     params["architectures"]["tiny"]["width"] = 8
-    wide = costs.measure_rate(params, "tiny", 1, least=0.5)
+    wide = rates.measure_rate(params, "tiny", 1, least=0.5)
     # Where it was tried 0.07 ms; four times as wide has sixteen times the arithmetic, at a better rate.
     assert 0.01 < slow < 2
     assert wide > 3 * slow
@@ -266,17 +267,17 @@ def test_a_rate_that_cannot_be_measured_is_told_with_the_reason(params):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(InputError, match=r"architectures\.tiny: its rate could not be measured: device: \"cuda\" was"):
-        costs.measure_rate(params, "tiny", 1)
+        rates.measure_rate(params, "tiny", 1)
 
 
 def planned(directory: Path, *words: str) -> dict[str, list[dict[str, str]]]:
     """The resources of every job that Snakemake plans, by rule."""
     done = start(directory, "--dry-run", *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    jobs: dict[str, list[dict[str, str]]] = {}
+    found: dict[str, list[dict[str, str]]] = {}
     for rule, listed in re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", done.stdout, re.MULTILINE):
-        jobs.setdefault(rule, []).append(dict(re.findall(r"(\w+)=(\S+?)(?:,|$)", listed)))
-    return jobs
+        found.setdefault(rule, []).append(dict(re.findall(r"(\w+)=(\S+?)(?:,|$)", listed)))
+    return found
 
 
 def test_jobs_ask_for_what_their_networks_cost(tmp_path):
@@ -284,17 +285,17 @@ def test_jobs_ask_for_what_their_networks_cost(tmp_path):
     params["study"]["treatment"] += ["transfer-k2"]
     params |= {"device": "cuda", "rates": {"tiny": 100.0}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    jobs = planned(tmp_path)
+    found = planned(tmp_path)
     trained = ("base", "curve", "random", "preserved")
     for rule in (*trained, "evaluate", "evaluate_curve"):
-        assert {job["gpu"] for job in jobs[rule]} == {"1"}, rule
+        assert {job["gpu"] for job in found[rule]} == {"1"}, rule
     for rule in (*trained, "evaluate", "evaluate_curve", "export"):
-        assert all(int(job["mem_mb"]) >= costs.LEAST_MB for job in jobs[rule]), rule
-        assert all(int(job["runtime"]) >= costs.LEAST_MINUTES for job in jobs[rule]), rule
-    (base,) = {int(job["runtime"]) for job in jobs["base"]}
-    assert base == costs.training_minutes(params, job_of("baseA"))
-    expected = {costs.training_minutes(params, job_of(curve)) for curve in ("AnB", "AnB+")}
-    assert {int(job["runtime"]) for job in jobs["curve"]} == expected
+        assert all(int(job["mem_mb"]) >= jobs.LEAST_MB for job in found[rule]), rule
+        assert all(int(job["runtime"]) >= jobs.LEAST_MINUTES for job in found[rule]), rule
+    (base,) = {int(job["runtime"]) for job in found["base"]}
+    assert base == jobs.training_minutes(params, job_of("baseA"))
+    expected = {jobs.training_minutes(params, job_of(curve)) for curve in ("AnB", "AnB+")}
+    assert {int(job["runtime"]) for job in found["curve"]} == expected
     assert min(expected) > base
 
 
@@ -323,5 +324,5 @@ def test_memory_that_is_asked_is_enough(params, packed_digits, digits_split, tmp
     _, status, used = os.wait4(process.pid, 0)
     assert status == 0
     peak = used.ru_maxrss * 1024 / 1e6
-    asked = costs.memory_mb(params, job_of("baseA"))
+    asked = jobs.memory_mb(params, job_of("baseA"))
     assert peak < asked < 4 * peak
