@@ -17,7 +17,7 @@ study: .venv/installed ## Install into .venv and run the study of params.yaml
 	@echo "Open results/digits/tiny/report.html; the networks are in models/."
 
 test: check ## Check the style, then run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/tested ## Check the style of code and workflow
 	$(BIN)/ruff check .
