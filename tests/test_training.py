@@ -845,6 +845,21 @@ def test_too_small_images_are_no_fault_of_a_source(packed_digits, digits_split, 
     assert "from None" not in str(error.value)
 
 
+@pytest.mark.parametrize(("names", "section"), [(["baseA"], "base"), (["R3A", "R5A"], "transferred")])
+def test_a_full_gpu_says_what_to_lower(names, section, packed_digits, digits_split, tmp_path, monkeypatch):
+    def fill(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(sys, "argv", ["training", *command(tmp_path, digits_split, packed_digits, names, None)[3:]])
+    monkeypatch.setattr(training, "train", fill)
+    with pytest.raises(InputError) as error:
+        training.main()
+    assert str(error.value) == (
+        f"{', '.join(names)}: {len(names)} networks and batches of 32 images do not fit into the GPU's memory; "
+        f'set jobs to "network", or lower training.{section}.batch_size'
+    )
+
+
 # Devices
 
 
