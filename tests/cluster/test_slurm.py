@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm import Cluster, wait_for
+from slurm import Cluster, wait_for, why_not
 from test_workflow import CHECKOUT, change, network_hashes, plan, run, start, write_small_params
 
 PLACE = "digits/tiny/random0/seed0"
@@ -97,6 +97,17 @@ def slow_down(process: int) -> None:
             time.sleep(0.1)
     except ProcessLookupError:
         return
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    """A running SLURM; without its packages the tests that need it are skipped."""
+    if reason := why_not():
+        pytest.skip(reason)
+    # Sockets' paths may not be long.
+    cluster = Cluster(Path(tmp_path_factory.mktemp("slurm")))
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture(scope="module")
