@@ -203,12 +203,16 @@ CHANGES = {
     ),
     "a comment in the training code": (
         lambda place: edit(
-            place / "src/transferability/training.py", "    checked = 0\n", "    # None yet.\n    checked = 0\n"
+            place / "src/transferability/training.py",
+            "    first, checked = 0, 0\n",
+            "    # None yet.\n    first, checked = 0, 0\n",
         ),
         set(),
     ),
     "an edit of the training code": (
-        lambda place: edit(place / "src/transferability/training.py", "    checked = 0\n", "    checked = 0 + 0\n"),
+        lambda place: edit(
+            place / "src/transferability/training.py", "    first, checked = 0, 0\n", "    first, checked = 0, 0 + 0\n"
+        ),
         EVERY - {"split random0", "split random1"},
     ),
     "an edit of the figures": (

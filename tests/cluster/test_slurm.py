@@ -267,14 +267,15 @@ def test_jobs_get_what_their_rules_ask_for(cluster, study):
     controller = control(study, BASE, "--set-resources", "base:gpu=1")
     (job,) = wait_for(lambda: jobs_in(cluster, study, "base"), 30, "the job is in the queue")
     row = cluster.jobs()[job]
-    controller.send_signal(signal.SIGINT)
     hours, minutes, _ = (int(part) for part in row["TimeLimit"].split(":"))
     assert 60 * hours + minutes == int(resources["runtime"])
     assert row["TresPerJob"] == "gres:gpu:1"
     assert f"mem={resources['mem_mb']}M" in row["TRES"]
     assert row["NumCPUs"] == "1"
+    await_training(study)
     # An interrupted snakemake takes its jobs along at once, and itself a minute later.
-    wait_for(lambda: jobs_in(cluster, study, "base", "CANCELLED"), 30, "the job has ended")
+    controller.send_signal(signal.SIGINT)
+    wait_for(lambda: jobs_in(cluster, study, "base", "CANCELLED"), 60, "the job has ended")
     controller.kill()
 
 
