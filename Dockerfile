@@ -9,12 +9,12 @@ ENV PIP_NO_CACHE_DIR=1 \
     XDG_CACHE_HOME=/tmp/cache \
     MPLCONFIGDIR=/tmp/matplotlib
 
-WORKDIR /opt/transferability
+WORKDIR /transferability
 COPY . .
 RUN pip install --editable .
 
 # Nobody; with --user, files belong to whoever runs it.
 USER 65534
 WORKDIR /study
-ENTRYPOINT ["snakemake", "--snakefile", "/opt/transferability/Snakefile", "--directory", "/study"]
+ENTRYPOINT ["snakemake", "--snakefile", "/transferability/Snakefile", "--directory", "/study"]
 CMD ["--cores", "all"]

@@ -19,9 +19,9 @@ os.environ.update(
 )
 
 from transferability.clusters import Request, check_cluster, refuse_live_jobs
-from transferability.jobs import evaluation_minutes, memory_mb, rule_job, training_minutes
 from transferability.errors import InputError
 from transferability.hours import hours_table, spent_hours
+from transferability.jobs import evaluation_minutes, memory_mb, rule_job, training_minutes
 from transferability.params import (
     canonical,
     check_params,
