@@ -1,5 +1,6 @@
 """Devices: where the arithmetic is done, and how it is made repeatable."""
 
+import ctypes
 import fcntl
 import os
 import re
@@ -11,6 +12,9 @@ import torch
 from transferability.errors import InputError
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
+
+# malloc.h of the GNU C library.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
 def visible_gpus() -> list[str]:
@@ -39,6 +43,20 @@ def claim(names: list[str], folder: Path) -> str:
     return names[os.getpid() % len(names)]
 
 
+def keep_memory() -> None:
+    """Keep freed memory for the next step's tensors, where the C library can be told so.
+
+    By itself it gives every large tensor back to the system and asks for it anew, zeroed page by page: on a CPU a
+    fifth of the time of a training step.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):
+        return
+    library.mallopt(M_MMAP_MAX, 0)
+    library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    library.mallopt(M_TOP_PAD, 2**26)
+
+
 def choose_device(name: str, threads: int) -> torch.device:
     """The device that an option names, set for the whole process so that the same work gives the same bits on it.
 
@@ -55,6 +73,7 @@ def choose_device(name: str, threads: int) -> torch.device:
         torch.use_deterministic_algorithms(True)
         # Products of fp32 numbers are fp32: torch would make those of convolutions coarser.
         torch.backends.cudnn.allow_tf32 = False
+    keep_memory()
     torch.set_num_threads(threads)
     # Weights that decay towards 0 would otherwise slow a CPU down manyfold.
     torch.set_flush_denormal(True)

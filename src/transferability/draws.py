@@ -63,13 +63,9 @@ def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generat
     count, _, height, width = images.shape
     crop, padding = augmentation.crop, augmentation.padding
     places = 2 * padding + 1 + (height - crop if crop else 0)
-    shifts = torch.randint(0, places, (2, count, 1), generator=generator)
-    mirrored = torch.rand(count, 1, generator=generator) < 0.5
-    rows = torch.arange(crop or height) + shifts[0]
-    columns = torch.arange(crop or width) + shifts[1]
-    if augmentation.flip:
-        columns = torch.where(mirrored, columns.flip(1), columns)
+    rows, columns = torch.randint(0, places, (2, count), generator=generator).to(images.device)
+    mirrored = (torch.rand(count, generator=generator) < 0.5).to(images.device)
     padded = functional.pad(images, [padding] * 4) if padding else images
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    each = torch.arange(count, device=images.device)[:, None, None]
-    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    windows = padded.unfold(2, crop or height, 1).unfold(3, crop or width, 1)
+    seen = windows[torch.arange(count, device=images.device), :, rows, columns]
+    return torch.where(mirrored[:, None, None, None], seen.flip(3), seen) if augmentation.flip else seen

@@ -53,10 +53,12 @@ class LocalResponseNorm(nn.LocalResponseNorm):
 
 
 def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
-    """Images as the networks see them: uint8 (n, C, H, W) → float (n, C, H, W), mean 0 and deviation 1."""
+    """Images as the networks see them: uint8 (n, C, H, W) → float (n, C, H, W), mean 0 and deviation 1, laid out with
+    the channels last."""
     centre = torch.tensor(mean, device=images.device).view(-1, 1, 1)
     spread = torch.tensor(std, device=images.device).view(-1, 1, 1)
-    return (images.float() / 255 - centre) / spread
+    normalised = (images.float() / 255 - centre) / spread
+    return normalised.contiguous(memory_format=torch.channels_last)
 
 
 def input_std(architecture: Architecture, std: list[float]) -> list[float]:
