@@ -95,9 +95,9 @@ def main() -> None:
         for gpus in arguments.gpus:
             span = makespan(jobs, seconds, gpus, arguments.order == "longest")
             busy = sum(seconds.values()) / span / gpus
-            # A state is twice its networks, kept each minute or a fiftieth of the time.
+            # A state is thrice its networks, kept each minute or a fiftieth of the time.
             at_once = min(gpus, len(jobs))
-            states = at_once * 2 * max(len(job.networks) * checkpoint_bytes(job_layers(params, job)) for job in jobs)
+            states = at_once * 3 * max(len(job.networks) * checkpoint_bytes(job_layers(params, job)) for job in jobs)
             print(
                 f"  {gpus:4d} GPUs: {span / 3600:8.1f} h, GPUs busy {busy:4.0%}; states at most {states / 1e9:.0f} GB, "
                 f"written at {states / 60e6:.0f} MB/s; images at {seen * JPEG / span / 1e6:.0f} MB/s; "

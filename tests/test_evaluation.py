@@ -24,9 +24,9 @@ torch.set_num_threads(1)
 
 CPU = torch.device("cpu")
 HISTORY = """step,images_seen,learning_rate,train_loss,validation_loss,validation_top1,test_top1
-2,64,0.03,1.5,1.4,0.25,0.125
+2,64,0.03,1.5,1.4,0.25,
 4,128,0.015,0.5,0.6,0.75,0.5
-6,192,0.001,0.25,0.3,0.75,0.625
+6,192,0.001,0.25,0.3,0.75,
 """
 
 
@@ -147,13 +147,16 @@ def test_a_history_is_read_as_numbers(checkpoint):
     [
         b"",
         HISTORY.splitlines()[0].encode(),
-        HISTORY[:-30].encode(),
+        HISTORY[:-15].encode(),
         HISTORY.replace("1.5", "much").encode(),
-        HISTORY.replace("0.125\n", "0.125,7\n").encode(),
+        HISTORY.replace("0.5\n", "0.5,7\n").encode(),
+        HISTORY.replace("0.5\n", "\n").encode(),
+        HISTORY.replace("0.25,\n", "0.25,0.125\n").encode(),
+        HISTORY.replace("0.25,\n", ",\n").encode(),
         b"\xff\xfe\x00\x01",
         b"class,file\n1,2\n",
     ],
-    ids=["empty", "header alone", "truncated", "text", "too many columns", "binary", "foreign"],
+    ids=["empty", "header alone", "truncated", "text", "too many columns", "no test accuracy", "two test accuracies", "a gap", "binary", "foreign"],
 )
 def test_a_bad_history_is_refused_by_name(content, tmp_path):
     path = tmp_path / "history.csv"

@@ -168,7 +168,9 @@ def write_history(models, network: dict, accuracies: list[float]) -> None:
         rows.writerow(
             ["step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1", "test_top1"]
         )
-        rows.writerows([10 * (i + 1), 640, 0.1, 1, 1, accuracy, 0] for i, accuracy in enumerate(accuracies))
+        rows.writerows(
+            [10 * (i + 1), 640, 0.1, 1, 1, accuracy, "" if i else 0] for i, accuracy in enumerate(accuracies)
+        )
 
 
 class TestLearning:

@@ -85,6 +85,11 @@ def double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+def given(row: dict) -> dict[str, float]:
+    """A row of a history without what it leaves out."""
+    return {name: value for name, value in row.items() if value is not None}
+
+
 @pytest.mark.usefixtures("double_precision")
 def test_results_are_as_they_were(packed_digits, digits_split):
     golden = json.loads(GOLDEN.read_text())
@@ -95,7 +100,7 @@ def test_results_are_as_they_were(packed_digits, digits_split):
     for kind, found in histories.items():
         for name, rows in found.items():
             for row, expected in zip(rows, golden[kind][name], strict=True):
-                assert row == pytest.approx(expected, rel=1e-6), f"{kind}, {name}, step {row['step']}: {CHANGED}"
+                assert given(row) == pytest.approx(given(expected), rel=1e-6), f"{kind}, {name}, step {row['step']}: {CHANGED}"
 
 
 PROBE = """

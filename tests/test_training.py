@@ -24,7 +24,7 @@ from transferability.checkpoints import load_network
 from transferability.devices import choose_device
 from transferability.draws import Augmentation, Draws, augment
 from transferability.errors import InputError
-from transferability.networks import Architecture, Dropout, build_network, initialise
+from transferability.networks import Architecture, Dropout, build_network, initialise, normalise
 from transferability.notation import DEPTH, parse_network
 from transferability.solvers import Schedule, descend, learning_groups
 from transferability.tasks import PARTS, Task, open_task
@@ -543,6 +543,32 @@ def test_a_history_tells_of_every_validation(tasks):
     assert rows[-1]["validation_top1"] == (logits.argmax(1) == truth).double().mean().item()
 
 
+def test_the_best_row_has_the_test_accuracy_of_the_weights_at_its_step(tasks):
+    # At a rate that does not fall by the number of steps, a shorter run is the beginning of a longer one.
+    schedule = replace(SCHEDULE, steps=16, learning_rate=0.3, validations=16, decay={"every": 1000, "factor": 0.1})
+    names, task = ["B3A", "B3A+"], tasks["A"]
+    source = {"source": start(["baseB"], BATCH_NORM, tasks["B"], None)["baseB"].state_dict()}
+    whole = start(names, BATCH_NORM, task, **source)
+    steps = set()
+    for name, rows in run(whole, task, schedule).items():
+        accuracies = [row["validation_top1"] for row in rows]
+        best = accuracies.index(max(accuracies))
+        assert [row["step"] for row in rows if row["test_top1"] is not None] == [best + 1]
+        steps.add(best + 1)
+
+        stopped = start(names, BATCH_NORM, task, **source)
+        run(stopped, task, replace(schedule, steps=best + 1, validations=1))
+        batches = normalise(torch.from_numpy(task.images["test"]), task.mean, task.std)
+        scores = validate({name: stopped[name]}, [(batches, torch.from_numpy(task.labels["test"]))])
+        assert rows[best]["test_top1"] == scores[name][1]
+    assert min(steps) < schedule.steps, "a best network that is the last one shows nothing"
+    unchosen = start(names, BATCH_NORM, task, **source)
+    run(unchosen, task, replace(schedule, validations=1))
+    assert {name: state_hash(network) for name, network in whole.items()} == {
+        name: state_hash(network) for name, network in unchosen.items()
+    }
+
+
 def test_validation_covers_every_batch_and_restores_every_mode():
     torch.manual_seed(0)
     networks = {name: build_network(ARCHITECTURES["both"], (1, 8, 8), 5) for name in ("A1B", "A2B")}
@@ -604,9 +630,9 @@ def test_networks_see_random_crops_in_training_and_the_centre_in_validation(task
         chosen = images["train"][draws.batch(step, 32, len(images["train"]))]
         expected = augment(chosen, augmentation, draws.generator("augmentation", step))
         assert torch.equal(pixels(inputs), expected)
-    assert len(seen[False]) == 2 * SCHEDULE.validations
-    for number, inputs in enumerate(seen[False]):
-        assert torch.equal(pixels(inputs), images[("validation", "test")[number % 2]][:, :, :7, :7])
+    parts = ["validation"] * SCHEDULE.validations + ["test"]
+    for inputs, part in zip(seen[False], parts, strict=True):
+        assert torch.equal(pixels(inputs), images[part][:, :, :7, :7])
 
 
 def stored_task(task: Task) -> Task:

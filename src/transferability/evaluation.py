@@ -53,13 +53,18 @@ def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
 HISTORY = {"step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1", "test_top1"}
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """A network's history.csv as a list of rows."""
+def read_history(path: Path) -> list[dict[str, float | None]]:
+    """A network's history.csv as a list of rows, of which one has a test accuracy, and the others None."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = [
+                {name: None if (name, value) == ("test_top1", "") else float(value) for name, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
         if not rows or rows[0].keys() != HISTORY:
             raise ValueError("its columns are not a history's, or it has no rows")
+        if sum(row["test_top1"] is not None for row in rows) != 1:
+            raise ValueError("not one of its rows, the best one, has a test accuracy")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a whole history ({error}); delete it and run again") from None
     return rows
@@ -73,7 +78,7 @@ def mean_of_best(history: list[dict[str, float]], best: int = 10) -> dict:
 
 def chosen_on_validation(history: list[dict[str, float]]) -> dict:
     """What the network scored on test images when it was best on validation images, for the first time."""
-    best = max(history, key=lambda row: row["validation_top1"])
+    (best,) = [row for row in history if row["test_top1"] is not None]
     return {"step": int(best["step"]), "validation_top1": best["validation_top1"], "test_top1": best["test_top1"]}
 
 

@@ -211,15 +211,15 @@ def job_schedule(params: dict, job: Job) -> dict:
 def training_work(params: dict, job: Job) -> Work:
     """The arithmetic of a job: its training and, where the number of images is known, its validations.
 
-    These are of validation and of test images.
+    At the end the test images are passed once.
     """
     layers, schedule = job_layers(params, job), job_schedule(params, job)
     images = schedule["steps"] * schedule["batch_size"]
     size = task_size(params, job.dataset, job.split, job.networks[0].target)
-    seen = (size.validation or 0) + (size.test or 0)
+    seen = schedule["validations"] * (size.validation or 0) + (size.test or 0)
     forward = forward_work(layers, job.networks)
     backward = sum(backward_work(layers, network) for network in job.networks)
-    return Work(forward * (images + schedule["validations"] * seen), backward * images)
+    return Work(forward * (images + seen), backward * images)
 
 
 def checkpoint_bytes(layers: tuple[Layer, ...]) -> int:
@@ -261,8 +261,8 @@ def evaluation_minutes(params: dict, job: Job) -> int:
 def memory_mb(params: dict, job: Job) -> int:
     """The main memory that a job of a training job's networks asks for, in megabytes.
 
-    The process, the task's images where they are held, of each network weights, gradients and velocities, and what a
-    batch leaves in the layers of one network for the way back: the outputs of each, and what norm, ReLU and pooling
+    The process, the task's images where they are held, of each network weights, best weights, gradients and
+    velocities, and what a batch leaves in the layers of one network for the way back: the outputs of each, and what norm, ReLU and pooling
     make of them.
     """
     size, layers = task_size(params, job.dataset, job.split, job.networks[0].target), job_layers(params, job)
@@ -272,7 +272,7 @@ def memory_mb(params: dict, job: Job) -> int:
     else:
         parts = [size.train, size.validation, size.test]
         images = sum(min(IN_MEMORY, size.pixels * (count or 0)) for count in parts)
-    networks = 3 * len(job.networks) * checkpoint_bytes(layers)
+    networks = 4 * len(job.networks) * checkpoint_bytes(layers)
     left = 4 * 4 * batch * sum(layer.outputs for layer in layers)
     return max(LEAST_MB, PROCESS_MB + math.ceil(MARGIN * (images + networks + left) / 1e6))
 

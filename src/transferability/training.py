@@ -120,14 +120,32 @@ def validate(
     return {name: (losses[name] / count, hits[name] / count) for name in networks}
 
 
+def learning_state(network: nn.Sequential) -> dict[str, Tensor]:
+    """The parameters and buffers of the layers that are not frozen: the network's own tensors, not copies."""
+    return network[frozen_layers(network) :].state_dict()
+
+
+@torch.no_grad()
+def exchange(networks: dict[str, nn.Sequential], others: dict[str, dict[str, Tensor]]) -> None:
+    """Let what learns in networks and other tensors of the same names change places."""
+    for name, network in networks.items():
+        for key, tensor in learning_state(network).items():
+            before = tensor.clone()
+            tensor.copy_(others[name][key])
+            others[name][key].copy_(before)
+
+
 def training_state(
-    networks: dict[str, nn.Sequential], groups: dict[str, list[Group]], losses: dict[str, Tensor]
+    networks: dict[str, nn.Sequential],
+    groups: dict[str, list[Group]],
+    best: dict[str, dict[str, Tensor]],
+    losses: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    """All that training changes, by name: the networks' own tensors, not copies of them."""
+    """All that training changes, by name: the tensors themselves, not copies of them."""
     tensors = {f"{name}/losses": losses[name] for name in networks}
     for name, network in networks.items():
-        learning = network[frozen_layers(network) :].state_dict()
-        tensors |= {f"{name}/weights/{key}": tensor for key, tensor in learning.items()}
+        tensors |= {f"{name}/weights/{key}": tensor for key, tensor in learning_state(network).items()}
+        tensors |= {f"{name}/best/{key}": tensor for key, tensor in best[name].items()}
         velocities = [velocity for group in groups[name] for velocity in group.velocities]
         tensors |= {f"{name}/velocities/{number}": velocity for number, velocity in enumerate(velocities)}
     return tensors
@@ -146,9 +164,9 @@ def train(
     """Train networks of one target in place, each batch drawn and augmented once for all of them.
 
     `networks` come from `start_network`, on the device. Returns each network's history: a row a validation, with
-    the mean training loss since the row before; its test accuracy is only written down. With a `keeper` training
-    goes on from the state that it has, if any. A loss that is not finite is an InputError naming network, step and
-    rate.
+    the mean training loss since the row before. The row of the best validation, the first of equal ones, has the test
+    accuracy of the weights at that time; the others have None. With a `keeper` training goes on from the state that
+    it has, if any. A loss that is not finite is an InputError naming network, step and rate.
     """
     images = {part: hold(stored, device) for part, stored in task.images.items()}
     labels = {part: torch.from_numpy(truth).to(device) for part, truth in task.labels.items()}
@@ -162,6 +180,7 @@ def train(
     for modules in dropouts.values():
         for _, module in modules:
             module.generator = torch.Generator(device)
+    best = {name: {k: t.clone() for k, t in learning_state(network).items()} for name, network in networks.items()}
     losses = {name: torch.zeros(schedule.steps, device=device) for name in networks}
     history: dict[str, list[dict]] = {name: [] for name in networks}
     first, checked = 0, 0
@@ -170,7 +189,7 @@ def train(
         first, history = kept[1]["step"], kept[1]["history"]
         checked = max((rows[-1]["step"] for rows in history.values() if rows), default=0)
         with torch.no_grad():
-            for name, tensor in training_state(networks, groups, losses).items():
+            for name, tensor in training_state(networks, groups, best, losses).items():
                 tensor.copy_(kept[0][name])
         report(f"going on after step {first} of {schedule.steps}")
 
@@ -203,10 +222,13 @@ def train(
             recent = {name: losses[name][checked:done] for name in networks}
             for name in networks:
                 refuse_infinite(name, recent[name], checked, schedule)
-            validated, tested = validate(networks, seen("validation")), validate(networks, seen("test"))
+            validated = validate(networks, seen("validation"))
             for name, (loss, top1) in validated.items():
                 # The weights of the last step meet their first images here.
                 refuse_infinite(name, torch.tensor([loss]), done, schedule)
+                if top1 > max((row["validation_top1"] for row in history[name]), default=-1):
+                    for key, tensor in learning_state(networks[name]).items():
+                        best[name][key].copy_(tensor)
                 history[name].append(
                     {
                         "step": done,
@@ -215,7 +237,7 @@ def train(
                         "train_loss": recent[name].mean().item(),
                         "validation_loss": loss,
                         "validation_top1": top1,
-                        "test_top1": tested[name][1],
+                        "test_top1": None,
                     }
                 )
             checked = done
@@ -228,8 +250,12 @@ def train(
             report(f"step {done} of {schedule.steps}: mean loss {mean:.3f}, {speed}{line}")
             bar.set_postfix(loss=f"{mean:.3f}", images=f"{pace * schedule.batch_size:.0f}/s")
         if keeper and done < schedule.steps and keeper.due():
-            keeper.save(training_state(networks, groups, losses), {"step": done, "history": history})
+            keeper.save(training_state(networks, groups, best, losses), {"step": done, "history": history})
     bar.close()
+    exchange(networks, best)
+    for name, (_, top1) in validate(networks, seen("test")).items():
+        max(history[name], key=lambda row: row["validation_top1"])["test_top1"] = top1
+    exchange(networks, best)
     return history
 
 
