@@ -156,7 +156,18 @@ def test_a_history_is_read_as_numbers(checkpoint):
         b"\xff\xfe\x00\x01",
         b"class,file\n1,2\n",
     ],
-    ids=["empty", "header alone", "truncated", "text", "too many columns", "no test accuracy", "two test accuracies", "a gap", "binary", "foreign"],
+    ids=[
+        "empty",
+        "header alone",
+        "truncated",
+        "text",
+        "too many columns",
+        "no test",
+        "two tests",
+        "a gap",
+        "binary",
+        "foreign",
+    ],
 )
 def test_a_bad_history_is_refused_by_name(content, tmp_path):
     path = tmp_path / "history.csv"

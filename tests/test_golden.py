@@ -100,7 +100,8 @@ def test_results_are_as_they_were(packed_digits, digits_split):
     for kind, found in histories.items():
         for name, rows in found.items():
             for row, expected in zip(rows, golden[kind][name], strict=True):
-                assert given(row) == pytest.approx(given(expected), rel=1e-6), f"{kind}, {name}, step {row['step']}: {CHANGED}"
+                where = f"{kind}, {name}, step {row['step']}"
+                assert given(row) == pytest.approx(given(expected), rel=1e-6), f"{where}: {CHANGED}"
 
 
 PROBE = """

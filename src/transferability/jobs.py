@@ -262,8 +262,8 @@ def memory_mb(params: dict, job: Job) -> int:
     """The main memory that a job of a training job's networks asks for, in megabytes.
 
     The process, the task's images where they are held, of each network weights, best weights, gradients and
-    velocities, and what a batch leaves in the layers of one network for the way back: the outputs of each, and what norm, ReLU and pooling
-    make of them.
+    velocities, and what a batch leaves in the layers of one network for the way back: the outputs of each, and what
+    norm, ReLU and pooling make of them.
     """
     size, layers = task_size(params, job.dataset, job.split, job.networks[0].target), job_layers(params, job)
     batch = job_schedule(params, job)["batch_size"]
