@@ -1,5 +1,6 @@
-"""Devices: jobs on one machine with several GPUs take one each."""
+"""Devices: jobs on one machine with several GPUs take one each; on a CPU memory that was freed is used again."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,36 @@ def test_a_job_sees_no_other_gpu(monkeypatch, tmp_path, visible, chosen):
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
     devices.choose_device("auto", threads=1)
     assert devices.os.environ["CUDA_VISIBLE_DEVICES"] == chosen
+
+
+PAGES = """
+import ctypes, resource, sys
+import torch
+from transferability.devices import choose_device
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+PR_SET_THP_DISABLE = 41
+ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+if sys.argv[1] == "kept":
+    choose_device("cpu", threads=1)
+def step():
+    return [torch.ones(10_000_000) for _ in range(2)]
+for _ in range(20):
+    step()
+before = faults()
+for _ in range(10):
+    step()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library can be told to keep memory")
+def test_a_step_is_not_given_its_memory_anew():
+    pages = {
+        way: int(subprocess.run([sys.executable, "-c", PAGES, way], capture_output=True, text=True, check=True).stdout)
+        for way in ("kept", "given back")
+    }
+    assert 4 * pages["kept"] < pages["given back"]
+    assert pages["given back"] > 100_000, "800 MB in pages of 4 kB"

@@ -180,7 +180,10 @@ def train(
     for modules in dropouts.values():
         for _, module in modules:
             module.generator = torch.Generator(device)
-    best = {name: {k: t.clone() for k, t in learning_state(network).items()} for name, network in networks.items()}
+    best = {
+        name: {key: tensor.clone() for key, tensor in learning_state(network).items()}
+        for name, network in networks.items()
+    }
     losses = {name: torch.zeros(schedule.steps, device=device) for name in networks}
     history: dict[str, list[dict]] = {name: [] for name in networks}
     first, checked = 0, 0
