@@ -11,7 +11,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# Nearly all that a plan makes lives to its end; to look for garbage among it is a tenth of the time.
+# Nearly all that a plan makes lives to its end; to look for garbage among it takes up to a tenth of the time.
 gc.set_threshold(100_000, 50, 100)
 
 # Jobs run this checkout's code with this interpreter, whatever is installed or first on the path.
