@@ -15,7 +15,7 @@ from transferability.analysis import grid_cells, read_networks
 from transferability.coverage import coverage_table
 from transferability.errors import InputError
 from transferability.notation import parse_network
-from transferability.tables import COVERAGE, DROPS, EFFECTS, NETWORKS, PAIRS, read_table
+from transferability.tables import COVERAGE, DROPS, EFFECTS, LEARNING, NETWORKS, PAIRS, read_table
 
 
 def metrics_of(network: str, top1: float = 0.5) -> dict:
@@ -39,6 +39,10 @@ def metrics_of(network: str, top1: float = 0.5) -> dict:
         "train_loss": 0.75,
         "chosen": {"step": 20, "validation_top1": 0.75, "test_top1": 0.5},
         "mean_of_ten_best": {"validation_top1": 0.625, "of": 10},
+        "learning": [
+            {"step": 10, "train_loss": 1.0, "validation_loss": 1.5, "validation_top1": 0.125},
+            {"step": 20, "train_loss": 0.75, "validation_loss": 1.25, "validation_top1": 0.75},
+        ],
         "validation": {"count": 12, "top1": 0.25, "loss": 1.25, "per_class": even},
         "test": scores,
     }
@@ -60,15 +64,16 @@ GRID = {"split": ["random0", "even-odd"], "seed": [0, 1], "network": ["baseA", "
 
 def read_study(folder: Path) -> pd.DataFrame:
     """The networks table of the small study, of which nothing is missing."""
-    networks, absent = read_networks(folder / "results/digits/tiny", GRID, folder / "data/splits/digits")
+    networks, _, absent = read_networks(folder / "results/digits/tiny", GRID, folder / "data/splits/digits")
     assert not absent
     return networks
 
 
 def read_bad_study(folder: Path, path: Path) -> str:
     """What is said of the one network of the small study that cannot be read, and that the others can."""
-    networks, (place,) = read_networks(folder / "results/digits/tiny", GRID, folder / "data/splits/digits")
+    networks, learning, (place,) = read_networks(folder / "results/digits/tiny", GRID, folder / "data/splits/digits")
     assert len(networks) == 7
+    assert len(learning) == 2 * 7
     assert (place["split"], f"seed{place['seed']}", place["network"]) == (*path.parts[-3:-1], path.stem)
     (row,) = coverage_table(networks, [place]).query("state == 'missing'").to_dict("records")
     assert (row["kind"], row["treatment"], row["n"], row["target"]) == ("groups", "transfer+", 3, "B")
@@ -182,6 +187,22 @@ def test_what_is_no_number_is_named(place, value, study, damaged):
     assert f"{place} is {value!r}, which is no number" in reason
 
 
+@pytest.mark.parametrize(
+    ("learning", "sentence"),
+    [
+        ([], "learning is empty"),
+        ([{"step": 10, "train_loss": 1.0, "validation_loss": 1.5}], "validation_top1"),
+        ([{"step": None, "train_loss": 1.0, "validation_loss": 1.5, "validation_top1": 0.5}], "step is None"),
+        ({"step": 10}, "string indices"),
+    ],
+)
+def test_learning_that_is_none_is_named(learning, sentence, study, damaged):
+    damaged.write_text(json.dumps(metrics_of("A3B+") | {"learning": learning}))
+    reason = read_bad_study(study, damaged)
+    assert reason.startswith(f"{damaged}: no network's metrics (")
+    assert sentence in reason
+
+
 def test_metrics_of_another_network_are_refused(study, damaged):
     files.write_json(damaged, metrics_of("A3B"))
     assert read_bad_study(study, damaged) == f"{damaged}: holds the metrics of A3B; delete it and run again"
@@ -191,7 +212,7 @@ def test_a_missing_or_foreign_split_takes_its_networks_with_it(study):
     path = study / "data/splits/digits/even-odd.json"
     for content, sentence in (("{}", "no split; delete it and run again"), (None, "there is no such file")):
         path.write_text(content) if content else path.unlink()
-        networks, absent = read_networks(study / "results/digits/tiny", GRID, path.parent)
+        networks, _, absent = read_networks(study / "results/digits/tiny", GRID, path.parent)
         assert set(networks["split"]) == {"random0"}
         assert {(place["split"], place["kind"], place["reason"]) for place in absent} == {
             ("even-odd", "unknown", f"{path}: {sentence}")
@@ -219,12 +240,17 @@ def test_volumes_and_distances_are_those_of_the_split(study):
 
 def test_each_split_may_have_networks_of_its_own(study):
     grid = {"seed": [1], "networks": {"random0": ["baseA"], "even-odd": ["A3B+", "baseA"]}}
-    networks, absent = read_networks(study / "results/digits/tiny", grid, study / "data/splits/digits")
+    networks, learning, absent = read_networks(study / "results/digits/tiny", grid, study / "data/splits/digits")
     assert not absent
     assert networks[["split", "seed", "network"]].to_numpy().tolist() == [
         ["random0", 1, "baseA"],
         ["even-odd", 1, "A3B+"],
         ["even-odd", 1, "baseA"],
+    ]
+    assert learning[["split", "seed", "network", "step", "validation_top1"]].to_numpy().tolist() == [
+        [*row, step, top1]
+        for row in networks[["split", "seed", "network"]].to_numpy().tolist()
+        for step, top1 in ((10, 0.125), (20, 0.75))
     ]
 
 
@@ -247,7 +273,14 @@ def test_a_bad_grid_is_refused(grid, sentence):
     assert str(error.value).startswith(sentence)
 
 
-TABLES = {"networks": NETWORKS, "pairs": PAIRS, "effects": EFFECTS, "drops": DROPS, "coverage": COVERAGE}
+TABLES = {
+    "networks": NETWORKS,
+    "learning": LEARNING,
+    "pairs": PAIRS,
+    "effects": EFFECTS,
+    "drops": DROPS,
+    "coverage": COVERAGE,
+}
 
 
 def start(monkeypatch, study: Path, into: Path, grid: dict = GRID, drop: str = "0.02") -> None:

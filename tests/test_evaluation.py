@@ -201,6 +201,11 @@ def test_metrics_say_what_the_network_is_and_what_it_scores(checkpoint, task):
         "train_loss": 0.25,
         "chosen": {"step": 4, "validation_top1": 0.75, "test_top1": 0.5},
         "mean_of_ten_best": {"validation_top1": pytest.approx(1.75 / 3), "of": 3},
+        "learning": [
+            {"step": 2, "train_loss": 1.5, "validation_loss": 1.4, "validation_top1": 0.25},
+            {"step": 4, "train_loss": 0.5, "validation_loss": 0.6, "validation_top1": 0.75},
+            {"step": 6, "train_loss": 0.25, "validation_loss": 0.3, "validation_top1": 0.75},
+        ],
     }
     for part in ("validation", "test"):
         found = metrics[part]

@@ -1,6 +1,6 @@
 """Effects, volume, distance, learning curves and filters: what is drawn is what is planted or what files hold."""
 
-import csv
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from transferability.figure_learning import draw_learning
 from transferability.figure_volume import draw_volume
 from transferability.networks import Architecture, build_network
 from transferability.styles import Drawing, NothingToDrawError
+from transferability.tables import IDENTITY, LEARNING, shape_table
 
 
 def some(*treatments: str) -> dict:
@@ -160,38 +161,38 @@ class TestDistance:
             draw_distance(pairs_table(networks), networks, "", "test_top1", 6.5)
 
 
-def write_history(models, network: dict, accuracies: list[float]) -> None:
-    path = models / network["split"] / f"seed{network['seed']}" / network["network"] / "history.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(
-            ["step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1", "test_top1"]
-        )
-        rows.writerows(
-            [10 * (i + 1), 640, 0.1, 1, 1, accuracy, "" if i else 0] for i, accuracy in enumerate(accuracies)
-        )
+def learning_table(networks: pd.DataFrame, accuracies: Callable[[int, dict], list[float]]) -> pd.DataFrame:
+    """How planted networks learnt: the accuracies that are given for each one's index and row, ten steps apart."""
+    rows = [
+        {name: network[name] for name in IDENTITY} | {"step": 10 * (i + 1), "validation_top1": accuracy}
+        for index, network in enumerate(networks.to_dict("records"))
+        for i, accuracy in enumerate(accuracies(index, network))
+    ]
+    return shape_table(rows, LEARNING)
 
 
 class TestLearning:
-    def test_a_line_is_the_mean_of_the_histories_of_its_treatment_and_n(self, tmp_path):
+    def test_a_line_is_the_mean_of_the_networks_of_its_treatment_and_n(self):
         networks = plant(some("transfer"), {"random0": "random"})
-        for index, network in enumerate(networks.to_dict("records")):
-            write_history(tmp_path, network, [0.1 * index / len(networks), 0.5 + network["n"] / 100])
-        drawing = draw_learning(networks, tmp_path, "the coverage", 6.5)
-        panel = shown(drawing)["transfer AnB"]
-        ends = [line.get_ydata()[-1] for line in panel.get_lines()]
+        learning = learning_table(networks, lambda index, network: [0.01 * index, 0.5 + network["n"] / 100])
+        drawing = draw_learning(networks, learning, "the coverage", 6.5)
+        panels = shown(drawing)
+        ends = [line.get_ydata()[-1] for line in panels["transfer AnB"].get_lines()]
         assert ends == pytest.approx([0.5, 0.51, 0.54, 0.57])
+        starts = [line.get_ydata()[0] for line in panels["transfer AnB"].get_lines()]
+        assert starts == pytest.approx([0.005, 0.025, 0.045, 0.065]), "means of two targets"
+        single = [line.get_ydata().tolist() for line in panels["base"].get_lines()[1:]]
+        assert single == [[0, 0.5], [pytest.approx(0.01), 0.5]], "each base network alone"
+        assert all(line.get_xdata().tolist() == [10, 20] for line in panels["base"].get_lines())
         assert "transfer 51.0–57.0 %" in drawing.caption
 
-    def test_a_truncated_history_is_named(self, tmp_path):
-        networks = plant(some(), {"random0": "random"})
-        for network in networks.to_dict("records"):
-            write_history(tmp_path, network, [0.5])
-        path = tmp_path / "random0/seed0/baseB/history.csv"
-        path.write_text("step,images")
-        with pytest.raises(InputError, match=r"baseB/history.csv: not a whole history"):
-            draw_learning(networks, tmp_path, "", 6.5)
+    def test_what_did_not_train_is_left_out(self):
+        networks = plant(some("transfer"), {"random0": "random"})
+        learning = learning_table(networks, lambda index, network: [0.5 + network["n"] / 100])
+        odd = networks.assign(trained=networks["n"] != 7)
+        drawing = draw_learning(odd, learning, "the coverage", 6.5)
+        assert len(shown(drawing)["transfer AnB"].get_lines()) == 3
+        assert "transfer 51.0–54.0 %" in drawing.caption
 
 
 def test_filters_are_tiled_with_zero_as_mid_grey_and_each_scaled_by_its_own_largest():

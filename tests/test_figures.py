@@ -69,7 +69,7 @@ def test_what_lacks_data_says_so_in_one_sentence_and_the_rest_is_drawn(tables, t
         "learning": False,
     }
     assert "volume: not drawn: the curve of reduced volumes needs networks at two or more volumes" in done.stderr
-    assert "learning: not drawn: this study has tables only" in done.stderr
+    assert "learning: not drawn: this study has no learning.csv" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "volume.svg").stat().st_size > 1000
 
@@ -185,6 +185,6 @@ def test_the_sentence_of_an_input_error_is_no_figure(tables, tmp_path):
     assert not issubclass(InputError, NothingToDrawError)
     models = tmp_path / "models"
     fixed = ("--read-out", "test_top1", "--unbalanced", "false", "--width", 6.5, "--dpi", 50, "--into", tmp_path / "f")
-    done = command("figures", "--tables", tables, "--models", models, "--draw", "learning", *fixed)
+    done = command("figures", "--tables", tables, "--models", models, "--draw", "filters", *fixed)
     assert done.returncode == 1
-    assert "history.csv: not a whole history" in done.stderr
+    assert "model.safetensors: " in done.stderr

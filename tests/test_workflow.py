@@ -126,7 +126,7 @@ def test_a_study_makes_every_file_that_it_names(finished):
     states = [row["state"] for row in csv.DictReader((finished / "results/digits/tiny/coverage.csv").open())]
     assert len(states) == len(rows)
     assert "missing" not in states
-    for table in ("pairs", "drops"):
+    for table in ("learning", "pairs", "drops"):
         assert (finished / f"results/digits/tiny/{table}.csv").exists()
     assert (finished / "results/digits/tiny/figures/figure2.svg").stat().st_size > 10_000
 

@@ -1,4 +1,4 @@
-"""Analysis: a study's metrics as tidy tables: networks, pairs, effects, drops and coverage."""
+"""Analysis: a study's metrics as tidy tables: networks, learning, pairs, effects, drops and coverage."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from transferability.effects import drops_table, effects_table, pairs_table
 from transferability.errors import InputError, exit_plainly
 from transferability.guessing import chance
 from transferability.notation import parse_network
-from transferability.tables import NETWORKS, shape_table, write_table
+from transferability.tables import LEARNING, NETWORKS, shape_table, write_table
 
 # Columns that stand in a network's metrics under the same name.
 COPIED = (
@@ -105,14 +105,26 @@ def network_row(place: dict, metrics: dict) -> dict:
     }
 
 
-def read_networks(results: Path, grid: dict, splits: Path) -> tuple[pd.DataFrame, list[dict]]:
-    """One row a network of the grid as NETWORKS has them, from `results`/{split}/seed{seed}/{network}.json.
+def learning_rows(metrics: dict) -> list[dict]:
+    """The rows of learning.csv from a network's metrics, without where it is."""
+    if not metrics["learning"]:
+        raise ValueError("learning is empty")
+    return [
+        {"network": metrics["network"], "step": int(number(row, "step"))}
+        | {name: number(row, name) for name in ("train_loss", "validation_loss", "validation_top1")}
+        for row in metrics["learning"]
+    ]
+
+
+def read_networks(results: Path, grid: dict, splits: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[dict]]:
+    """The networks of a grid and how they learnt, as NETWORKS and LEARNING have them, from their metrics at
+    `results`/{split}/seed{seed}/{network}.json.
 
     Also returns the networks that could not be read, for `coverage_table`, each with its reason: the others are
     analysed without them. If none can be read, the first reason is an InputError.
     """
     places: dict[str, dict] = {}
-    rows, absent = [], []
+    rows, learning, absent = [], [], []
     for split, seed, network in grid_cells(grid):
         path = results / split / f"seed{seed}" / f"{network}.json"
         place = {"dataset": results.parent.name, "architecture": results.name, "split": split, "seed": seed}
@@ -122,23 +134,25 @@ def read_networks(results: Path, grid: dict, splits: Path) -> tuple[pd.DataFrame
             metrics = files.read_json(path)
             try:
                 row = network_row(place | places[split], metrics)
+                learnt = [place | step for step in learning_rows(metrics)]
             except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
                 raise InputError(f"{path}: no network's metrics ({error!r}); delete it and run again") from None
             if row["network"] != network:
                 raise InputError(f"{path}: holds the metrics of {row['network']}; delete it and run again")
             rows.append(row)
+            learning += learnt
         except InputError as error:
             kind = places[split]["kind"] if split in places else "unknown"
             absent.append(place | {"kind": kind, "network": network, "reason": str(error)})
     if not rows:
         raise InputError(absent[0]["reason"] if absent else "--grid: names no network")
-    return shape_table(rows, NETWORKS), absent
+    return shape_table(rows, NETWORKS), shape_table(learning, LEARNING), absent
 
 
 def write_tables(
     networks: pd.DataFrame, absent: list[dict], into: dict[str, Path], drop: float, unbalanced: bool
 ) -> None:
-    """Write the five tables of a study; `into` gives the file of each: networks, pairs, effects, drops, coverage."""
+    """Write the five tables that any study has, each to its file in `into`."""
     if not 0 < drop < 1:
         raise InputError(f"--drop: {drop:g} is no share between 0 and 1")
     effects = effects_table(networks, unbalanced)
@@ -174,11 +188,13 @@ def main() -> None:
     parser.add_argument("--splits", type=Path, required=True, help="data/splits/{dataset}")
     parser.add_argument("--grid", type=json.loads, required=True, help="the networks of the study, as JSON")
     add_table_options(parser)
+    parser.add_argument("--learning", type=Path, required=True, help="learning.csv to write")
     arguments = parser.parse_args()
-    networks, absent = read_networks(arguments.results, arguments.grid, arguments.splits)
+    networks, learning, absent = read_networks(arguments.results, arguments.grid, arguments.splits)
     for place in absent:
         print(f"left out: {place['reason']}", file=sys.stderr)
     write_tables(networks, absent, table_files(arguments), arguments.drop, arguments.unbalanced)
+    write_table(arguments.learning, learning)
 
 
 if __name__ == "__main__":

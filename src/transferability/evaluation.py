@@ -82,8 +82,16 @@ def chosen_on_validation(history: list[dict[str, float]]) -> dict:
     return {"step": int(best["step"]), "validation_top1": best["validation_top1"], "test_top1": best["test_top1"]}
 
 
+def learnt(history: list[dict[str, float]]) -> list[dict]:
+    """How the network learnt: step, losses and accuracy of each validation."""
+    return [
+        {"step": int(row["step"])} | {name: row[name] for name in ("train_loss", "validation_loss", "validation_top1")}
+        for row in history
+    ]
+
+
 def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.device) -> dict:
-    """The metrics of one network: on validation and test at the end of training, and two read-outs of its history.
+    """The metrics of one network: on validation and test at the end of training, and its history with two read-outs.
 
     `training` is the number of training images of each class, in the order of the task's classes.
     """
@@ -105,6 +113,7 @@ def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.de
         "train_loss": history[-1]["train_loss"],
         "chosen": chosen_on_validation(history),
         "mean_of_ten_best": mean_of_best(history),
+        "learning": learnt(history),
     }
     for part in ("validation", "test"):
         logits = predict(network, task.images[part], card, device)

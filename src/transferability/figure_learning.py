@@ -1,17 +1,15 @@
 """Learning: validation accuracy against training step, by treatment and layer."""
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from transferability.conditions import unreduced
-from transferability.evaluation import read_history
 from transferability.notation import DEPTH
 from transferability.sentences import counted, footer, points
 from transferability.styles import Drawing, as_percent, finish, ordered_treatments, set_theme, style_of, trained_of
+from transferability.tables import IDENTITY
 
 
 def colour_of(n: int) -> tuple:
@@ -19,34 +17,14 @@ def colour_of(n: int) -> tuple:
     return colormaps["viridis"](0.86 * (n - 1) / (DEPTH - 2))
 
 
-def read_histories(networks: pd.DataFrame, models: Path) -> pd.DataFrame:
-    """The validations of networks: treatment, n, step, validation_top1, read from models/{split}/seed{seed}/{network}.
-
-    A history that is missing or not whole is an InputError that names it.
-    """
-    rows = []
-    for network in networks.itertuples():
-        path = models / network.split / f"seed{network.seed}" / network.network / "history.csv"
-        rows += [
-            {
-                "treatment": network.treatment,
-                "n": network.n,
-                "step": int(row["step"]),
-                "validation_top1": row["validation_top1"],
-            }
-            for row in read_history(path)
-        ]
-    return pd.DataFrame(rows)
-
-
-def draw_learning(networks: pd.DataFrame, models: Path, coverage: str, width: float) -> Drawing:
+def draw_learning(networks: pd.DataFrame, learning: pd.DataFrame, coverage: str, width: float) -> Drawing:
     """Mean validation accuracy against step, a panel for each treatment, a line for each n. Width in inches.
 
     Networks that did not train are left out. Dotted: the base networks.
     """
     trained = unreduced(trained_of(networks, "validation_top1"))
-    histories = read_histories(trained, models)
-    means = histories.groupby(["treatment", "n", "step"])["validation_top1"].mean()
+    learnt = trained[[*IDENTITY, "treatment", "n"]].merge(learning, on=IDENTITY)
+    means = learnt.groupby(["treatment", "n", "step"])["validation_top1"].mean()
     set_theme()
     treatments = ordered_treatments(trained)
     columns = min(len(treatments), 3)
@@ -72,8 +50,7 @@ def draw_learning(networks: pd.DataFrame, models: Path, coverage: str, width: fl
         as_percent(panel)
     if "base" in treatments:
         panel = panels.flat[treatments.index("base")]
-        for network in trained[trained["treatment"] == "base"].itertuples():
-            rows = read_histories(trained.loc[[network.Index]], models)
+        for _, rows in learnt[learnt["treatment"] == "base"].groupby(IDENTITY):
             panel.plot(rows["step"], rows["validation_top1"], color="0.6", linewidth=0.7, zorder=2)
     for panel in list(panels.flat)[len(treatments) :]:
         panel.set_visible(False)

@@ -22,18 +22,20 @@ from transferability.figure_filters import draw_filters
 from transferability.figure_learning import draw_learning
 from transferability.figure_volume import draw_volume
 from transferability.styles import READ_OUTS, Drawing, NothingToDrawError, save_figure, set_theme
-from transferability.tables import COVERAGE, EFFECTS, NETWORKS, PAIRS, read_table
+from transferability.tables import COVERAGE, EFFECTS, LEARNING, NETWORKS, PAIRS, read_table
 
 
 @dataclass(frozen=True)
 class Study:
-    """What the figures of a study are drawn from: its tables, the folder of its networks if it has one
-    ({split}/seed{seed}/{network}/), and the names of its tasks, {split: {"A": name, "B": name}}."""
+    """What the figures of a study are drawn from: its tables, of which one of published numbers lacks learning; the
+    folder of its networks if it has one ({split}/seed{seed}/{network}/); and the names of its tasks,
+    {split: {"A": name, "B": name}}."""
 
     networks: pd.DataFrame
     effects: pd.DataFrame
     pairs: pd.DataFrame
     coverage: str
+    learning: pd.DataFrame | None
     models: Path | None
     tasks: dict[str, dict[str, str]]
 
@@ -41,14 +43,23 @@ class Study:
 def read_study(tables: Path, models: Path | None, tasks: dict) -> Study:
     """The tables of a folder; one that is missing, truncated or foreign is an InputError that names it."""
     coverage = read_table(tables / "coverage.csv", COVERAGE)
+    learning = tables / "learning.csv"
     return Study(
         read_table(tables / "networks.csv", NETWORKS),
         read_table(tables / "effects.csv", EFFECTS),
         read_table(tables / "pairs.csv", PAIRS),
         coverage_line(coverage),
+        read_table(learning, LEARNING) if learning.exists() else None,
         models,
         tasks,
     )
+
+
+def learning_of(study: Study) -> pd.DataFrame:
+    """How the networks learnt, where the study has it."""
+    if study.learning is None:
+        raise NothingToDrawError("this study has no learning.csv, which tells how its networks learnt")
+    return study.learning
 
 
 def models_of(study: Study) -> Path:
@@ -73,7 +84,7 @@ FIGURES: dict[str, Callable[[Study, str, float, bool], Drawing]] = {
         study.pairs, study.networks, study.coverage, read_out, width
     ),
     "learning": lambda study, read_out, width, unbalanced: draw_learning(
-        study.networks, models_of(study), study.coverage, width
+        study.networks, learning_of(study), study.coverage, width
     ),
     "filters": lambda study, read_out, width, unbalanced: draw_filters(
         study.networks, models_of(study), study.coverage, width
@@ -116,9 +127,12 @@ def draw_figures(
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the figures of a study from its tables.")
     parser.add_argument(
-        "--tables", type=Path, required=True, help="folder of networks.csv, pairs.csv, effects.csv, coverage.csv"
+        "--tables",
+        type=Path,
+        required=True,
+        help="folder of networks.csv, pairs.csv, effects.csv, coverage.csv, learning.csv",
     )
-    parser.add_argument("--models", type=Path, help="folder of {split}/seed{seed}/{network}/, for learning and filters")
+    parser.add_argument("--models", type=Path, help="folder of {split}/seed{seed}/{network}/, for filters")
     parser.add_argument("--tasks", type=json.loads, default={}, help="names of tasks, {split: {A: name, B: name}}")
     parser.add_argument("--draw", nargs="+", choices=FIGURES, required=True, help="the figures to draw")
     parser.add_argument("--read-out", choices=READ_OUTS, required=True)

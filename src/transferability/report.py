@@ -41,7 +41,7 @@ EFFECT_NAMES = {
     "lingering boost": ("Lingering boost", "AnB+ − BnB+"),
     "random filters": ("Random filters", "RnB − base"),
 }
-TABLES = ("networks.csv", "pairs.csv", "effects.csv", "drops.csv", "coverage.csv")
+TABLES = ("networks.csv", "learning.csv", "pairs.csv", "effects.csv", "drops.csv", "coverage.csv")
 
 
 def name_of(effect: str) -> str:
@@ -394,7 +394,7 @@ def write_report(
             | {"links": network_links(row, models, tables, page) if models else []}
             for row in rows
         ],
-        tables=[(name, os.path.relpath(tables / name, page.parent)) for name in TABLES],
+        tables=[(name, os.path.relpath(tables / name, page.parent)) for name in TABLES if (tables / name).exists()],
     )
     files.write_text(page, text)
 

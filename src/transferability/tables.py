@@ -48,6 +48,19 @@ reduces them. `*_chance`: the accuracy of always guessing the largest class. `re
 one that did, what is odd about it.
 """
 
+LEARNING = {
+    "dataset": "str",
+    "architecture": "str",
+    "split": "str",
+    "seed": "int64",
+    "network": "str",
+    "step": "int64",
+    "train_loss": "float64",
+    "validation_loss": "float64",
+    "validation_top1": "float64",
+}
+"""learning.csv: one row a validation of a network while it was trained; `train_loss` is since the one before."""
+
 PAIRS = {
     "effect": "str",
     "dataset": "str",
@@ -154,7 +167,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """Read a table that `write_table` wrote, with its types; an empty cell is a missing value, and nothing else is.
 
-    A missing, truncated or foreign file is an InputError, as is a network that stands in it twice.
+    A missing, truncated or foreign file is an InputError, as is a network, or a step of it, that stands in it twice.
     """
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=columns)
@@ -172,8 +185,8 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
 
 
 def refuse_twice(table: pd.DataFrame, place: str) -> None:
-    """Raise an InputError if a network stands twice in a table; `place` says where the table is from."""
-    twice = np.flatnonzero(table.duplicated(IDENTITY))
+    """Raise an InputError if a network, or a step of it, stands twice in a table; `place` says where it is from."""
+    twice = np.flatnonzero(table.duplicated([name for name in (*IDENTITY, "step") if name in table]))
     if len(twice):
         row = table.iloc[twice[0]]
         raise InputError(

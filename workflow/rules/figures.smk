@@ -1,4 +1,4 @@
-# Requires the tables of results/{dataset}/{architecture}/, and for learning curves and filters the networks' files.
+# Requires the tables of results/{dataset}/{architecture}/, and for filters the base networks.
 # Gives results/{dataset}/{architecture}/figures/ and results/{dataset}/{architecture}/report.html.
 # A job draws all figures of a study: most of the time of one goes into starting.
 
@@ -9,18 +9,13 @@ rule figures:
         pairs="results/{dataset}/{architecture}/pairs.csv",
         effects="results/{dataset}/{architecture}/effects.csv",
         coverage="results/{dataset}/{architecture}/coverage.csv",
+        learning="results/{dataset}/{architecture}/learning.csv",
         models=[
             f"models/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}/model.safetensors"
             for split, networks in NETWORKS.items()
             for seed in STUDY["seed"]
             for network in networks
             if network.startswith("base")
-        ],
-        histories=[
-            f"models/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}/history.csv"
-            for split, networks in NETWORKS.items()
-            for seed in STUDY["seed"]
-            for network in networks
         ],
     output:
         svg=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.svg", figure=FIGURES),

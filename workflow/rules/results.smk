@@ -1,6 +1,7 @@
 # Requires models/.../{network}/ and the data they were trained on.
-# Gives results/.../{network}.json, the tables networks.csv, pairs.csv, effects.csv, drops.csv and coverage.csv, figures/,
-# and model.onnx for the networks of `export`; and the tables of results/yosinski2014/caffenet/, which require nothing.
+# Gives results/.../{network}.json, the tables networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv and
+# coverage.csv, and model.onnx for the networks of `export`; and the tables of results/yosinski2014/caffenet/, which
+# require nothing.
 
 
 rule evaluate:
@@ -95,6 +96,12 @@ rule tables:
             category="Tables",
             labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "networks"},
         ),
+        learning=report(
+            "results/{dataset}/{architecture}/learning.csv",
+            caption="../report/learning.rst",
+            category="Tables",
+            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "learning"},
+        ),
         pairs=report(
             "results/{dataset}/{architecture}/pairs.csv",
             caption="../report/pairs.rst",
@@ -135,6 +142,7 @@ rule tables:
             --drop {params.drop} \
             --unbalanced {params.unbalanced} \
             --networks {output.networks:q} \
+            --learning {output.learning:q} \
             --pairs {output.pairs:q} \
             --effects {output.effects:q} \
             --drops {output.drops:q} \
