@@ -193,7 +193,6 @@ class Cluster:
             self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def revive_node(self, node: str) -> None:
-        """Start a dead node again."""
+        """Start a dead node again; it comes back into service by itself (ReturnToService)."""
         self.start(node, "slurmd", "-D", "-N", node)
-        self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
         wait_for(lambda: self.states().get(node) in ("idle", "mix", "alloc"), 30, f"{node} is back")

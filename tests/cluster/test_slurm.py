@@ -32,7 +32,15 @@ def control(directory: Path, target: str, *options: str) -> subprocess.Popen:
     haste = ["--slurm-init-seconds-before-status-checks", "10", "--latency-wait", "15"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with (directory / "control.log").open("w") as log:
-        return subprocess.Popen([*command, *haste, *options], cwd=CHECKOUT, env=environment, stdout=log, stderr=log)
+        return subprocess.Popen(
+            [*command, *haste, *options],
+            cwd=CHECKOUT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            # What a shell starts in the background ignores interrupts, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
 
 def said(directory: Path) -> str:
