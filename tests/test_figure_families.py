@@ -186,6 +186,12 @@ class TestLearning:
         assert all(line.get_xdata().tolist() == [10, 20] for line in panels["base"].get_lines())
         assert "transfer 51.0–57.0 %" in drawing.caption
 
+    def test_a_network_that_the_table_does_not_tell_of_is_named(self):
+        networks = plant(some("transfer"), {"random0": "random"})
+        learning = learning_table(networks, lambda index, network: [0.5])
+        with pytest.raises(InputError, match=r"learning.csv: lacks how A4B of random0, seed 0, learnt"):
+            draw_learning(networks, learning[learning["network"] != "A4B"], "", 6.5)
+
     def test_what_did_not_train_is_left_out(self):
         networks = plant(some("transfer"), {"random0": "random"})
         learning = learning_table(networks, lambda index, network: [0.5 + network["n"] / 100])

@@ -16,7 +16,7 @@ from transferability.errors import InputError
 from transferability.figure_studies import draw_studies, name_studies
 from transferability.params import study_figures
 from transferability.styles import NothingToDrawError
-from transferability.tables import write_table
+from transferability.tables import LEARNING, write_table
 from transferability.yosinski2014 import read_published
 
 
@@ -180,6 +180,18 @@ def test_two_studies_of_one_name_are_told_apart_and_one_given_twice_is_refused(t
     assert done.stderr == "error: --networks: names a table twice; give each study once\n"
 
 
+def test_a_truncated_table_of_learning_is_named_and_so_is_a_step_that_is_there_twice(tables, tmp_path):
+    for name in ("networks", "effects", "pairs", "coverage"):
+        (tmp_path / f"{name}.csv").write_bytes((tables / f"{name}.csv").read_bytes())
+    path = tmp_path / "learning.csv"
+    path.write_text("dataset,architecture")
+    done = draw(tmp_path, tmp_path / "figures", "learning")
+    assert done.stderr == f"error: {path}: lacks the column 'split'; delete it and run again\n"
+    path.write_text(",".join(LEARNING) + "\n" + 2 * "digits,tiny,random0,0,baseA,10,1.5,1.5,0.5\n")
+    done = draw(tmp_path, tmp_path / "figures", "learning")
+    assert done.stderr == f"error: {path}: baseA of random0, seed 0, is there twice; leave one of the two\n"
+
+
 def test_the_sentence_of_an_input_error_is_no_figure(tables, tmp_path):
     """What the user can mend stops the job; only what a study cannot give is left out."""
     assert not issubclass(InputError, NothingToDrawError)
@@ -187,4 +199,4 @@ def test_the_sentence_of_an_input_error_is_no_figure(tables, tmp_path):
     fixed = ("--read-out", "test_top1", "--unbalanced", "false", "--width", 6.5, "--dpi", 50, "--into", tmp_path / "f")
     done = command("figures", "--tables", tables, "--models", models, "--draw", "filters", *fixed)
     assert done.returncode == 1
-    assert "model.safetensors: " in done.stderr
+    assert "model.safetensors: there is no such checkpoint" in done.stderr

@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from transferability.conditions import unreduced
+from transferability.errors import InputError
 from transferability.notation import DEPTH
 from transferability.sentences import counted, footer, points
 from transferability.styles import Drawing, as_percent, finish, ordered_treatments, set_theme, style_of, trained_of
@@ -20,10 +21,18 @@ def colour_of(n: int) -> tuple:
 def draw_learning(networks: pd.DataFrame, learning: pd.DataFrame, coverage: str, width: float) -> Drawing:
     """Mean validation accuracy against step, a panel for each treatment, a line for each n. Width in inches.
 
-    Networks that did not train are left out. Dotted: the base networks.
+    Networks that did not train are left out. Dotted: the base networks. A network that `learning` does not tell of is
+    an InputError.
     """
     trained = unreduced(trained_of(networks, "validation_top1"))
-    learnt = trained[[*IDENTITY, "treatment", "n"]].merge(learning, on=IDENTITY)
+    learnt = trained[[*IDENTITY, "treatment", "n"]].merge(learning, how="left", on=IDENTITY)
+    untold = learnt[learnt["validation_top1"].isna()]
+    if len(untold):
+        row = untold.iloc[0]
+        raise InputError(
+            f"learning.csv: lacks how {row['network']} of {row['split']}, seed {row['seed']}, learnt; "
+            "delete it and run again"
+        )
     means = learnt.groupby(["treatment", "n", "step"])["validation_top1"].mean()
     set_theme()
     treatments = ordered_treatments(trained)
