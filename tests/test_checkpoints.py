@@ -71,6 +71,11 @@ def test_the_same_network_gives_the_same_bytes_and_another_gives_others(checkpoi
     assert other.read_bytes() != checkpoint.read_bytes()
 
 
+def test_a_checkpoint_is_as_open_to_others_as_any_new_file(checkpoint, tmp_path):
+    (tmp_path / "new").touch()
+    assert checkpoint.stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
 def test_mode_and_frozen_layers_leave_no_trace_in_the_bytes(checkpoint, tmp_path):
     network = draw(CARD).eval().requires_grad_(False)
     save_checkpoint(tmp_path / "evaluated.safetensors", network, CARD)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from transferability import files
@@ -38,7 +38,8 @@ def save_checkpoint(path: Path, network: nn.Sequential, card: Card) -> None:
     """Write parameters, buffers and card, whole or not at all. The same network gives the same bytes."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with files.replacing(path) as temporary:
-        save_file(state, temporary, {KEY: json.dumps(asdict(card), sort_keys=True)})
+        # The library's own way to a file leaves one that nobody else may read.
+        temporary.write_bytes(save(state, {KEY: json.dumps(asdict(card), sort_keys=True)}))
 
 
 def read_checkpoint(path: Path) -> tuple[Card, dict[str, Tensor]]:
