@@ -92,6 +92,11 @@ def test_a_string_that_looks_like_a_comment_or_a_docstring_stays():
     assert significant_text(source) == source.strip()
 
 
+@pytest.mark.parametrize("source", ['TEXT = (\n    "one"\n    "two"\n)\n', 'TEXT = \\\n    "two"\n', 'r"two"\n'])
+def test_a_string_alone_on_its_line_matters_unless_it_is_a_statement(source):
+    assert significant_text(source) != significant_text(source.replace("two", "three"))
+
+
 def test_a_blank_line_or_trailing_blank_inside_a_string_matters():
     assert significant_text('TEXT = """a\n\nb"""\n') != significant_text('TEXT = """a\nb"""\n')
     assert significant_text('TEXT = """a \nb"""\n') != significant_text('TEXT = """a\nb"""\n')

@@ -30,7 +30,8 @@ def recorded_files(folder: Path) -> set[str]:
     """
     found = set()
     for path in walk_files(folder):
-        with open(path, "rb") as file:
+        # Thousands of files of a kilobyte: a buffer for each would cost as much as reading it.
+        with open(path, "rb", buffering=0) as file:
             if not file.read().endswith(b"}"):
                 continue
         name = path.removeprefix(f"{folder}/").replace("/", "").replace("@", "")
