@@ -214,13 +214,13 @@ def study(task, tmp_path_factory) -> Path:
     return folder
 
 
-def arguments(study: Path, packed: Path, split: Path, into: list[Path]) -> list[str]:
+def arguments(study: Path, packed: Path, split: Path, into: list[Path], checks: Path) -> list[str]:
     """The words of the command that exports from the small study."""
     return [
         "export",
         *("--split", str(split), "--packed", str(packed), "--models", str(study / "models/seed3")),
         *("--metrics", *(str(study / "results" / f"{name}.json") for name in ("A1B", "A2B", "B1B"))),
-        *("--into", *map(str, into)),
+        *("--into", *map(str, into), "--checks", str(checks)),
     ]
 
 
@@ -228,8 +228,10 @@ def test_the_command_exports_networks_and_the_best_of_a_curve(
     study, task, packed_digits, digits_split, tmp_path, monkeypatch
 ):
     into = [tmp_path / name / "model.onnx" for name in ("A1B", "AnB")]
-    monkeypatch.setattr(sys, "argv", arguments(study, packed_digits, digits_split, into))
+    monkeypatch.setattr(sys, "argv", arguments(study, packed_digits, digits_split, into, tmp_path / "exports.json"))
     export.main()
+    checks = files.read_json(tmp_path / "exports.json")
+    assert list(checks) == ["A1B", "AnB"]
     for path, name, top1 in ((into[0], "A1B", "0.5000"), (into[1], "A2B", "0.7500")):
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         identity = {
@@ -240,15 +242,15 @@ def test_the_command_exports_networks_and_the_best_of_a_curve(
             "test_top1": top1,
         }
         assert session.get_modelmeta().custom_metadata_map == identity | {"classes": json.dumps(task.classes)}
-        check = files.read_json(path.with_suffix(".json"))
+        check = checks[path.parent.name]
         assert {key: check[key] for key in identity} == identity
         assert (check["images"], check["top1_agreement"]) == (len(task.images["test"]), 1)
-        assert sorted(file.name for file in path.parent.iterdir()) == ["model.json", "model.onnx"]
+        assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
 
 
 def test_a_network_that_the_study_lacks_is_refused(study, packed_digits, digits_split, tmp_path, monkeypatch):
-    into = [tmp_path / "A3B/model.onnx"]
-    monkeypatch.setattr(sys, "argv", arguments(study, packed_digits, digits_split, into))
+    into, checks = [tmp_path / "A3B/model.onnx"], tmp_path / "exports.json"
+    monkeypatch.setattr(sys, "argv", arguments(study, packed_digits, digits_split, into, checks))
     with pytest.raises(InputError) as error:
         export.main()
     assert str(error.value) == "export: there is no network A3B in the study"

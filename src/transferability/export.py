@@ -107,9 +107,11 @@ def main() -> None:
         required=True,
         help="files to write, NAME/model.onnx, NAME a network or a curve (AnB+: its best network on validation)",
     )
+    parser.add_argument("--checks", type=Path, required=True, help="file to write: of each what it is, and its check")
     arguments = parser.parse_args()
     choose_device("cpu", threads=1)
 
+    checks = {}
     test = {side: open_task(arguments.split, side, arguments.packed, parts=("test",)).images["test"] for side in "AB"}
     for path in arguments.into:
         name = path.parent.name
@@ -126,10 +128,10 @@ def main() -> None:
             "test_top1": f"{chosen['test']['top1']:.4f}",
         }
         model = convert(network, card, identity)
-        checked = compare(model, network, card, test[chosen["target"]])
+        checks[name] = identity | compare(model, network, card, test[chosen["target"]])
         with files.replacing(path) as temporary:
             onnx.save_model(model, temporary)
-        files.write_json(path.with_suffix(".json"), {**identity, **checked})
+    files.write_json(arguments.checks, checks)
 
 
 if __name__ == "__main__":

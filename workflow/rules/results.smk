@@ -247,10 +247,7 @@ rule export:
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.onnx",
             network=config["export"],
         ),
-        checks=expand(
-            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.json",
-            network=config["export"],
-        ),
+        checks="models/{dataset}/{architecture}/{split}/seed{seed}/exports.json",
     log:
         "logs/{dataset}/{architecture}/{split}/seed{seed}/export.log",
     threads: 1
@@ -268,5 +265,6 @@ rule export:
             --models models/{wildcards.dataset:q}/{wildcards.architecture:q}/{wildcards.split:q}/seed{wildcards.seed} \
             --metrics {input.metrics:q} \
             --into {output.models:q} \
+            --checks {output.checks:q} \
             2>{log:q}
         """
