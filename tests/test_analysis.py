@@ -114,6 +114,7 @@ def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
         "chosen_test_top1": 0.5,
         "test_loss": 1.5,
         "test_chance": 0.6,
+        "validation_images": 12,
         "test_images": 10,
     }
     assert pd.isna(table["source"][0])

@@ -271,8 +271,44 @@ def test_a_comparison_without_pairs_is_refused():
     assert note.startswith("refused, unless asked for: no pair; transfer+: random0 seed 0 target B, ")
     assert "; selffer+: random0 seed 0 target A, " in note
     assert set(effects[effects["effect"] != "lingering boost"]["note"].dropna()) == {
-        "4 units are equal to the last digit: no interval"
+        "4 units are equal to the last digit: no interval",
+        "target A only; 4 units are equal to the last digit: no interval",
+        "target B only; 4 units are equal to the last digit: no interval",
     }
+
+
+def test_units_that_differ_by_less_than_an_image_have_no_interval():
+    generator = np.random.default_rng(0)
+    networks = plant(noise=lambda: generator.normal(0, 1e-5)).assign(test_images=300)
+    effects = effects_table(networks, unbalanced=False)
+    for n in (1, None):
+        row = row_of(effects, "total", n)
+        assert np.isnan([row["low"], row["high"], row["p"]]).all()
+        assert row["note"] == "4 units differ by less than one image: no interval"
+        assert row_of(effects, "total", n, "validation_top1")["low"] < 0
+    networks = plant(noise=lambda: generator.normal(0, 0.01)).assign(test_images=300)
+    assert row_of(effects_table(networks, unbalanced=False), "total", 1)["note"] is None
+
+
+def test_an_effect_of_one_target_alone_says_so():
+    networks = plant()
+    networks = networks[(networks["treatment"] != "transfer") | (networks["target"] == "A")]
+    effects = effects_table(networks, unbalanced=False)
+    assert row_of(effects, "total", 4)["note"].startswith("target A only; ")
+    assert "target" not in row_of(effects, "co-adaptation", 4)["note"]
+
+
+def test_a_normalised_mean_is_of_units_whose_base_networks_all_beat_guessing():
+    generator = np.random.default_rng(0)
+    networks = plant(noise=lambda: generator.normal(0, 0.01))
+    low = (networks["network"] == "baseB") & (networks["split"] == "random0")
+    networks.loc[low, "test_top1"] = 0.05
+    row = row_of(effects_table(networks, unbalanced=False), "total", 4)
+    rest = row_of(effects_table(networks[networks["split"] != "random0"], unbalanced=False), "total", 4)
+    assert row["units"] == 4
+    for name in ("normalised_mean", "normalised_low", "normalised_high"):
+        assert row[name] == rest[name]
+    assert row["note"] == "normalised: 3 of 4 units, where every base network beats guessing"
 
 
 def test_where_it_is_asked_for_it_is_made_and_marked():
@@ -400,7 +436,17 @@ def test_a_drop_without_intervals_has_a_first_layer_alone():
     drop = drops_of(CHOSEN, size=0.1, sigma=0, units=1).loc[("total", "accuracy")]
     assert drop["first"] == 4
     assert drop[["low", "high"]].isna().all()
-    assert drop["note"] == "no interval: not every layer has one"
+    assert drop["note"] == "no interval: no layer has one"
+
+
+def test_a_layer_without_an_interval_shows_no_drop_and_excludes_none():
+    generator = np.random.default_rng(0)
+    networks = plant(CHOSEN, layers=tuple(range(1, 8)), noise=lambda: generator.normal(0, 0.001))
+    alone = networks["n"].isin([2, 6]) & (networks["split"] != "random0")
+    drops = drops_table(effects_table(networks[~alone], unbalanced=False), 0.1)
+    drop = drops[drops["read_out"] == "test_top1"].set_index(["effect", "measure"]).loc[("total", "accuracy")]
+    assert drop[["first", "low", "high"]].tolist() == [4, 2, 4]
+    assert drop["note"] == "no interval at n = 2 and 6, which may be one"
 
 
 def test_the_interval_of_the_first_layer_holds_it_95_times_in_100():

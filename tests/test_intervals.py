@@ -105,6 +105,13 @@ def test_where_there_is_no_interval_the_note_says_why(values, note):
     assert not values or found.mean == values[0]
 
 
+def test_units_that_differ_by_less_than_an_image_have_no_interval():
+    units = np.array([-0.009266, -0.009308, -0.009245])
+    assert estimate_mean(units).method == "Student"
+    assert estimate_mean(units, image=1 / 540).note == "3 units differ by less than one image: no interval"
+    assert estimate_mean(units + [0, 0, 0.002], image=1 / 540).method == "Student"
+
+
 def test_the_correction_is_holms():
     # The example of Holm's step-down: 0.01 × 4, 0.013 × 3 raised to it, 0.03 × 2, and 0.04 raised to that.
     assert adjust(np.array([0.04, 0.01, 0.03, 0.013])) == pytest.approx([0.06, 0.04, 0.06, 0.04])

@@ -101,6 +101,7 @@ def network_row(place: dict, metrics: dict) -> dict:
         "test_top5": metrics["test"].get("top5"),
         "test_loss": number(metrics, "test", "loss"),
         "test_chance": chance(counts["test"]),
+        "validation_images": number(metrics, "validation", "count"),
         "test_images": number(metrics, "test", "count"),
     }
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from transferability.conditions import CONDITION, conditions_of, label_of
 from transferability.intervals import adjust, estimate_mean
+from transferability.sentences import in_words
 from transferability.tables import DROPS, EFFECTS, PAIRS, refuse_twice, shape_table
 
 READ_OUTS = {
@@ -25,6 +27,13 @@ READ_OUTS = {
 The difference of training losses tells what accuracy was lost by optimisation (it is positive) from what was lost
 by generalisation (it is about 0 or negative).
 """
+
+IMAGES = {
+    "test_top1": "test_images",
+    "chosen_test_top1": "test_images",
+    "validation_top1": "validation_images",
+}
+"""The column that counts the images of a read-out that is a share of them."""
 
 CONTRASTS = {
     "co-adaptation": ("selffer", "base"),
@@ -41,7 +50,7 @@ CELL = ["dataset", "architecture", "split", "kind", "seed", "target"]
 UNIT = ["split", "seed"]
 GROUP = ["dataset", "architecture", "kind", "volume", "other_volume"]
 FAMILY = ["effect", *GROUP, "treatment", "reference", "read_out"]
-CONTENT = ["unit", "split", "target", "n", "trained", "doubtful", "difference", "normalised"]
+CONTENT = ["unit", "split", "target", "n", "trained", "doubtful", "image", "difference", "normalised"]
 NOTHING = {"units": 0, "pairs": 0, "positive": 0, "negative": 0}
 
 
@@ -53,7 +62,8 @@ def contrasts_of(networks: pd.DataFrame) -> dict[str, tuple[str, str]]:
 
 
 def match_pairs(networks: pd.DataFrame) -> pd.DataFrame:
-    """All pairs of a study as PAIRS has them, and whether both networks `trained`; `doubtful` counts odd ones."""
+    """All pairs of a study as PAIRS has them, and whether both networks `trained`; `doubtful` counts odd ones; `image`
+    is the share of one image in the accuracy, 0 where that is not known."""
     refuse_twice(networks, "networks.csv")
     bases = networks[networks["treatment"] == "base"].set_index(CELL)
     tables = []
@@ -83,11 +93,14 @@ def match_pairs(networks: pd.DataFrame) -> pd.DataFrame:
                 # A base network that does no better than guessing is no measure of anything.
                 normalised = np.where(span > 0, (accuracy - guessed) / np.where(span > 0, span, np.nan), np.nan)
             difference = accuracy - joined[f"{read_out}_reference"]
-            table = joined.assign(read_out=read_out, difference=difference, normalised=normalised)
-            tables.append(table[[*PAIRS, "trained", "doubtful"]].dropna(subset="difference"))
+            image = 1 / joined[IMAGES[read_out]].astype(float) if read_out in IMAGES else pd.Series(0.0, joined.index)
+            table = joined.assign(
+                read_out=read_out, difference=difference, normalised=normalised, image=image.fillna(0.0)
+            )
+            tables.append(table[[*PAIRS, "trained", "doubtful", "image"]].dropna(subset="difference"))
     filled = [table for table in tables if len(table)]
     if not filled:
-        return shape_table([], PAIRS | {"trained": "bool", "doubtful": "int64"})
+        return shape_table([], PAIRS | {"trained": "bool", "doubtful": "int64", "image": "float64"})
     return pd.concat(filled, ignore_index=True)
 
 
@@ -99,11 +112,15 @@ def pairs_table(networks: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Cells:
-    """The values of one family of pairs, float (units, targets, layers), NaN where there is no pair."""
+    """The values of one family of pairs, float (units, targets, layers), NaN where there is no pair.
+
+    `image` is the share of one image in such a value, of which there are most images.
+    """
 
     values: np.ndarray
     normalised: np.ndarray
     layers: list[int]
+    image: float
     seeds_share_splits: bool
 
     def whole(self, layers: list[int]) -> np.ndarray:
@@ -118,7 +135,7 @@ def arrange(pairs: pd.DataFrame) -> Cells:
     values, normalised = np.full((2, *map(len, names)), np.nan)
     values[places] = pairs["difference"]
     normalised[places] = pairs["normalised"]
-    return Cells(values, normalised, names[2].tolist(), len(set(pairs["split"])) < len(names[0]))
+    return Cells(values, normalised, names[2].tolist(), pairs["image"].min(), len(set(pairs["split"])) < len(names[0]))
 
 
 def mean_over(values: np.ndarray, units: np.ndarray) -> np.ndarray:
@@ -142,12 +159,18 @@ def effect_row(cells: Cells, layers: list[int], unbalanced: bool) -> dict:
         lacking = f"{some.sum() - whole.sum()} of {some.sum()} units lack a target" + " or a layer" * (len(layers) > 1)
         fate = "unbalanced: " if unbalanced else "left out: " if whole.any() else "refused, unless asked for: "
         notes.append(fate + lacking)
-    estimate = estimate_mean(mean_over(values, taken))
+    image = cells.image / values[0].size
+    estimate = estimate_mean(mean_over(values, taken), image)
     if estimate.note and taken.any():
         notes.append(estimate.note)
     if estimate.method and cells.seeds_share_splits:
         notes.append("seeds share splits: the interval is for these splits, not for new ones")
-    normalised = estimate_mean(mean_over(cells.normalised[:, :, layers], taken))
+    shares = cells.normalised[:, :, layers]
+    # A unit of which one base network is no measure would be the mean of other cells than the rest.
+    measured = taken & ~(np.isnan(shares) & ~np.isnan(values)).any(axis=(1, 2))
+    if not np.isnan(shares[taken]).all() and measured.sum() < taken.sum():
+        notes.append(f"normalised: {measured.sum()} of {taken.sum()} units, where every base network beats guessing")
+    normalised = estimate_mean(mean_over(shares, measured), image)
     used = values[taken]
     return {
         "mean": estimate.mean,
@@ -212,8 +235,11 @@ def unpaired_rows(networks: pd.DataFrame, pairs: pd.DataFrame, unbalanced: bool)
     return rows
 
 
-def family_rows(place: dict, pairs: pd.DataFrame, unbalanced: bool) -> list[dict]:
-    """The rows of one effect, kind, volume and read-out, with Holm's correction over its layers; `place` names it."""
+def family_rows(place: dict, pairs: pd.DataFrame, targets: set[str], unbalanced: bool) -> list[dict]:
+    """The rows of one effect, kind, volume and read-out, with Holm's correction over its layers; `place` names it.
+
+    `targets` are those of its kind and volume; the note says so where the effect is of one of two alone.
+    """
     trained = pairs["trained"].to_numpy()
     found = pairs[trained]
     untrained, doubtful = Counter(pairs["n"].to_numpy()[~trained].tolist()), Counter()
@@ -235,7 +261,10 @@ def family_rows(place: dict, pairs: pd.DataFrame, unbalanced: bool) -> list[dict
     if len(layers) > 1:
         over = effect_row(cells, list(range(len(layers))), unbalanced)
         layers.append(place | {"n": None} | over | {"p_adjusted": over["p"]})
+    only = set(found["target"])
     for row in layers:
+        if only < targets:
+            row["note"] = "; ".join(filter(None, (f"target {min(only)} only", row["note"])))
         row["untrained"] = untrained.total() if row["n"] is None else untrained[row["n"]]
         if count := doubtful.total() if row["n"] is None else doubtful[row["n"]]:
             doubt = f"{count} times a network is part of it whose validation loss is that of guessing"
@@ -251,9 +280,12 @@ def effects_table(networks: pd.DataFrame, unbalanced: bool) -> pd.DataFrame:
     """
     pairs = match_pairs(networks)
     pairs = pairs.assign(unit=pairs.groupby(UNIT).ngroup())
+    targets = {label: set(own["target"]) for label, own in conditions_of(networks)}
     rows = []
     for family, group in pairs.groupby(FAMILY, dropna=False, sort=False)[CONTENT]:
-        rows += family_rows(dict(zip(FAMILY, family, strict=True)), group, unbalanced)
+        place = dict(zip(FAMILY, family, strict=True))
+        label = label_of(*(place[name] for name in CONDITION))
+        rows += family_rows(place, group, targets[label], unbalanced)
     rows += unpaired_rows(networks, pairs, unbalanced)
     table = shape_table(rows, EFFECTS)
     order = {name: index for index, name in enumerate(contrasts_of(networks))}
@@ -276,8 +308,8 @@ def drops_table(effects: pd.DataFrame, size: float) -> pd.DataFrame:
 
     `measure` accuracy: `size` is in accuracy; normalised: in shares of what the base network scores above guessing.
     `low` to `high` is the interval of that layer, read off the layers' own: before `low`, every layer's interval
-    shows a drop of at most `size`; at `high`, one shows a larger drop. An empty `first` or `high` means that no
-    layer does.
+    shows a drop of at most `size`; at `high`, one shows a larger drop. A layer without an interval shows neither. An
+    empty `first` or `high` means that no layer does.
     """
     rows = []
     layered = effects[effects["n"].notna() & (effects["read_out"] != "train_loss")]
@@ -291,14 +323,16 @@ def drops_table(effects: pd.DataFrame, size: float) -> pd.DataFrame:
             first = known["n"][known[f"{prefix}mean"] < bound]
             sure = known["n"][known[f"{prefix}high"] < bound]
             within = known[f"{prefix}low"] >= bound
-            low = known["n"][~within] if known[f"{prefix}low"].notna().all() else first[:0]
+            low, lacking = known["n"][~within], known["n"][known[f"{prefix}low"].isna()]
             if first.empty:
                 notes.append(f"no drop of more than {size:g} at any layer")
-            if known[f"{prefix}low"].isna().any():
-                notes.append("no interval: not every layer has one")
-                sure = first[:0]
+            if len(lacking) == len(known):
+                notes.append("no interval: no layer has one")
+                low = first[:0]
             elif sure.empty:
                 notes.append("no layer surely drops by more")
+            if 0 < len(lacking) < len(known):
+                notes.append(f"no interval at n = {in_words(lacking.tolist())}, which may be one")
             if len(known) < len(group):
                 notes.append("some layers have no mean")
             rows.append(

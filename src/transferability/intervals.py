@@ -50,8 +50,12 @@ def studentised_quantiles(units: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def estimate_mean(units: np.ndarray) -> Estimate:
-    """The mean of independent units, float (units,), with interval and the p-value of Student's test against 0."""
+def estimate_mean(units: np.ndarray, image: float = 0.0) -> Estimate:
+    """The mean of independent units, float (units,), with interval and the p-value of Student's test against 0.
+
+    `image` is what one image more makes a unit's value differ by. Units that differ by less than that have the same
+    count of images by chance, and their spread tells nothing of that of others.
+    """
     count = len(units)
     nothing = {"low": np.nan, "high": np.nan, "p": np.nan, "method": None}
     if count == 0:
@@ -62,6 +66,8 @@ def estimate_mean(units: np.ndarray) -> Estimate:
     error = float(np.std(units, ddof=1)) / np.sqrt(count)
     if error <= 1e-12:
         return Estimate(mean, **nothing, note=f"{count} units are equal to the last digit: no interval")
+    if np.ptp(units) < image:
+        return Estimate(mean, **nothing, note=f"{count} units differ by less than one image: no interval")
     p = float(2 * stdtr(count - 1, -abs(mean) / error))
     if count < STUDENTISED_FROM:
         reach = float(stdtrit(count - 1, 0.975)) * error

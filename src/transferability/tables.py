@@ -33,6 +33,7 @@ NETWORKS = {
     "validation_top1": "float64",
     "validation_loss": "float64",
     "validation_chance": "float64",
+    "validation_images": "Int64",
     "mean_of_ten_best": "float64",
     "test_top1": "float64",
     "chosen_test_top1": "float64",
