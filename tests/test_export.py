@@ -149,15 +149,15 @@ def test_the_comparison_says_how_many_images_agree(exported):
     assert 0 <= compared["max_abs_difference"] < 1e-3
 
 
-def test_the_comparison_takes_the_centre_of_larger_images_at_most_500_at_a_time(exported):
+def test_the_comparison_takes_the_centre_of_larger_images_and_so_many_evenly(exported, monkeypatch):
+    monkeypatch.setattr(export, "COMPARED", 10)
     model, network, card, images = exported
-    sides = ((0, 0), (0, 0), (2, 3), (2, 3))
-    many = np.pad(np.concatenate([images, images])[:503], sides, constant_values=255)
-    stored = Stored(many, most=500)
+    larger = np.pad(images, ((0, 0), (0, 0), (2, 3), (2, 3)), constant_values=255)
+    stored = Stored(larger, most=10)
     compared = compare(model, network, card, stored)
-    assert stored.asked == [list(range(500)), list(range(500, 503))]
-    assert compared == compare(model, network, card, many)
-    assert (compared["images"], compared["top1_agreement"]) == (503, 1)
+    assert stored.asked == [[0, 29, 59, 89, 119, 149, 179, 209, 239, 269]]
+    assert compared == compare(model, network, card, larger)
+    assert (compared["images"], compared["top1_agreement"]) == (10, 1)
 
 
 def test_a_model_of_other_weights_fails_the_comparison(exported):
@@ -246,6 +246,16 @@ def test_the_command_exports_networks_and_the_best_of_a_curve(
         assert {key: check[key] for key in identity} == identity
         assert (check["images"], check["top1_agreement"]) == (len(task.images["test"]), 1)
         assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
+
+
+def test_a_split_of_one_task_is_enough(study, packed_digits, digits_split, tmp_path, monkeypatch):
+    split = files.read_json(digits_split)
+    files.write_json(tmp_path / "whole.json", split | {"tasks": {"B": split["tasks"]["B"]}})
+    into = [tmp_path / "A1B/model.onnx"]
+    words = arguments(study, packed_digits, tmp_path / "whole.json", into, tmp_path / "exports.json")
+    monkeypatch.setattr(sys, "argv", words)
+    export.main()
+    assert into[0].exists()
 
 
 def test_a_network_that_the_study_lacks_is_refused(study, packed_digits, digits_split, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """States: training that is stopped anywhere goes on to the same bits, and only from a state of its own."""
 
 import errno
+import json
 import os
 import random
 import signal
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from test_training import ARCHITECTURES, AUGMENTATION, CPU, SCHEDULE, command, execute, run, start
 
 from transferability import files
 from transferability.draws import Draws
-from transferability.states import Keeper
+from transferability.states import KEY, Keeper
 from transferability.tasks import Task, open_task
 from transferability.training import state_hash, train
 
@@ -76,7 +78,8 @@ def test_a_state_of_other_parameters_or_code_is_not_taken_up(change, tmp_path, c
     assert progress == {"step": 3}
     assert keeper_at(path, **change).load() is None
     assert capsys.readouterr().err == (
-        f"{path}: is of other parameters, images, code or library versions; training starts from the beginning\n"
+        f"{path}: is of other parameters, images, code, library versions, device or threads; "
+        "training starts from the beginning\n"
     )
 
 
@@ -134,14 +137,22 @@ def slow(function, clock: list[float], seconds: float):
 def test_the_command_goes_on_where_it_was_ended(number, packed_digits, digits_split, tmp_path):
     def words(folder: str) -> list[str]:
         done = command(tmp_path / folder, digits_split, packed_digits, ["R3B", "R5B"], None)
-        return [*[word.replace('"steps": 4', '"steps": 400') for word in done], "--save-seconds", "0"]
+        longer = '"steps": 400, "validations": 40'
+        done = [word.replace('"validations": 2, ', "").replace('"steps": 4', longer) for word in done]
+        return [*done, "--save-seconds", "0"]
+
+    def validations() -> int:
+        if not state.exists():
+            return 0
+        with safe_open(state, framework="pt") as file:
+            return len(json.loads(file.metadata()[KEY])["progress"]["history"]["R3B"])
 
     assert execute(words("whole")).returncode == 0
     state = tmp_path / "ended/states/R3B_R5B.safetensors"
     for _ in range(2):
-        before = state.stat().st_mtime_ns if state.exists() else 0
+        before = validations()
         process = subprocess.Popen(words("ended"), stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and not (state.exists() and state.stat().st_mtime_ns > before):
+        while process.poll() is None and validations() == before:
             time.sleep(0.01)
         process.send_signal(number)
         said = process.communicate()[1]

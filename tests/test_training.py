@@ -872,9 +872,18 @@ def test_too_small_images_are_no_fault_of_a_source(packed_digits, digits_split, 
 
 
 @pytest.mark.parametrize(("names", "section"), [(["baseA"], "base"), (["R3A", "R5A"], "transferred")])
-def test_a_full_gpu_says_what_to_lower(names, section, packed_digits, digits_split, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "fault",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=["tensor", "context", "library"],
+)
+def test_a_full_gpu_says_what_to_lower(names, section, fault, packed_digits, digits_split, tmp_path, monkeypatch):
     def fill(*_: object) -> None:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        raise fault
 
     monkeypatch.setattr(sys, "argv", ["training", *command(tmp_path, digits_split, packed_digits, names, None)[3:]])
     monkeypatch.setattr(training, "train", fill)
@@ -882,7 +891,8 @@ def test_a_full_gpu_says_what_to_lower(names, section, packed_digits, digits_spl
         training.main()
     assert str(error.value) == (
         f"{', '.join(names)}: {len(names)} networks and batches of 32 images do not fit into the GPU's memory; "
-        f'set jobs to "network", or lower training.{section}.batch_size'
+        f'set jobs to "network", lower training.{section}.batch_size, or that of training.reduced if the split '
+        "has a volume, or let fewer jobs share a GPU"
     )
 
 

@@ -5,12 +5,15 @@ import fcntl
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from transferability.errors import InputError
 
+NO_MEMORY = re.compile("CUDA.*out of memory|ALLOC_FAILED")
 DRIVER = Path("/proc/driver/nvidia/gpus")
 
 # malloc.h of the GNU C library.
@@ -29,7 +32,7 @@ def visible_gpus() -> list[str]:
 def claim(names: list[str], folder: Path) -> str:
     """One of several GPUs that no other process of this machine has claimed; it is this process's until it ends.
 
-    Where there are more processes than GPUs, they share them evenly.
+    Where there are more processes than GPUs, they share them.
     """
     for name in names:
         # The file stays open, and with it the lock, as long as the process lives.
@@ -57,6 +60,18 @@ def keep_memory() -> None:
     library.mallopt(M_TOP_PAD, 2**26)
 
 
+@contextmanager
+def fitting(what: str, advice: str) -> Iterator[None]:
+    """While the block runs, a GPU's memory that does not suffice for `what` is an InputError with an advice."""
+    try:
+        yield
+    except RuntimeError as error:
+        # What cannot be had for a context, or by a library of CUDA's, is an error of another kind.
+        if not isinstance(error, torch.cuda.OutOfMemoryError) and not NO_MEMORY.search(str(error)):
+            raise
+        raise InputError(f"{what} do not fit into the GPU's memory; {advice}") from None
+
+
 def choose_device(name: str, threads: int) -> torch.device:
     """The device that an option names, set for the whole process so that the same work gives the same bits on it.
 
@@ -71,8 +86,12 @@ def choose_device(name: str, threads: int) -> torch.device:
             raise InputError('device: "cuda" was asked for, but torch sees no GPU here; use "auto" or "cpu"')
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-        # Products of fp32 numbers are fp32: torch would make those of convolutions coarser.
+        # Deterministic algorithms fill new memory with NaN, in case that something reads it; nothing here does.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        # Products of fp32 numbers are fp32, and sums of bf16 products too: torch would make both coarser.
         torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     keep_memory()
     torch.set_num_threads(threads)
     # Weights that decay towards 0 would otherwise slow a CPU down manyfold.

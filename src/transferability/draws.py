@@ -18,7 +18,7 @@ class Draws:
     classes: tuple[str, ...]
 
     def key(self, *purpose: str | int) -> int:
-        """A seed for torch's generators, 63 bits, from what it is for."""
+        """A seed for torch's generators from what it is for: 63 bits, of which those on the CPU use the last 32."""
         text = json.dumps([self.seed, self.classes, purpose])
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

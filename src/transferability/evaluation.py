@@ -13,7 +13,7 @@ from torch.nn import functional
 from transferability import files
 from transferability.batches import centre, hold, in_order
 from transferability.checkpoints import Card, load_network
-from transferability.devices import choose_device
+from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
 from transferability.guessing import verdict
 from transferability.networks import normalise
@@ -136,8 +136,9 @@ def main() -> None:
     side = files.read_json(arguments.split)["tasks"][target]
     training = [len(side["train"][name]) for name in task.classes]
     device = choose_device(arguments.device, arguments.threads)
-    for checkpoint, path in zip(arguments.models, arguments.metrics, strict=True):
-        files.write_json(path, evaluate(checkpoint, task, training, device))
+    with fitting("evaluation: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):
+        for checkpoint, path in zip(arguments.models, arguments.metrics, strict=True):
+            files.write_json(path, evaluate(checkpoint, task, training, device))
 
 
 if __name__ == "__main__":

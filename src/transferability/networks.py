@@ -46,10 +46,12 @@ class LocalResponseNorm(nn.LocalResponseNorm):
     def forward(self, activations: Tensor) -> Tensor:
         channels = torch.arange(activations.shape[1], device=activations.device)
         near = (channels[:, None] - channels).abs() <= self.size // 2
-        # In the activations' own precision whatever products are made in: the sums are of squares.
+        # At least in fp32 whatever products are made in: the sums are of squares.
+        wide = activations.to(torch.promote_types(activations.dtype, torch.float32))
         with torch.autocast(activations.device.type, enabled=False):
-            band = near.to(activations.dtype)[:, :, None, None] * (self.alpha / self.size)
-            return activations * (functional.conv2d(activations.square(), band) + self.k).pow(-self.beta)
+            band = near.to(wide.dtype)[:, :, None, None] * (self.alpha / self.size)
+            normed = wide * (functional.conv2d(wide.square(), band) + self.k).pow(-self.beta)
+            return normed.to(activations.dtype)
 
 
 def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:

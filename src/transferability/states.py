@@ -52,7 +52,7 @@ class Keeper:
         """
         started = time.monotonic()
         spent = self.earlier + started - self._started
-        content = json.dumps({"identity": self.identity, "progress": progress, "seconds": spent}, sort_keys=True)
+        content = json.dumps({"identity": self.identity, "progress": progress, "seconds": spent})
         try:
             with files.replacing(self.path) as temporary:
                 save_file(
@@ -73,7 +73,7 @@ class Keeper:
                 if content["identity"] == self.identity:
                     self.earlier = content["seconds"]
                     return {name: file.get_tensor(name) for name in file.keys()}, content["progress"]  # noqa: SIM118
-            reason = "is of other parameters, images, code or library versions"
+            reason = "is of other parameters, images, code, library versions, device or threads"
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from transferability import files, provenance
 from transferability.batches import centre, cropped_shape, fetch, hold, in_order
 from transferability.checkpoints import Card, read_checkpoint, save_checkpoint
-from transferability.devices import choose_device
+from transferability.devices import choose_device, fitting
 from transferability.draws import Augmentation, Draws, augment
 from transferability.errors import InputError, exit_plainly
 from transferability.locks import only_writer
@@ -363,7 +363,6 @@ def make_checkpoints(arguments: argparse.Namespace) -> None:
 
     networks, frozen = start_networks(identities, architecture, shape, draws, arguments.source, frozen_dropout)
     before = {name: state_hash(network[: frozen[name]]) for name, network in networks.items()}
-    networks = {name: network.to(device, memory_format=torch.channels_last) for name, network in networks.items()}
     origin = {
         "parameters": {
             "architecture": arguments.architecture,
@@ -380,15 +379,17 @@ def make_checkpoints(arguments: argparse.Namespace) -> None:
     }
     keeper = Keeper(arguments.states / f"{'_'.join(networks)}.safetensors", origin, arguments.save_seconds)
     ready = time.time()
-    try:
-        with keeper.listening():
-            history = train(networks, task, schedule, augmentation, draws, device, tell, keeper)
-    except torch.cuda.OutOfMemoryError:
-        section = "base" if arguments.source is None and identities[0].source is None else "transferred"
-        raise InputError(
-            f"{', '.join(networks)}: {len(networks)} networks and batches of {schedule.batch_size} images do not fit "
-            f'into the GPU\'s memory; set jobs to "network", or lower training.{section}.batch_size'
-        ) from None
+    section = "base" if identities[0].source is None else "transferred"
+    with (
+        fitting(
+            f"{', '.join(networks)}: {len(networks)} networks and batches of {schedule.batch_size} images",
+            f'set jobs to "network", lower training.{section}.batch_size, or that of training.reduced if the split '
+            "has a volume, or let fewer jobs share a GPU",
+        ),
+        keeper.listening(),
+    ):
+        networks = {name: network.to(device, memory_format=torch.channels_last) for name, network in networks.items()}
+        history = train(networks, task, schedule, augmentation, draws, device, tell, keeper)
     trained = time.time()
     for name, network in networks.items():
         if state_hash(network[: frozen[name]]) != before[name]:
@@ -396,6 +397,7 @@ def make_checkpoints(arguments: argparse.Namespace) -> None:
 
     record = origin | {
         "git": provenance.git_revision(),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "images_seen": schedule.steps * schedule.batch_size,
         "job": {
             "networks": len(networks),
