@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from planted import GAINS, plant
+from planted import GAINS, plant, reduce
 
 from transferability.effects import effects_table
 from transferability.figure3 import draw_figure3
@@ -59,6 +59,21 @@ def test_the_relative_panel_subtracts_the_base_of_the_own_target():
     assert curves["AnB, random halves of the classes"] == {1: -0.03, 4: -0.12, 7: -0.21}
     assert curves["AnB, groups of classes"] == {1: -0.06, 4: -0.24, 7: -0.42}
     assert curves["RnB, random filters, all classes"] == {1: -0.05, 4: -0.2, 7: -0.35}
+
+
+def test_each_volume_of_a_kind_has_a_curve_of_its_own():
+    networks = reduce(plant(some("transfer", "random"), {"natural-man-made": "groups"}), {"A": 10})
+    _, right, lower = draw(networks).figure.axes
+    assert [name.split(" ", 1)[1] for name in curves_of(right)] == [
+        "Groups of classes, 10 of the other task",
+        "Groups of classes, 10 images a class",
+    ]
+    assert sorted(curves_of(lower).values(), key=lambda curve: curve[7]) == [
+        *2 * [{1: -0.05, 4: -0.2, 7: -0.35}],
+        *2 * [{1: -0.03, 4: -0.12, 7: -0.21}],
+    ]
+    looks = [(line.get_color(), line.get_marker()) for line in lower.get_lines() if len(line.get_xdata()) > 2]
+    assert len(set(looks)) == 4
 
 
 def test_the_original_has_its_figure_without_any_training():

@@ -1,6 +1,6 @@
 """The summary: every condition has its own numbers in metrics.json."""
 
-from planted import GAINS, plant
+from planted import GAINS, plant, reduce
 
 from transferability.coverage import means_table
 from transferability.summary import curves, summarise
@@ -8,11 +8,8 @@ from transferability.summary import curves, summarise
 
 def test_the_reduced_task_and_the_other_one_have_names_of_their_own():
     """Of one split with `volume: {A: 10}` the targets A are reduced, and the sources of the targets B."""
-    networks = plant({name: GAINS[name] for name in ("base", "transfer")}, {"few-A": "random"}, layers=(4,))
-    to_a = networks["target"] == "A"
-    networks["volume"] = to_a.map({True: 10, False: None}).astype("Int64")
-    networks["other_volume"] = to_a.map({True: None, False: 10}).astype("Int64")
+    networks = reduce(plant({name: GAINS[name] for name in ("base", "transfer")}, {"few-A": "random"}), {"A": 10})
     accuracy = curves(means_table(networks, "test_top1", unbalanced=False), "treatment")
     found = summarise(networks, accuracy=accuracy)["digits"]["tiny"]
-    assert found["random, 10 images a class"]["accuracy"]["transfer"] == {"n=4": 0.38}
-    assert found["random, 10 of the other task"]["accuracy"]["transfer"] == {"n=4": 0.43}
+    assert found["random, 10 images a class"]["accuracy"]["transfer"]["n=4"] == 0.38
+    assert found["random, 10 of the other task"]["accuracy"]["transfer"]["n=4"] == 0.43
