@@ -10,12 +10,15 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from planted import GAINS, plant
+from planted import GAINS, plant, reduce
 from test_figures import command, draw, write_tables
 
 from transferability import files
 from transferability.coverage import coverage_table
+from transferability.effects import drops_table, effects_table
+from transferability.report import headline_tiles
 from transferability.tables import write_table
 from transferability.yosinski2014 import read_published
 
@@ -143,6 +146,18 @@ def test_the_page_is_well_formed(page):
 
     Parser().feed(page)
     assert open_elements == []
+
+
+def test_the_tile_of_the_drop_is_of_the_same_volumes_as_the_others():
+    """At full volume frozen transfer loses nothing, and has no drop in the table; on 10 images a class it does."""
+    whole = plant({"base": GAINS["base"], "transfer": lambda n: 0.0})
+    few = reduce(plant({name: GAINS[name] for name in ("base", "transfer")}, {"few": "random"}), {"A": 10, "B": 10})
+    effects = effects_table(pd.concat([whole, few], ignore_index=True), unbalanced=False)
+    drops = drops_table(effects, 0.02)
+    tiles = headline_tiles(effects, drops, "test_top1")
+    assert [tile["value"] for tile in tiles] == ["no layer", "0.0"]
+    (tile,) = headline_tiles(effects, drops[drops["volume"].notna()], "test_top1")
+    assert tile["name"].startswith("Frozen transfer, AnB − base, over all n")
 
 
 def test_a_record_that_is_not_whole_is_named(study, tmp_path):
