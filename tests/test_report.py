@@ -18,7 +18,7 @@ from test_figures import command, draw, write_tables
 from transferability import files
 from transferability.coverage import coverage_table
 from transferability.effects import drops_table, effects_table
-from transferability.report import headline_tiles
+from transferability.report import coverage_cells, headline_tiles
 from transferability.tables import write_table
 from transferability.yosinski2014 import read_published
 
@@ -146,6 +146,14 @@ def test_the_page_is_well_formed(page):
 
     Parser().feed(page)
     assert open_elements == []
+
+
+def test_networks_whose_split_cannot_be_read_are_counted_last():
+    absent = {"dataset": "digits", "architecture": "tiny", "kind": "unknown", "split": "torn", "seed": 0}
+    coverage = coverage_table(plant(), [absent | {"network": "baseA", "reason": "there is no such file"}])
+    rows = coverage_cells(coverage)["rows"]
+    assert (rows[-1]["kind"], rows[-1]["cells"][0]["text"]) == ("Splits that cannot be read", "0/1")
+    assert {row["kind"] for row in rows[:-1]} == {"Random halves of the classes"}
 
 
 def test_the_tile_of_the_drop_is_of_the_same_volumes_as_the_others():

@@ -8,7 +8,10 @@ KINDS = {
     "classes": "Chosen classes",
     "graded": "Graded groups",
     "whole": "All classes",
+    "unknown": "Splits that cannot be read",
 }
+"""Kinds of splits in words, in the order of tables and figures; unknown is that of a network without a split."""
+
 CONDITION = ["kind", "volume", "other_volume"]
 
 
