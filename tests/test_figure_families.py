@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.axes import Axes
-from planted import GAINS, HALVES, plant
+from planted import GAINS, HALVES, plant, reduce
 
 from transferability.checkpoints import Card, save_checkpoint
 from transferability.effects import effects_table, pairs_table
@@ -87,6 +87,13 @@ class TestEffects:
     def test_the_footer_counts_units(self):
         assert "Intervals over 4 independent units" in footer_of(effects_drawing(plant(noise=noisy())))
 
+    def test_the_footer_counts_the_networks_that_are_drawn(self):
+        """Not the networks at reduced volume, and not selffers that differ from nothing that is there."""
+        few = reduce(plant(some("transfer"), {"few": "random"}), {"A": 10, "B": 10})
+        alone = plant({"selffer": GAINS["selffer"]}, {"alone": "random"})
+        networks = pd.concat([plant(some("transfer"), noise=noisy()), few, alone], ignore_index=True)
+        assert "digits, tiny: 32 networks shown" in footer_of(effects_drawing(networks))
+
     def test_a_refused_mean_is_not_drawn_and_counted_but_its_pairs_are(self):
         """Selffers of one target only, as in the original's logs: the boost has pairs, its units lack a target."""
         networks = plant(some("selffer", "transfer"), noise=noisy())
@@ -154,6 +161,13 @@ class TestDistance:
         assert offsets.tolist() == pytest.approx(np.array([(d, -0.02 * d) for d in range(1, 7)]))
         assert "r = −1.00" in drawing.caption
         assert "6 splits" in drawing.caption
+
+    def test_the_footer_counts_the_networks_that_are_drawn(self):
+        networks = pd.concat([distant(6), reduce(distant(6), {"A": 10, "B": 10}).assign(seed=1)], ignore_index=True)
+        more = plant({"random": GAINS["random"]}, {"graded1": "graded"})
+        networks = pd.concat([networks, more], ignore_index=True)
+        drawing = draw_distance(pairs_table(networks), networks, "the coverage", "test_top1", 6.5)
+        assert "digits, tiny: 48 networks shown" in footer_of(drawing)
 
     @pytest.mark.parametrize("networks", [distant(4), distant(6).assign(a_distance=1.0), plant(some("transfer"))])
     def test_too_few_distances_give_a_sentence(self, networks):

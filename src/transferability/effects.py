@@ -110,6 +110,18 @@ def pairs_table(networks: pd.DataFrame) -> pd.DataFrame:
     return shape_table(pairs[pairs["trained"]], PAIRS)
 
 
+def paired_networks(networks: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The networks that some pairs are the differences of, each once."""
+    cut = pairs["n"].where(pairs["reference"] != "base", 0)
+    places = [pairs[name] for name in ("split", "seed", "target")]
+    ends = {
+        *zip(*places, pairs["treatment"], pairs["n"], strict=True),
+        *zip(*places, pairs["reference"], cut, strict=True),
+    }
+    identity = networks[["split", "seed", "target", "treatment", "n"]]
+    return networks[[row in ends for row in identity.itertuples(index=False, name=None)]]
+
+
 @dataclass(frozen=True)
 class Cells:
     """The values of one family of pairs, float (units, targets, layers), NaN where there is no pair.

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from transferability.conditions import KINDS, unreduced
+from transferability.effects import paired_networks
 from transferability.intervals import Estimate, correlate
 from transferability.sentences import counted, footer
 from transferability.styles import SERIES, Drawing, NothingToDrawError, as_points, finish, set_theme
@@ -81,7 +82,7 @@ def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, re
             panel.set_xlabel(DISTANCES[name])
     for panel in panels[:, 0]:
         panel.set_ylabel("AnB − base, points")
-    shown = networks[networks["trained"] & networks["split"].isin(splits["split"])]
+    shown = paired_networks(networks, total)
     handles, _ = panels.flat[0].get_legend_handles_labels()
     count = splits["split"].nunique()
     text = f"{footer(shown, coverage)}. A point is a split ({count}); r: Pearson's, with Fisher's 95 % interval"

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.conditions import conditions_of, unreduced
+from transferability.effects import paired_networks
 from transferability.sentences import counted, effect_rows, footer, from_to
 from transferability.styles import SERIES, Drawing, NothingToDrawError, as_points, curve_of, finish, set_theme
 
@@ -97,7 +98,7 @@ def draw_effects(
     handles.append(Line2D([], [], color="0.4", marker="o", markersize=3, linestyle="", alpha=0.5, label="one pair"))
     handles.append(Line2D([], [], color="0.4", linewidth=1.5, label="95 % interval of the mean"))
     units = sorted(set(effects["units"][effects["n"].notna() & effects["low"].notna()]))
-    text = footer(networks[networks["trained"]], coverage)
+    text = footer(paired_networks(networks, pairs), coverage)
     if units:
         text += f". Intervals over {'–'.join(map(str, units[:: max(1, len(units) - 1)]))} independent units"
         text += " (splits × seeds); hollow: too few for an interval"
