@@ -159,8 +159,15 @@ class TestDistance:
         assert list(panels) == ["n = 1", "n = 4", "n = 7"]
         offsets = panels["n = 4"].collections[0].get_offsets()
         assert offsets.tolist() == pytest.approx(np.array([(d, -0.02 * d) for d in range(1, 7)]))
-        assert "r = −1.00" in drawing.caption
+        assert "r = −1.00 at n = 4" in drawing.caption, "graded splits share task A"
+        assert footer_of(drawing).endswith("r: Pearson's, without an interval, since graded splits share task A")
         assert "6 splits" in drawing.caption
+
+    def test_the_correlation_over_splits_of_their_own_has_an_interval(self):
+        networks = distant(6).assign(kind="random")
+        drawing = draw_distance(pairs_table(networks), networks, "the coverage", "test_top1", 6.5)
+        assert "r = −1.00 (−1.00 to −1.00) at n = 4" in drawing.caption
+        assert footer_of(drawing).endswith("r: Pearson's, with Fisher's 95 % interval")
 
     def test_the_footer_counts_the_networks_that_are_drawn(self):
         networks = pd.concat([distant(6), reduce(distant(6), {"A": 10, "B": 10}).assign(seed=1)], ignore_index=True)
