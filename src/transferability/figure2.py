@@ -15,6 +15,7 @@ from transferability.styles import (
     Drawing,
     as_percent,
     as_points,
+    curve_of,
     finish,
     label_ends,
     ordered_treatments,
@@ -94,7 +95,7 @@ def draw_means(axes: Axes, means: pd.DataFrame) -> None:
     label_ends(axes, ends, gap=0.085)
 
 
-def draw_gains(axes: Axes, effects: pd.DataFrame, pairs: pd.DataFrame, read_out: str) -> None:
+def draw_gains(axes: Axes, effects: pd.DataFrame, pairs: pd.DataFrame, read_out: str, layers: list[int]) -> None:
     """Lower panel: fine-tuned networks minus their own base, as points, means and intervals; 0 is the base."""
     axes.axhline(0, color="black", linestyle=":", linewidth=1, zorder=1)
     for effect, treatment in FINE_TUNED.items():
@@ -111,18 +112,11 @@ def draw_gains(axes: Axes, effects: pd.DataFrame, pairs: pd.DataFrame, read_out:
             zorder=2,
         )
         rows = effect_rows(effects, effect, read_out)
+        look = {"marker": style.marker, "markersize": 5, "zorder": 4}
+        means = rows.set_index("n")["mean"]
+        edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
+        curve_of(axes, layers, means, style.offset, color=style.colour, linestyle=style.dashes, **look, **edge)
         x = rows["n"].astype(float) + style.offset
-        axes.plot(
-            x,
-            rows["mean"],
-            color=style.colour,
-            linestyle=style.dashes,
-            marker=style.marker,
-            markersize=5,
-            markeredgecolor="black",
-            markeredgewidth=0.5,
-            zorder=4,
-        )
         sure = rows["low"].notna()
         axes.vlines(x[sure], rows["low"][sure], rows["high"][sure], color=style.colour, linewidth=1.4, zorder=3)
 
@@ -220,7 +214,7 @@ def draw_figure2(
             of_effects = dict(conditions_of(effects)).get(label, effects[:0])
             of_pairs = dict(conditions_of(pairs)).get(label, pairs[:0])
             if set(of_pairs["effect"]) & FINE_TUNED.keys():
-                draw_gains(panels[2, column], of_effects, of_pairs, read_out)
+                draw_gains(panels[2, column], of_effects, of_pairs, read_out, layers)
                 as_points(panels[2, column])
             else:
                 say(panels[2, column], "no fine-tuned networks that could be paired with their base")
