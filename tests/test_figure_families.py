@@ -48,9 +48,9 @@ def bars_of(panel: Axes) -> list[tuple[float, float]]:
     return [(round(float(low), 6), round(float(high), 6)) for (_, low), (_, high) in segments]
 
 
-def effects_drawing(networks: pd.DataFrame) -> Drawing:
+def effects_drawing(networks: pd.DataFrame, unbalanced: bool = False) -> Drawing:
     return draw_effects(
-        effects_table(networks, unbalanced=False), pairs_table(networks), networks, "the coverage", "test_top1", 6.5
+        effects_table(networks, unbalanced), pairs_table(networks), networks, "the coverage", "test_top1", 6.5
     )
 
 
@@ -103,6 +103,17 @@ class TestEffects:
         assert {round(float(n)) for n, _ in panel.collections[0].get_offsets()} == {1, 4, 7}
         assert len(bars_of(panel)) == 2
         assert "2 means not drawn: see the column `note`" in footer_of(drawing)
+
+    def test_a_mean_over_other_cells_than_the_rest_is_hollow_and_counted(self):
+        networks = plant(some("transfer"), noise=noisy())
+        networks = networks[(networks["network"] != "B4A") | (networks["split"] != "random0")]
+        drawing = effects_drawing(networks, unbalanced=True)
+        (panel,) = shown(drawing).values()
+        hollow = [line for line in panel.get_lines() if line.get_markerfacecolor() == "white"]
+        assert [[round(x) for x in line.get_xdata()] for line in hollow] == [[4]]
+        assert len(bars_of(panel)) == 3
+        assert footer_of(drawing).endswith("Hollow too: 1 mean over other cells than the rest, or of nothing paired")
+        assert "Hollow too" not in footer_of(effects_drawing(networks))
 
     def test_bases_alone_give_a_sentence(self):
         with pytest.raises(NothingToDrawError, match="no pair of networks on one target"):

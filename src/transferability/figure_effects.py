@@ -31,7 +31,7 @@ def ordered_effects(present: list[str]) -> list[str]:
 def draw_effect(axes: Axes, pairs: pd.DataFrame, effects: pd.DataFrame, layers: list[int], look: tuple, shift: float):
     """One effect of one condition: a light point a pair, the mean at each n, and its interval where there is one.
 
-    The mean is hollow where there is no interval.
+    The mean is hollow where there is no interval, and where it is over other cells than the rest.
     """
     colour, marker, dashes = look
     axes.scatter(
@@ -41,12 +41,13 @@ def draw_effect(axes: Axes, pairs: pd.DataFrame, effects: pd.DataFrame, layers: 
         return
     means = effects.set_index("n")["mean"]
     curve_of(axes, layers, means, shift, color=colour, linestyle=dashes, linewidth=1, zorder=3)
-    for known, fill in ((True, colour), (False, "white")):
-        rows = effects[effects["low"].notna() == known]
-        x = rows["n"].astype(float) + shift
-        axes.plot(x, rows["mean"], linestyle="", marker=marker, markersize=4.5, mfc=fill, mec=colour, zorder=5)
-        if known:
-            axes.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.5, zorder=4)
+    sure = effects["low"].notna()
+    x = effects["n"].astype(float) + shift
+    axes.vlines(x[sure], effects["low"][sure], effects["high"][sure], color=colour, linewidth=1.5, zorder=4)
+    full = sure & effects["balanced"]
+    for chosen, fill in ((full, colour), (~full, "white")):
+        look = {"marker": marker, "markersize": 4.5, "mfc": fill, "mec": colour, "zorder": 5}
+        axes.plot(x[chosen], effects["mean"][chosen], linestyle="", **look)
 
 
 def draw_effects(
@@ -101,10 +102,13 @@ def draw_effects(
     text = footer(paired_networks(networks, pairs), coverage)
     if units:
         text += f". Intervals over {'–'.join(map(str, units[:: max(1, len(units) - 1)]))} independent units"
-        text += " (splits × seeds); hollow: too few for an interval"
+        text += " (splits × seeds); hollow: without an interval"
     else:
         text += ". No intervals: they need two independent units (splits × seeds)"
         handles.pop()
+    odd = int((effects["n"].notna() & effects["mean"].notna() & ~effects["balanced"]).sum())
+    if odd:
+        text += f". Hollow too: {counted(odd, 'mean')} over other cells than the rest, or of nothing paired"
     refused = int((effects["n"].notna() & effects["mean"].isna()).sum())
     if refused:
         text += f". {counted(refused, 'mean')} not drawn: see the column `note` of effects.csv"

@@ -18,9 +18,9 @@ PLACE = ["dataset", "architecture"]
 def curves(means: pd.DataFrame, curve: str) -> pd.DataFrame:
     """Means by n as rows of dataset, architecture, condition, curve, n and mean; `curve` is the column of its names.
 
-    Means that there are none of, because they would compare different things, have no row.
+    Means that would compare different things, which are refused or marked in their table, have no row.
     """
-    known = means[means["n"].notna() & means["mean"].notna()]
+    known = means[means["n"].notna() & means["mean"].notna() & means["balanced"]]
     known = known.assign(curve=known[curve], condition=list(map(with_volumes, *(known[name] for name in CONDITION))))
     return known[[*PLACE, "condition", "curve", "n", "mean"]]
 
