@@ -147,6 +147,17 @@ class TestVolume:
         (panel,) = draw_volume(networks, "", "test_top1", 6.5).figure.axes
         assert [line.get_ydata()[0] for line in panel.get_lines() if line.get_linestyle() == ":"] == [0.5]
 
+    def test_each_kind_of_split_has_a_panel_and_a_level_of_its_own(self):
+        halves = reduced((1, 10)).assign(kind="random", split="few", seed=1)
+        networks = pd.concat([reduced((1, 10)), halves, plant(some(), {"random0": "random"})], ignore_index=True)
+        networks.loc[networks["kind"] == "random", "test_top1"] += 0.1
+        drawing = draw_volume(networks, "", "test_top1", 6.5)
+        panels = shown(drawing)
+        assert list(panels) == ["base networks,\nrandom halves of the classes", "base networks,\nall classes"]
+        lines = [[list(line.get_ydata()) for line in panel.get_lines()] for panel in panels.values()]
+        assert lines == [[pytest.approx([0.6, 0.7]), pytest.approx([0.625] * 2)], [pytest.approx([0.5, 0.6])]]
+        assert "Base networks, all classes, score 50.0 % with 1, 60.0 % with 10 images" in drawing.caption
+
     def test_one_volume_is_no_curve(self):
         with pytest.raises(NothingToDrawError, match="two or more volumes"):
             draw_volume(reduced((10,)), "", "test_top1", 6.5)
@@ -217,6 +228,18 @@ class TestLearning:
         assert single == [[0, 0.5], [pytest.approx(0.01), 0.5]], "each base network alone"
         assert all(line.get_xdata().tolist() == [10, 20] for line in panels["base"].get_lines())
         assert "transfer 51.0–57.0 %" in drawing.caption
+
+    def test_lines_over_other_networks_than_the_bases_are_named_in_the_footer(self):
+        """Random filters of another kind of split, whose base networks are part of the dotted line."""
+        halves = plant(some("transfer", "selffer"), {"random0": "random"})
+        more = pd.concat([halves, plant(some("random"), {"whole": "whole"}, targets="A")], ignore_index=True)
+        gap = halves[halves["network"] != "B4A"]
+        for networks, names in ((halves, None), (more, "BnB, AnB and RnB"), (gap, "AnB")):
+            learning = learning_table(networks, lambda index, network: [0.5])
+            found = footer_of(draw_learning(networks, learning, "the coverage", 6.5))
+            assert found.endswith(
+                f"than the base's, not to be compared with them: {names}" if names else "the coverage"
+            )
 
     def test_a_network_that_the_table_does_not_tell_of_is_named(self):
         networks = plant(some("transfer"), {"random0": "random"})

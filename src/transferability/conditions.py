@@ -35,6 +35,11 @@ def label_of(kind: str, volume: float, other_volume: float) -> str:
     return with_volumes(KINDS[kind], volume, other_volume)
 
 
+def in_a_line(label: str) -> str:
+    """A kind or condition as it stands inside a sentence."""
+    return label[0].lower() + label[1:]
+
+
 def conditions_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The rows of each condition of a table, with its name, in the order of KINDS and by falling volume."""
     groups = dict(iter(table.groupby(CONDITION, dropna=False, sort=False)))

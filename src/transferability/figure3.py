@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from transferability.conditions import conditions_of, unreduced
+from transferability.conditions import conditions_of, in_a_line, unreduced
 from transferability.coverage import means_table
 from transferability.sentences import effect_rows, footer, from_to
 from transferability.styles import (
@@ -35,11 +35,6 @@ FILTERS = (
     ("black", "X", ":"),
 )
 """How random filters are drawn, by condition."""
-
-
-def in_a_line(label: str) -> str:
-    """A condition as it stands inside a sentence."""
-    return label[0].lower() + label[1:]
 
 
 def base_lines(axes: Axes, networks: pd.DataFrame, read_out: str, colours: dict[tuple, str]) -> None:
