@@ -101,9 +101,12 @@ def test_the_original_has_its_figure_without_any_training():
 def test_random_filters_of_which_one_did_not_train_keep_their_points_but_have_no_mean_there():
     networks = plant(some("random"))
     networks.loc[networks[networks["network"] == "R4A"].index[0], "trained"] = False
-    above, _ = draw(networks).figure.axes
+    drawing = draw(networks)
+    above, _ = drawing.figure.axes
     (curve,) = curves_of(above).values()
     assert set(curve) == {1, 7}
+    footer = drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert footer.endswith("no line where means are over other networks than the base's: RnB")
     assert len(above.collections[0].get_offsets()) == 8 * 3 - 1
 
 

@@ -70,21 +70,23 @@ def draw_meant(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[i
     label_ends(axes, ends, gap=0.07)
 
 
-def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool) -> None:
+def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool) -> bool:
     """Right panel: networks above random, untrained filters; a line for each condition.
 
-    A mean over other networks than the base's is drawn only if `unbalanced` asks for it.
+    A mean over other networks than the base's is drawn only if `unbalanced` asks for it; returns whether one is not.
     """
     filters = networks[networks["treatment"] == "random"]
     if filters.empty:
         say(axes, "no networks above random filters that trained")
-        return
+        return False
+    refused = False
     found = [(label, rows) for label, rows in conditions_of(networks) if (rows["treatment"] == "random").any()]
     for (label, rows), (colour, marker, dashes) in zip(found, FILTERS * len(found), strict=False):
         own = rows[rows["treatment"] == "random"]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
         means = means_table(rows, read_out, unbalanced)
         mean = means[means["treatment"] == "random"].set_index("n")["mean"]
+        refused |= bool(mean.isna().any())
         bases = rows[rows["treatment"] == "base"]
         if not bases.empty:
             level = bases[read_out].mean()
@@ -94,6 +96,7 @@ def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[
         curve_of(axes, layers, mean, **look)
     if len(found) > 1:
         axes.legend(fontsize=7, frameon=False)
+    return refused
 
 
 def relative_curves(effects: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame, tuple]]:
@@ -168,9 +171,12 @@ def draw_figure3(
     if "meant" in panels:
         draw_meant(panels["meant"], shown, read_out, layers, tasks)
         panels["meant"].set_title("Dissimilar tasks")
+    text = footer(shown, coverage)
     if "random" in panels:
-        draw_random(panels["random"], shown, read_out, layers, unbalanced)
+        refused = draw_random(panels["random"], shown, read_out, layers, unbalanced)
         panels["random"].set_title("Random, untrained filters")
+        if refused:
+            text += "; no line where means are over other networks than the base's: RnB"
     said = draw_relative(panels["relative"], effects, read_out, layers)
     panels["relative"].set_title("Relative to the base networks of the own target")
     panels[upper[0]].set_ylabel(READ_OUTS[read_out])
@@ -185,7 +191,7 @@ def draw_figure3(
     handles.append(Line2D([], [], color="black", linestyle=":", marker="o", markersize=4.5, label="base"))
     # A long name leaves no room for one beside it.
     ncols = 2 if all(len(handle.get_label()) <= 50 for handle in handles) else 1
-    finish(figure, footer(shown, coverage), handles, ncols)
+    finish(figure, text, handles, ncols)
     caption = (
         "Above, frozen transfer between tasks that differ in kind, by target, and networks above random filters; "
         "below, the means of the differences from the base network of the own target, with 95 % intervals where "
