@@ -18,7 +18,7 @@ from test_figures import command, draw, write_tables
 from transferability import files
 from transferability.coverage import coverage_table
 from transferability.effects import drops_table, effects_table
-from transferability.report import coverage_cells, headline_tiles
+from transferability.report import coverage_cells, effect_tables, headline_tiles
 from transferability.tables import write_table
 from transferability.yosinski2014 import read_published
 
@@ -154,6 +154,14 @@ def test_networks_whose_split_cannot_be_read_are_counted_last():
     rows = coverage_cells(coverage)["rows"]
     assert (rows[-1]["kind"], rows[-1]["cells"][0]["text"]) == ("Splits that cannot be read", "0/1")
     assert {row["kind"] for row in rows[:-1]} == {"Random halves of the classes"}
+
+
+def test_a_study_of_one_layer_has_no_row_over_all_and_no_cell_says_that_nothing_is_paired():
+    networks = plant({name: GAINS[name] for name in ("base", "transfer")}, layers=(4,))
+    (table,) = effect_tables(effects_table(networks, unbalanced=False), "test_top1")
+    (row,) = table["rows"]
+    assert [cell["mean"] for cell in row["cells"]] == ["−12.0", ""]
+    assert row["cells"][1]["title"] == "no such row in effects.csv"
 
 
 def test_the_tile_of_the_drop_is_of_the_same_volumes_as_the_others():

@@ -76,7 +76,7 @@ def probability(p: float) -> str:
 def effect_cell(row: dict | None) -> dict:
     """One cell of an effects table; `row` is of effects.csv, or None where the effect has no such row."""
     if row is None:
-        return {"mean": "", "interval": "", "title": "no pair"}
+        return {"mean": "", "interval": "", "title": "no such row in effects.csv"}
     counts = f"{counted(row['units'], 'unit')}, {counted(row['pairs'], 'pair')}"
     title = f"{counts}: {row['positive']} up, {row['negative']} down"
     mark = "" if row["balanced"] or pd.isna(row["mean"]) else " †"
