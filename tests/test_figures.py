@@ -74,6 +74,15 @@ def test_what_lacks_data_says_so_in_one_sentence_and_the_rest_is_drawn(tables, t
     assert (tmp_path / "volume.svg").stat().st_size > 1000
 
 
+def test_figures_of_an_earlier_study_are_removed_and_nothing_else_is(tables, tmp_path):
+    for name in ("figure3.svg", "figure3.png", "volume.png", "mine.png", "notes.txt"):
+        (tmp_path / name).write_text("of an earlier study")
+    done = draw(tables, tmp_path, "effects")
+    assert done.returncode == 0, done.stderr
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"effects.svg", "effects.png", "captions.json", "mine.png", "notes.txt"}
+
+
 def test_a_missing_truncated_or_foreign_table_is_named(tables, tmp_path):
     for name in ("networks", "effects", "pairs", "coverage"):
         (tmp_path / f"{name}.csv").write_bytes((tables / f"{name}.csv").read_bytes())
