@@ -115,6 +115,15 @@ class TestEffects:
         assert footer_of(drawing).endswith("Hollow too: 1 mean over other cells than the rest, or of nothing paired")
         assert "Hollow too" not in footer_of(effects_drawing(networks))
 
+    def test_means_of_an_effect_without_any_pair_have_no_panel_and_are_not_counted_as_drawn(self):
+        """As in the original's logs: fine-tuned selffers of A, and transfers to B."""
+        networks = plant(some("selffer+", "transfer+"), noise=noisy())
+        odd = {"selffer+": "B", "transfer+": "A"}
+        networks = networks[networks["treatment"].map(odd) != networks["target"]]
+        drawing = effects_drawing(networks, unbalanced=True)
+        assert list(shown(drawing)) == ["Fine-tuned, BnB+ − base", "Fine-tuned, AnB+ − base"]
+        assert "Hollow too" not in footer_of(drawing)
+
     def test_bases_alone_give_a_sentence(self):
         with pytest.raises(NothingToDrawError, match="no pair of networks on one target"):
             effects_drawing(plant(some()))

@@ -77,12 +77,14 @@ def draw_effects(
     looks = dict(zip([label for label, _ in conditions], SERIES * len(conditions), strict=False))
     own_effects = dict(conditions_of(effects))
     layers = sorted(set(pairs["n"]))
+    odd = 0
     for name, panel in by_name.items():
         panel.axhline(0, color="black", linewidth=0.8, zorder=1)
         for index, (label, own) in enumerate(conditions):
             shift = 0.16 * (index - (len(conditions) - 1) / 2)
             found = effect_rows(own_effects.get(label, effects[:0]), name, read_out)
             draw_effect(panel, own[own["effect"] == name], found, layers, looks[label], shift)
+            odd += int((~found["balanced"]).sum())
         panel.set_title(NAMES.get(name, name), fontsize=7.5)
         panel.set_xticks(layers)
         panel.set_xlim(min(layers) - 0.6, max(layers) + 0.6)
@@ -106,7 +108,6 @@ def draw_effects(
     else:
         text += ". No intervals: they need two independent units (splits × seeds)"
         handles.pop()
-    odd = int((effects["n"].notna() & effects["mean"].notna() & ~effects["balanced"]).sum())
     if odd:
         text += f". Hollow too: {counted(odd, 'mean')} over other cells than the rest, or of nothing paired"
     refused = int((effects["n"].notna() & effects["mean"].isna()).sum())
