@@ -89,3 +89,11 @@ def only(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
     """A networks table in which one read-out alone is left."""
     others = {"test_top1", "chosen_test_top1", "validation_top1", "mean_of_ten_best", "train_loss"} - {read_out}
     return networks.assign(**dict.fromkeys(others, np.nan))
+
+
+def reduce(networks: pd.DataFrame, volumes: dict[str, int]) -> pd.DataFrame:
+    """A networks table whose tasks, "A" and "B", are reduced to some images a class, as a split's `volume` does."""
+    other = networks["target"].map({"A": "B", "B": "A"})
+    return networks.assign(
+        volume=networks["target"].map(volumes).astype("Int64"), other_volume=other.map(volumes).astype("Int64")
+    )

@@ -457,3 +457,17 @@ def test_the_interval_of_the_first_layer_holds_it_95_times_in_100():
     assert len(rows) == studies
     held = (rows["low"].fillna(99) <= truth) & (truth <= rows["high"].fillna(99))
     assert held.mean() >= stats.binom.ppf(0.001, studies, 0.95) / studies
+
+
+def test_graded_splits_share_a_task_and_have_means_without_interval_or_test():
+    generator = np.random.default_rng(0)
+    networks = plant(noise=lambda: generator.normal(0, 0.01))
+    drawn, graded = (effects_table(networks.assign(kind=kind), unbalanced=False) for kind in ("random", "graded"))
+    assert drawn["low"].notna().all()
+    assert drawn["p_adjusted"].notna().all()
+    without = ["low", "high", "p", "p_adjusted", "normalised_low", "normalised_high", "interval"]
+    assert graded[without].isna().all(axis=None)
+    assert set(graded["note"]) == {"graded splits share task A: no interval"}
+    for name in ("mean", "normalised_mean", "units", "pairs"):
+        assert graded[name].equals(drawn[name]), name
+    assert set(drops_table(graded, 0.02)["high"].isna()) == {True}

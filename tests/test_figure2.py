@@ -125,6 +125,25 @@ def test_fine_tuned_networks_are_compared_with_their_own_base():
     assert drawn[style_of("transfer+").colour] == pytest.approx([0.004, 0.016, 0.028])
 
 
+def test_no_line_of_what_fine_tuning_gains_leads_past_a_refused_mean():
+    networks = plant()
+    networks = networks[(networks["treatment"] != "transfer+") | (networks["n"] != 4) | (networks["target"] == "A")]
+    lower = draw(networks).figure.axes[2]
+    (line,) = (line for line in lower.get_lines() if line.get_color() == style_of("transfer+").colour)
+    assert list(line.get_ydata()) == pytest.approx([0.004, float("nan"), 0.028], nan_ok=True)
+    assert list(line.get_xdata()) == pytest.approx([n + style_of("transfer+").offset for n in (1, 4, 7)])
+
+
+def test_a_gain_over_other_cells_than_the_rest_is_hollow():
+    networks = plant(gains_of(["transfer+"]))
+    networks = networks[(networks["network"] != "B4A+") | (networks["split"] != "random0")]
+    drawing = draw(networks, unbalanced=True)
+    hollow = [line for line in drawing.figure.axes[2].get_lines() if line.get_markerfacecolor() == "white"]
+    assert [line.get_ydata().tolist() for line in hollow] == [[pytest.approx(0.016)]]
+    assert legend_of(drawing)[-1] == "hollow: mean over other networks than the base's"
+    assert not any("hollow" in text for text in legend_of(draw(networks.query("n != 4"), unbalanced=True)))
+
+
 def test_without_fine_tuned_networks_there_is_no_third_panel():
     assert len(draw(plant(gains_of(["selffer", "transfer"]))).figure.axes) == 2
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from planted import GAINS, plant
+from planted import GAINS, plant, reduce
 
 from transferability.effects import effects_table
 from transferability.figure3 import draw_figure3
@@ -61,6 +61,21 @@ def test_the_relative_panel_subtracts_the_base_of_the_own_target():
     assert curves["RnB, random filters, all classes"] == {1: -0.05, 4: -0.2, 7: -0.35}
 
 
+def test_each_volume_of_a_kind_has_a_curve_of_its_own():
+    networks = reduce(plant(some("transfer", "random"), {"natural-man-made": "groups"}), {"A": 10})
+    _, right, lower = draw(networks).figure.axes
+    assert [name.split(" ", 1)[1] for name in curves_of(right)] == [
+        "Groups of classes, 10 of the other task",
+        "Groups of classes, 10 images a class",
+    ]
+    assert sorted(curves_of(lower).values(), key=lambda curve: curve[7]) == [
+        *2 * [{1: -0.05, 4: -0.2, 7: -0.35}],
+        *2 * [{1: -0.03, 4: -0.12, 7: -0.21}],
+    ]
+    looks = [(line.get_color(), line.get_marker()) for line in lower.get_lines() if len(line.get_xdata()) > 2]
+    assert len(set(looks)) == 4
+
+
 def test_the_original_has_its_figure_without_any_training():
     """The published curves: natural .6571 to .3990, man-made .5392 to .2914, random filters .4917, .4026."""
     networks, _ = read_published()
@@ -86,9 +101,12 @@ def test_the_original_has_its_figure_without_any_training():
 def test_random_filters_of_which_one_did_not_train_keep_their_points_but_have_no_mean_there():
     networks = plant(some("random"))
     networks.loc[networks[networks["network"] == "R4A"].index[0], "trained"] = False
-    above, _ = draw(networks).figure.axes
+    drawing = draw(networks)
+    above, _ = drawing.figure.axes
     (curve,) = curves_of(above).values()
     assert set(curve) == {1, 7}
+    footer = drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert footer.endswith("no line where means are over other networks than the base's: RnB")
     assert len(above.collections[0].get_offsets()) == 8 * 3 - 1
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.axes import Axes
-from planted import GAINS, HALVES, plant
+from planted import GAINS, HALVES, plant, reduce
 
 from transferability.checkpoints import Card, save_checkpoint
 from transferability.effects import effects_table, pairs_table
@@ -48,9 +48,9 @@ def bars_of(panel: Axes) -> list[tuple[float, float]]:
     return [(round(float(low), 6), round(float(high), 6)) for (_, low), (_, high) in segments]
 
 
-def effects_drawing(networks: pd.DataFrame) -> Drawing:
+def effects_drawing(networks: pd.DataFrame, unbalanced: bool = False) -> Drawing:
     return draw_effects(
-        effects_table(networks, unbalanced=False), pairs_table(networks), networks, "the coverage", "test_top1", 6.5
+        effects_table(networks, unbalanced), pairs_table(networks), networks, "the coverage", "test_top1", 6.5
     )
 
 
@@ -87,6 +87,13 @@ class TestEffects:
     def test_the_footer_counts_units(self):
         assert "Intervals over 4 independent units" in footer_of(effects_drawing(plant(noise=noisy())))
 
+    def test_the_footer_counts_the_networks_that_are_drawn(self):
+        """Not the networks at reduced volume, and not selffers that differ from nothing that is there."""
+        few = reduce(plant(some("transfer"), {"few": "random"}), {"A": 10, "B": 10})
+        alone = plant({"selffer": GAINS["selffer"]}, {"alone": "random"})
+        networks = pd.concat([plant(some("transfer"), noise=noisy()), few, alone], ignore_index=True)
+        assert "digits, tiny: 32 networks shown" in footer_of(effects_drawing(networks))
+
     def test_a_refused_mean_is_not_drawn_and_counted_but_its_pairs_are(self):
         """Selffers of one target only, as in the original's logs: the boost has pairs, its units lack a target."""
         networks = plant(some("selffer", "transfer"), noise=noisy())
@@ -96,6 +103,26 @@ class TestEffects:
         assert {round(float(n)) for n, _ in panel.collections[0].get_offsets()} == {1, 4, 7}
         assert len(bars_of(panel)) == 2
         assert "2 means not drawn: see the column `note`" in footer_of(drawing)
+
+    def test_a_mean_over_other_cells_than_the_rest_is_hollow_and_counted(self):
+        networks = plant(some("transfer"), noise=noisy())
+        networks = networks[(networks["network"] != "B4A") | (networks["split"] != "random0")]
+        drawing = effects_drawing(networks, unbalanced=True)
+        (panel,) = shown(drawing).values()
+        hollow = [line for line in panel.get_lines() if line.get_markerfacecolor() == "white"]
+        assert [[round(x) for x in line.get_xdata()] for line in hollow] == [[4]]
+        assert len(bars_of(panel)) == 3
+        assert footer_of(drawing).endswith("Hollow too: 1 mean over other cells than the rest, or of nothing paired")
+        assert "Hollow too" not in footer_of(effects_drawing(networks))
+
+    def test_means_of_an_effect_without_any_pair_have_no_panel_and_are_not_counted_as_drawn(self):
+        """As in the original's logs: fine-tuned selffers of A, and transfers to B."""
+        networks = plant(some("selffer+", "transfer+"), noise=noisy())
+        odd = {"selffer+": "B", "transfer+": "A"}
+        networks = networks[networks["treatment"].map(odd) != networks["target"]]
+        drawing = effects_drawing(networks, unbalanced=True)
+        assert list(shown(drawing)) == ["Fine-tuned, BnB+ − base", "Fine-tuned, AnB+ − base"]
+        assert "Hollow too" not in footer_of(drawing)
 
     def test_bases_alone_give_a_sentence(self):
         with pytest.raises(NothingToDrawError, match="no pair of networks on one target"):
@@ -129,6 +156,17 @@ class TestVolume:
         (panel,) = draw_volume(networks, "", "test_top1", 6.5).figure.axes
         assert [line.get_ydata()[0] for line in panel.get_lines() if line.get_linestyle() == ":"] == [0.5]
 
+    def test_each_kind_of_split_has_a_panel_and_a_level_of_its_own(self):
+        halves = reduced((1, 10)).assign(kind="random", split="few", seed=1)
+        networks = pd.concat([reduced((1, 10)), halves, plant(some(), {"random0": "random"})], ignore_index=True)
+        networks.loc[networks["kind"] == "random", "test_top1"] += 0.1
+        drawing = draw_volume(networks, "", "test_top1", 6.5)
+        panels = shown(drawing)
+        assert list(panels) == ["base networks,\nrandom halves of the classes", "base networks,\nall classes"]
+        lines = [[list(line.get_ydata()) for line in panel.get_lines()] for panel in panels.values()]
+        assert lines == [[pytest.approx([0.6, 0.7]), pytest.approx([0.625] * 2)], [pytest.approx([0.5, 0.6])]]
+        assert "Base networks, all classes, score 50.0 % with 1, 60.0 % with 10 images" in drawing.caption
+
     def test_one_volume_is_no_curve(self):
         with pytest.raises(NothingToDrawError, match="two or more volumes"):
             draw_volume(reduced((10,)), "", "test_top1", 6.5)
@@ -152,8 +190,22 @@ class TestDistance:
         assert list(panels) == ["n = 1", "n = 4", "n = 7"]
         offsets = panels["n = 4"].collections[0].get_offsets()
         assert offsets.tolist() == pytest.approx(np.array([(d, -0.02 * d) for d in range(1, 7)]))
-        assert "r = −1.00" in drawing.caption
+        assert "r = −1.00 at n = 4" in drawing.caption, "graded splits share task A"
+        assert footer_of(drawing).endswith("r: Pearson's, without an interval, since graded splits share task A")
         assert "6 splits" in drawing.caption
+
+    def test_the_correlation_over_splits_of_their_own_has_an_interval(self):
+        networks = distant(6).assign(kind="random")
+        drawing = draw_distance(pairs_table(networks), networks, "the coverage", "test_top1", 6.5)
+        assert "r = −1.00 (−1.00 to −1.00) at n = 4" in drawing.caption
+        assert footer_of(drawing).endswith("r: Pearson's, with Fisher's 95 % interval")
+
+    def test_the_footer_counts_the_networks_that_are_drawn(self):
+        networks = pd.concat([distant(6), reduce(distant(6), {"A": 10, "B": 10}).assign(seed=1)], ignore_index=True)
+        more = plant({"random": GAINS["random"]}, {"graded1": "graded"})
+        networks = pd.concat([networks, more], ignore_index=True)
+        drawing = draw_distance(pairs_table(networks), networks, "the coverage", "test_top1", 6.5)
+        assert "digits, tiny: 48 networks shown" in footer_of(drawing)
 
     @pytest.mark.parametrize("networks", [distant(4), distant(6).assign(a_distance=1.0), plant(some("transfer"))])
     def test_too_few_distances_give_a_sentence(self, networks):
@@ -185,6 +237,18 @@ class TestLearning:
         assert single == [[0, 0.5], [pytest.approx(0.01), 0.5]], "each base network alone"
         assert all(line.get_xdata().tolist() == [10, 20] for line in panels["base"].get_lines())
         assert "transfer 51.0–57.0 %" in drawing.caption
+
+    def test_lines_over_other_networks_than_the_bases_are_named_in_the_footer(self):
+        """Random filters of another kind of split, whose base networks are part of the dotted line."""
+        halves = plant(some("transfer", "selffer"), {"random0": "random"})
+        more = pd.concat([halves, plant(some("random"), {"whole": "whole"}, targets="A")], ignore_index=True)
+        gap = halves[halves["network"] != "B4A"]
+        for networks, names in ((halves, None), (more, "BnB, AnB and RnB"), (gap, "AnB")):
+            learning = learning_table(networks, lambda index, network: [0.5])
+            found = footer_of(draw_learning(networks, learning, "the coverage", 6.5))
+            assert found.endswith(
+                f"than the base's, not to be compared with them: {names}" if names else "the coverage"
+            )
 
     def test_a_network_that_the_table_does_not_tell_of_is_named(self):
         networks = plant(some("transfer"), {"random0": "random"})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from planted import GAINS, HALVES, plant
+from planted import GAINS, HALVES, plant, reduce
 
 from transferability.coverage import coverage_table
 from transferability.effects import drops_table, effects_table, pairs_table
@@ -72,6 +72,15 @@ def test_what_lacks_data_says_so_in_one_sentence_and_the_rest_is_drawn(tables, t
     assert "learning: not drawn: this study has no learning.csv" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "volume.svg").stat().st_size > 1000
+
+
+def test_figures_of_an_earlier_study_are_removed_and_nothing_else_is(tables, tmp_path):
+    for name in ("figure3.svg", "figure3.png", "volume.png", "mine.png", "notes.txt"):
+        (tmp_path / name).write_text("of an earlier study")
+    done = draw(tables, tmp_path, "effects")
+    assert done.returncode == 0, done.stderr
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"effects.svg", "effects.png", "captions.json", "mine.png", "notes.txt"}
 
 
 def test_a_missing_truncated_or_foreign_table_is_named(tables, tmp_path):
@@ -140,6 +149,19 @@ def test_studies_of_different_chance_are_laid_side_by_side():
     drawing = draw_studies(tables, "test_top1", 6.5)
     assert curves_of(drawing) == [{1: 0.5, 4: 0.5, 7: 0.5}] * 2
     assert "one: 32 networks; two: 32 networks" in drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
+
+
+def test_each_volume_of_a_study_has_panels_of_its_own():
+    gains = {name: GAINS[name] for name in ("base", "transfer")}
+    few = pd.concat([reduce(plant(gains, {f"few{k}": "random"}), {"A": k, "B": k}) for k in (10, 50)])
+    for networks in (few, reduce(plant(gains), {"A": 10})):
+        drawing = draw_studies({"few": networks}, "test_top1", 6.5)
+        assert len(drawing.figure.axes) == len(curves_of(drawing)) == 2
+    titles = [panel.get_title("left").replace("\n", " ") for panel in drawing.figure.axes]
+    assert titles == [
+        "Random halves of the classes, 10 of the other task, frozen, AnB",
+        "Random halves of the classes, 10 images a class, frozen, AnB",
+    ]
 
 
 def test_the_original_lies_beside_ones_own_study(tmp_path):

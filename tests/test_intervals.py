@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transferability.intervals import STUDENTISED_FROM, adjust, correlate, estimate_mean
+from transferability.intervals import STUDENTISED_FROM, adjust, correlate, estimate_mean, studentised_quantiles
 
 RUNS = 2000
 # Of 2000 intervals that hold with probability 0.95, outside of these fewer than 1 in 1000 studies would fall.
@@ -44,13 +44,21 @@ def test_with_skewed_units_the_studentised_bootstrap_holds_better_than_students_
 
 
 def test_a_percentile_interval_of_few_units_would_not_do():
-    """Why the module has another: the measurement that its docstring states."""
+    """Why the module has another: what its docstring and docs/statistics.md state."""
     generator = np.random.default_rng(0)
-    for units, stated in ((4, 0.79), (5, 0.84), (10, 0.91)):
+    for units, stated in ((3, 0.75), (4, 0.80), (5, 0.84), (10, 0.90)):
         draws = generator.normal(size=(RUNS, units))
         means = draws[:, generator.integers(0, units, (1000, units))].mean(2)
         low, high = np.quantile(means, [0.025, 0.975], axis=1)
         assert np.mean((low <= 0) & (high >= 0)) == pytest.approx(stated, abs=0.02)
+
+
+def test_nor_would_a_studentised_bootstrap_of_3_units():
+    """Why it begins above them: 84 times in 100, as docs/statistics.md states."""
+    draws = np.random.default_rng(3).normal(size=(2 * RUNS, 3))
+    quantiles = np.array([studentised_quantiles(row) for row in draws])
+    ratios = draws.mean(1) / stats.sem(draws, axis=1)
+    assert np.mean((quantiles[:, 0] <= ratios) & (ratios <= quantiles[:, 1])) == pytest.approx(0.84, abs=0.015)
 
 
 @pytest.mark.parametrize("units", [2, 3, 4, 7])

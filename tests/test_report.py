@@ -10,12 +10,15 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from planted import GAINS, plant
+from planted import GAINS, plant, reduce
 from test_figures import command, draw, write_tables
 
 from transferability import files
 from transferability.coverage import coverage_table
+from transferability.effects import drops_table, effects_table
+from transferability.report import coverage_cells, effect_tables, headline_tiles
 from transferability.tables import write_table
 from transferability.yosinski2014 import read_published
 
@@ -143,6 +146,34 @@ def test_the_page_is_well_formed(page):
 
     Parser().feed(page)
     assert open_elements == []
+
+
+def test_networks_whose_split_cannot_be_read_are_counted_last():
+    absent = {"dataset": "digits", "architecture": "tiny", "kind": "unknown", "split": "torn", "seed": 0}
+    coverage = coverage_table(plant(), [absent | {"network": "baseA", "reason": "there is no such file"}])
+    rows = coverage_cells(coverage)["rows"]
+    assert (rows[-1]["kind"], rows[-1]["cells"][0]["text"]) == ("Splits that cannot be read", "0/1")
+    assert {row["kind"] for row in rows[:-1]} == {"Random halves of the classes"}
+
+
+def test_a_study_of_one_layer_has_no_row_over_all_and_no_cell_says_that_nothing_is_paired():
+    networks = plant({name: GAINS[name] for name in ("base", "transfer")}, layers=(4,))
+    (table,) = effect_tables(effects_table(networks, unbalanced=False), "test_top1")
+    (row,) = table["rows"]
+    assert [cell["mean"] for cell in row["cells"]] == ["−12.0", ""]
+    assert row["cells"][1]["title"] == "no such row in effects.csv"
+
+
+def test_the_tile_of_the_drop_is_of_the_same_volumes_as_the_others():
+    """At full volume frozen transfer loses nothing, and has no drop in the table; on 10 images a class it does."""
+    whole = plant({"base": GAINS["base"], "transfer": lambda n: 0.0})
+    few = reduce(plant({name: GAINS[name] for name in ("base", "transfer")}, {"few": "random"}), {"A": 10, "B": 10})
+    effects = effects_table(pd.concat([whole, few], ignore_index=True), unbalanced=False)
+    drops = drops_table(effects, 0.02)
+    tiles = headline_tiles(effects, drops, "test_top1")
+    assert [tile["value"] for tile in tiles] == ["no layer", "0.0"]
+    (tile,) = headline_tiles(effects, drops[drops["volume"].notna()], "test_top1")
+    assert tile["name"].startswith("Frozen transfer, AnB − base, over all n")
 
 
 def test_a_record_that_is_not_whole_is_named(study, tmp_path):

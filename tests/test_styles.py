@@ -48,6 +48,17 @@ def test_points_have_a_sign_but_zero_has_none(share, text):
     assert points(share) == text
 
 
+def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
+    set_theme()
+    figure, axes = plt.subplots(layout="constrained")
+    axes.set_title("task $a_$")
+    axes.plot([1, 200_000, 3e7], [0.001, 0.002, 0.003])
+    label_ends(axes, [("to $a_$", 1, 0.002, "black")], gap=0.1)
+    finish(figure, "data set $a_$", [Line2D([], [], label="$b^$")], 1)
+    save_figure(figure, tmp_path / "dollars.png", 60)
+    assert not any("$" in label.get_text() for label in [*axes.get_xticklabels(), axes.xaxis.get_offset_text()])
+
+
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_a_file_does_not_depend_on_what_was_saved_before_it(kind, tmp_path):
     def drawn():

@@ -8,7 +8,10 @@ KINDS = {
     "classes": "Chosen classes",
     "graded": "Graded groups",
     "whole": "All classes",
+    "unknown": "Splits that cannot be read",
 }
+"""Kinds of splits in words, in the order of tables and figures; unknown is that of a network without a split."""
+
 CONDITION = ["kind", "volume", "other_volume"]
 
 
@@ -18,13 +21,23 @@ def unreduced(table: pd.DataFrame) -> pd.DataFrame:
     return table if full.empty else full
 
 
-def label_of(kind: str, volume: float, other_volume: float) -> str:
-    """A condition in words."""
+def with_volumes(name: str, volume: float, other_volume: float) -> str:
+    """A name with the volumes of its condition, where they are reduced: "whole, 25 images a class"."""
     volumes = [
         f"{volume:.0f} images a class" if pd.notna(volume) else "",
         f"{other_volume:.0f} of the other task" if pd.notna(other_volume) else "",
     ]
-    return ", ".join([KINDS[kind], *filter(None, volumes)])
+    return ", ".join([name, *filter(None, volumes)])
+
+
+def label_of(kind: str, volume: float, other_volume: float) -> str:
+    """A condition in words."""
+    return with_volumes(KINDS[kind], volume, other_volume)
+
+
+def in_a_line(label: str) -> str:
+    """A kind or condition as it stands inside a sentence."""
+    return label[0].lower() + label[1:]
 
 
 def conditions_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

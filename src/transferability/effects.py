@@ -5,13 +5,13 @@ share classes, images or a stream of batches, so its targets are averaged first 
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from transferability.conditions import CONDITION, conditions_of, label_of
-from transferability.intervals import adjust, estimate_mean
+from transferability.intervals import Estimate, adjust, estimate_mean
 from transferability.sentences import in_words
 from transferability.tables import DROPS, EFFECTS, PAIRS, refuse_twice, shape_table
 
@@ -110,11 +110,24 @@ def pairs_table(networks: pd.DataFrame) -> pd.DataFrame:
     return shape_table(pairs[pairs["trained"]], PAIRS)
 
 
+def paired_networks(networks: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The networks that some pairs are the differences of, each once."""
+    cut = pairs["n"].where(pairs["reference"] != "base", 0)
+    places = [pairs[name] for name in ("split", "seed", "target")]
+    ends = {
+        *zip(*places, pairs["treatment"], pairs["n"], strict=True),
+        *zip(*places, pairs["reference"], cut, strict=True),
+    }
+    identity = networks[["split", "seed", "target", "treatment", "n"]]
+    return networks[[row in ends for row in identity.itertuples(index=False, name=None)]]
+
+
 @dataclass(frozen=True)
 class Cells:
     """The values of one family of pairs, float (units, targets, layers), NaN where there is no pair.
 
-    `image` is the share of one image in such a value, of which there are most images.
+    `image` is the share of one image in such a value, of which there are most images. Units that `share_a_task` are
+    not independent of each other.
     """
 
     values: np.ndarray
@@ -122,20 +135,32 @@ class Cells:
     layers: list[int]
     image: float
     seeds_share_splits: bool
+    share_a_task: bool
 
     def whole(self, layers: list[int]) -> np.ndarray:
         """Which units have every target at every one of some layers, bool (units,)."""
         return ~np.isnan(self.values[:, :, layers]).any(axis=(1, 2))
 
+    def estimate(self, units: np.ndarray, layers: list[int]) -> Estimate:
+        """The mean of some units' means over some layers, with an interval where they are independent."""
+        found = estimate_mean(units, self.image / self.values[0, :, layers].size)
+        if found.method is None or not self.share_a_task:
+            return found
+        nothing = {"low": np.nan, "high": np.nan, "p": np.nan, "method": None}
+        return replace(found, **nothing, note="graded splits share task A: no interval")
 
-def arrange(pairs: pd.DataFrame) -> Cells:
-    """The pairs of one family by unit, target and layer."""
+
+def arrange(pairs: pd.DataFrame, kind: str) -> Cells:
+    """The pairs of one family, of one kind of split, by unit, target and layer."""
     columns = ("unit", "target", "n")
     names, places = zip(*(np.unique(pairs[column], return_inverse=True) for column in columns), strict=True)
     values, normalised = np.full((2, *map(len, names)), np.nan)
     values[places] = pairs["difference"]
     normalised[places] = pairs["normalised"]
-    return Cells(values, normalised, names[2].tolist(), pairs["image"].min(), len(set(pairs["split"])) < len(names[0]))
+    seeds_share_splits = len(set(pairs["split"])) < len(names[0])
+    return Cells(
+        values, normalised, names[2].tolist(), pairs["image"].min(), seeds_share_splits, share_a_task=kind == "graded"
+    )
 
 
 def mean_over(values: np.ndarray, units: np.ndarray) -> np.ndarray:
@@ -159,8 +184,7 @@ def effect_row(cells: Cells, layers: list[int], unbalanced: bool) -> dict:
         lacking = f"{some.sum() - whole.sum()} of {some.sum()} units lack a target" + " or a layer" * (len(layers) > 1)
         fate = "unbalanced: " if unbalanced else "left out: " if whole.any() else "refused, unless asked for: "
         notes.append(fate + lacking)
-    image = cells.image / values[0].size
-    estimate = estimate_mean(mean_over(values, taken), image)
+    estimate = cells.estimate(mean_over(values, taken), layers)
     if estimate.note and taken.any():
         notes.append(estimate.note)
     if estimate.method and cells.seeds_share_splits:
@@ -170,7 +194,7 @@ def effect_row(cells: Cells, layers: list[int], unbalanced: bool) -> dict:
     measured = taken & ~(np.isnan(shares) & ~np.isnan(values)).any(axis=(1, 2))
     if not np.isnan(shares[taken]).all() and measured.sum() < taken.sum():
         notes.append(f"normalised: {measured.sum()} of {taken.sum()} units, where every base network beats guessing")
-    normalised = estimate_mean(mean_over(shares, measured), image)
+    normalised = cells.estimate(mean_over(shares, measured), layers)
     used = values[taken]
     return {
         "mean": estimate.mean,
@@ -254,7 +278,7 @@ def family_rows(place: dict, pairs: pd.DataFrame, targets: set[str], unbalanced:
     ]
     if found.empty:
         return rows
-    cells = arrange(found)
+    cells = arrange(found, place["kind"])
     layers = [place | {"n": n} | effect_row(cells, [index], unbalanced) for index, n in enumerate(cells.layers)]
     for row, p in zip(layers, adjust(np.array([row["p"] for row in layers])), strict=True):
         row["p_adjusted"] = p

@@ -15,6 +15,7 @@ from transferability.styles import (
     Drawing,
     as_percent,
     as_points,
+    curve_of,
     finish,
     label_ends,
     ordered_treatments,
@@ -94,8 +95,12 @@ def draw_means(axes: Axes, means: pd.DataFrame) -> None:
     label_ends(axes, ends, gap=0.085)
 
 
-def draw_gains(axes: Axes, effects: pd.DataFrame, pairs: pd.DataFrame, read_out: str) -> None:
-    """Lower panel: fine-tuned networks minus their own base, as points, means and intervals; 0 is the base."""
+def draw_gains(axes: Axes, effects: pd.DataFrame, pairs: pd.DataFrame, read_out: str, layers: list[int]) -> bool:
+    """Lower panel: fine-tuned networks minus their own base, as points, means and intervals; 0 is the base.
+
+    A mean over other cells than the rest is hollow; returns whether one is.
+    """
+    hollow = False
     axes.axhline(0, color="black", linestyle=":", linewidth=1, zorder=1)
     for effect, treatment in FINE_TUNED.items():
         style = style_of(treatment)
@@ -111,20 +116,19 @@ def draw_gains(axes: Axes, effects: pd.DataFrame, pairs: pd.DataFrame, read_out:
             zorder=2,
         )
         rows = effect_rows(effects, effect, read_out)
+        look = {"marker": style.marker, "markersize": 5, "zorder": 4}
+        means = rows.set_index("n")["mean"]
+        edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
+        curve_of(axes, layers, means, style.offset, color=style.colour, linestyle=style.dashes, **look, **edge)
         x = rows["n"].astype(float) + style.offset
-        axes.plot(
-            x,
-            rows["mean"],
-            color=style.colour,
-            linestyle=style.dashes,
-            marker=style.marker,
-            markersize=5,
-            markeredgecolor="black",
-            markeredgewidth=0.5,
-            zorder=4,
-        )
+        odd = ~rows["balanced"]
+        if odd.any():
+            look |= {"markerfacecolor": "white", "markeredgecolor": style.colour}
+            axes.plot(x[odd], rows["mean"][odd], linestyle="", **look)
+            hollow = True
         sure = rows["low"].notna()
         axes.vlines(x[sure], rows["low"][sure], rows["high"][sure], color=style.colour, linewidth=1.4, zorder=3)
+    return hollow
 
 
 def legend_handles(treatments: list[str], hollow: bool) -> list[Line2D | Patch]:
@@ -212,6 +216,7 @@ def draw_figure2(
         squeeze=False,
         layout="constrained",
     )
+    hollow = bool((~means["balanced"] & means["mean"].notna()).any())
     for column, (label, rows) in enumerate(conditions):
         draw_points(panels[0, column], rows, read_out)
         own = dict(conditions_of(means)).get(label)
@@ -220,7 +225,7 @@ def draw_figure2(
             of_effects = dict(conditions_of(effects)).get(label, effects[:0])
             of_pairs = dict(conditions_of(pairs)).get(label, pairs[:0])
             if set(of_pairs["effect"]) & FINE_TUNED.keys():
-                draw_gains(panels[2, column], of_effects, of_pairs, read_out)
+                hollow |= draw_gains(panels[2, column], of_effects, of_pairs, read_out, layers)
                 as_points(panels[2, column])
             else:
                 say(panels[2, column], "no fine-tuned networks that could be paired with their base")
@@ -237,6 +242,5 @@ def draw_figure2(
     if not refused.empty:
         names = [style_of(name).name for name in ordered_treatments(refused)]
         text += f"; no line where means are over other networks than the base's: {in_words(names)}"
-    hollow = bool((~means["balanced"] & means["mean"].notna()).any())
     finish(figure, text, legend_handles(ordered_treatments(trained), hollow), ncols=2)
     return Drawing(figure, "Accuracy against the layer of the cut", caption_of(conditions, effects, read_out))

@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from transferability.conditions import KINDS, unreduced
+from transferability.conditions import conditions_of, in_a_line, unreduced
 from transferability.coverage import means_table
 from transferability.sentences import effect_rows, footer, from_to
 from transferability.styles import (
@@ -34,12 +34,7 @@ FILTERS = (
     ("#56B4E9", ">", "-."),
     ("black", "X", ":"),
 )
-"""How random filters are drawn, by kind of split."""
-
-
-def in_a_line(kind: str) -> str:
-    """A kind of split as it stands inside a sentence."""
-    return KINDS[kind][0].lower() + KINDS[kind][1:]
+"""How random filters are drawn, by condition."""
 
 
 def base_lines(axes: Axes, networks: pd.DataFrame, read_out: str, colours: dict[tuple, str]) -> None:
@@ -75,44 +70,53 @@ def draw_meant(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[i
     label_ends(axes, ends, gap=0.07)
 
 
-def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool) -> None:
-    """Right panel: networks above random, untrained filters; a line for each kind of split.
+def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool) -> bool:
+    """Right panel: networks above random, untrained filters; a line for each condition.
 
-    A mean over other networks than the base's is drawn only if `unbalanced` asks for it.
+    A mean over other networks than the base's is drawn only if `unbalanced` asks for it; returns whether one is not.
     """
     filters = networks[networks["treatment"] == "random"]
     if filters.empty:
         say(axes, "no networks above random filters that trained")
-        return
-    kinds = [kind for kind in KINDS if kind in set(filters["kind"])]
-    for kind, (colour, marker, dashes) in zip(kinds, FILTERS, strict=False):
-        own = filters[filters["kind"] == kind]
+        return False
+    refused = False
+    found = [(label, rows) for label, rows in conditions_of(networks) if (rows["treatment"] == "random").any()]
+    for (label, rows), (colour, marker, dashes) in zip(found, FILTERS * len(found), strict=False):
+        own = rows[rows["treatment"] == "random"]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
-        means = means_table(networks[networks["kind"] == kind], read_out, unbalanced)
+        means = means_table(rows, read_out, unbalanced)
         mean = means[means["treatment"] == "random"].set_index("n")["mean"]
-        bases = networks[(networks["kind"] == kind) & (networks["treatment"] == "base")]
+        refused |= bool(mean.isna().any())
+        bases = rows[rows["treatment"] == "base"]
         if not bases.empty:
             level = bases[read_out].mean()
             axes.axhline(level, color=colour, linestyle=":", linewidth=1, zorder=1)
             axes.plot(0, level, marker="o", color=colour, markersize=4.5, zorder=3)
-        look = {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 4.5, "label": KINDS[kind]}
+        look = {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 4.5, "label": label}
         curve_of(axes, layers, mean, **look)
-    if len(kinds) > 1:
+    if len(found) > 1:
         axes.legend(fontsize=7, frameon=False)
+    return refused
 
 
 def relative_curves(effects: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame, tuple]]:
     """What the lower panel shows: name, effect and rows of effects.csv, and a look, of each curve."""
     meant = {"random": ("#D55E00", "D", "-"), "groups": ("#0072B2", "h", "--"), "classes": ("#009E73", "s", "-.")}
-    curves = [(f"AnB, {in_a_line(kind)}", "total", kind, look) for kind, look in meant.items()]
-    filters = set(effects["kind"][effects["effect"] == "random filters"])
-    kinds = [kind for kind in KINDS if kind in filters]
-    curves += [
-        (f"RnB, random filters, {in_a_line(kind)}", "random filters", kind, look)
-        for kind, look in zip(kinds, FILTERS, strict=False)
+    conditions = conditions_of(effects)
+    curves = [
+        (f"AnB, {in_a_line(label)}", "total", rows, meant[kind])
+        for label, rows in conditions
+        if (kind := rows["kind"].iloc[0]) in meant and (rows["effect"] == "total").any()
     ]
-    found = [(name, effect, effects[effects["kind"] == kind], look) for name, effect, kind, look in curves]
-    return [curve for curve in found if (curve[2]["effect"] == curve[1]).any()]
+    filters = [(label, rows) for label, rows in conditions if (rows["effect"] == "random filters").any()]
+    curves += [
+        (f"RnB, random filters, {in_a_line(label)}", "random filters", rows, look)
+        for (label, rows), look in zip(filters, FILTERS * len(filters), strict=False)
+    ]
+    if len(conditions) > effects["kind"].nunique():
+        # Conditions of one kind need looks of their own.
+        curves = [(*curve[:3], look) for curve, look in zip(curves, SERIES * len(curves), strict=False)]
+    return curves
 
 
 def draw_relative(axes: Axes, effects: pd.DataFrame, read_out: str, layers: list[int]) -> list[str]:
@@ -167,9 +171,12 @@ def draw_figure3(
     if "meant" in panels:
         draw_meant(panels["meant"], shown, read_out, layers, tasks)
         panels["meant"].set_title("Dissimilar tasks")
+    text = footer(shown, coverage)
     if "random" in panels:
-        draw_random(panels["random"], shown, read_out, layers, unbalanced)
+        refused = draw_random(panels["random"], shown, read_out, layers, unbalanced)
         panels["random"].set_title("Random, untrained filters")
+        if refused:
+            text += "; no line where means are over other networks than the base's: RnB"
     said = draw_relative(panels["relative"], effects, read_out, layers)
     panels["relative"].set_title("Relative to the base networks of the own target")
     panels[upper[0]].set_ylabel(READ_OUTS[read_out])
@@ -182,7 +189,9 @@ def draw_figure3(
         (as_points if name == "relative" else as_percent)(panel)
     handles, _ = panels["relative"].get_legend_handles_labels()
     handles.append(Line2D([], [], color="black", linestyle=":", marker="o", markersize=4.5, label="base"))
-    finish(figure, footer(shown, coverage), handles, ncols=2)
+    # A long name leaves no room for one beside it.
+    ncols = 2 if all(len(handle.get_label()) <= 50 for handle in handles) else 1
+    finish(figure, text, handles, ncols)
     caption = (
         "Above, frozen transfer between tasks that differ in kind, by target, and networks above random filters; "
         "below, the means of the differences from the base network of the own target, with 95 % intervals where "

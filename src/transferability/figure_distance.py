@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from transferability.conditions import KINDS, unreduced
+from transferability.effects import paired_networks
 from transferability.intervals import Estimate, correlate
 from transferability.sentences import counted, footer
 from transferability.styles import SERIES, Drawing, NothingToDrawError, as_points, finish, set_theme
@@ -22,11 +23,11 @@ def distance_of(pairs: pd.DataFrame) -> str | None:
     return None
 
 
-def stated(estimate: Estimate) -> str:
-    """A correlation with its interval."""
+def stated(estimate: Estimate, independent: bool) -> str:
+    """A correlation, with its interval where its units are independent."""
     number = "{:+.2f}".format
     text = f"r = {number(estimate.mean)}"
-    if pd.notna(estimate.low):
+    if independent and pd.notna(estimate.low):
         text += f" ({number(estimate.low)} to {number(estimate.high)})"
     return text.replace("-", "−")
 
@@ -34,7 +35,8 @@ def stated(estimate: Estimate) -> str:
 def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, read_out: str, width: float) -> Drawing:
     """Frozen transfer minus base against the distance of the tasks, a panel for each n. Width in inches.
 
-    A point is a split, the mean of its targets and seeds: splits, not networks, are independent of each other.
+    A point is a split, the mean of its targets and seeds. Graded splits share task A, so that with them the
+    correlation has no interval.
     """
     chosen = (pairs["effect"] == "total") & (pairs["read_out"] == read_out)
     total = unreduced(pairs[chosen])
@@ -61,6 +63,7 @@ def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, re
         layout="constrained",
     )
     kinds = dict(zip(dict.fromkeys(splits["kind"]), SERIES, strict=False))
+    independent = not (splits["kind"] == "graded").any()
     said = []
     for panel, n in zip(panels.flat, layers, strict=False):
         rows = splits[splits["n"] == n]
@@ -70,8 +73,9 @@ def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, re
             panel.scatter(own[name], own["difference"], s=16, color=colour, marker=marker, label=KINDS[kind], zorder=3)
         estimate = correlate(rows[name].to_numpy(), rows["difference"].to_numpy())
         panel.set_title(f"n = {n}", fontsize=8)
-        panel.text(0.02, 0.03, stated(estimate), transform=panel.transAxes, fontsize=7, va="bottom", zorder=4)
-        said.append(f"{stated(estimate)} at n = {n}")
+        relation = stated(estimate, independent)
+        panel.text(0.02, 0.03, relation, transform=panel.transAxes, fontsize=7, va="bottom", zorder=4)
+        said.append(f"{relation} at n = {n}")
         as_points(panel)
     for panel in list(panels.flat)[len(layers) :]:
         panel.set_visible(False)
@@ -81,13 +85,14 @@ def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, re
             panel.set_xlabel(DISTANCES[name])
     for panel in panels[:, 0]:
         panel.set_ylabel("AnB − base, points")
-    shown = networks[networks["trained"] & networks["split"].isin(splits["split"])]
+    shown = paired_networks(networks, total)
     handles, _ = panels.flat[0].get_legend_handles_labels()
     count = splits["split"].nunique()
-    text = f"{footer(shown, coverage)}. A point is a split ({count}); r: Pearson's, with Fisher's 95 % interval"
+    interval = "with Fisher's 95 % interval" if independent else "without an interval, since graded splits share task A"
+    text = f"{footer(shown, coverage)}. A point is a split ({count}); r: Pearson's, {interval}"
     finish(figure, text, handles, ncols=3)
     caption = (
         f"What frozen transfer costs against the distance of the two tasks, {counted(count, 'split')}; "
-        f"correlation with its 95 % interval: {'; '.join(said)}."
+        f"Pearson's correlation {interval}: {'; '.join(said)}."
     )
     return Drawing(figure, "Cost of transfer against the distance of the tasks", caption)

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.conditions import conditions_of, unreduced
+from transferability.effects import paired_networks
 from transferability.sentences import counted, effect_rows, footer, from_to
 from transferability.styles import SERIES, Drawing, NothingToDrawError, as_points, curve_of, finish, set_theme
 
@@ -30,7 +31,7 @@ def ordered_effects(present: list[str]) -> list[str]:
 def draw_effect(axes: Axes, pairs: pd.DataFrame, effects: pd.DataFrame, layers: list[int], look: tuple, shift: float):
     """One effect of one condition: a light point a pair, the mean at each n, and its interval where there is one.
 
-    The mean is hollow where there is no interval.
+    The mean is hollow where there is no interval, and where it is over other cells than the rest.
     """
     colour, marker, dashes = look
     axes.scatter(
@@ -40,12 +41,13 @@ def draw_effect(axes: Axes, pairs: pd.DataFrame, effects: pd.DataFrame, layers: 
         return
     means = effects.set_index("n")["mean"]
     curve_of(axes, layers, means, shift, color=colour, linestyle=dashes, linewidth=1, zorder=3)
-    for known, fill in ((True, colour), (False, "white")):
-        rows = effects[effects["low"].notna() == known]
-        x = rows["n"].astype(float) + shift
-        axes.plot(x, rows["mean"], linestyle="", marker=marker, markersize=4.5, mfc=fill, mec=colour, zorder=5)
-        if known:
-            axes.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.5, zorder=4)
+    sure = effects["low"].notna()
+    x = effects["n"].astype(float) + shift
+    axes.vlines(x[sure], effects["low"][sure], effects["high"][sure], color=colour, linewidth=1.5, zorder=4)
+    full = sure & effects["balanced"]
+    for chosen, fill in ((full, colour), (~full, "white")):
+        look = {"marker": marker, "markersize": 4.5, "mfc": fill, "mec": colour, "zorder": 5}
+        axes.plot(x[chosen], effects["mean"][chosen], linestyle="", **look)
 
 
 def draw_effects(
@@ -75,12 +77,14 @@ def draw_effects(
     looks = dict(zip([label for label, _ in conditions], SERIES * len(conditions), strict=False))
     own_effects = dict(conditions_of(effects))
     layers = sorted(set(pairs["n"]))
+    odd = 0
     for name, panel in by_name.items():
         panel.axhline(0, color="black", linewidth=0.8, zorder=1)
         for index, (label, own) in enumerate(conditions):
             shift = 0.16 * (index - (len(conditions) - 1) / 2)
             found = effect_rows(own_effects.get(label, effects[:0]), name, read_out)
             draw_effect(panel, own[own["effect"] == name], found, layers, looks[label], shift)
+            odd += int((~found["balanced"]).sum())
         panel.set_title(NAMES.get(name, name), fontsize=7.5)
         panel.set_xticks(layers)
         panel.set_xlim(min(layers) - 0.6, max(layers) + 0.6)
@@ -97,13 +101,15 @@ def draw_effects(
     handles.append(Line2D([], [], color="0.4", marker="o", markersize=3, linestyle="", alpha=0.5, label="one pair"))
     handles.append(Line2D([], [], color="0.4", linewidth=1.5, label="95 % interval of the mean"))
     units = sorted(set(effects["units"][effects["n"].notna() & effects["low"].notna()]))
-    text = footer(networks[networks["trained"]], coverage)
+    text = footer(paired_networks(networks, pairs), coverage)
     if units:
         text += f". Intervals over {'–'.join(map(str, units[:: max(1, len(units) - 1)]))} independent units"
-        text += " (splits × seeds); hollow: too few for an interval"
+        text += " (splits × seeds); hollow: without an interval"
     else:
         text += ". No intervals: they need two independent units (splits × seeds)"
         handles.pop()
+    if odd:
+        text += f". Hollow too: {counted(odd, 'mean')} over other cells than the rest, or of nothing paired"
     refused = int((effects["n"].notna() & effects["mean"].isna()).sum())
     if refused:
         text += f". {counted(refused, 'mean')} not drawn: see the column `note` of effects.csv"

@@ -6,9 +6,10 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from transferability.conditions import unreduced
+from transferability.coverage import cells_of
 from transferability.errors import InputError
 from transferability.notation import DEPTH
-from transferability.sentences import counted, footer, points
+from transferability.sentences import counted, footer, in_words, points
 from transferability.styles import Drawing, as_percent, finish, ordered_treatments, set_theme, style_of, trained_of
 from transferability.tables import IDENTITY
 
@@ -21,7 +22,8 @@ def colour_of(n: int) -> tuple:
 def draw_learning(networks: pd.DataFrame, learning: pd.DataFrame, coverage: str, width: float) -> Drawing:
     """Mean validation accuracy against step, a panel for each treatment, a line for each n. Width in inches.
 
-    Networks that did not train are left out. Dotted: the base networks. A network that `learning` does not tell of is
+    Networks that did not train are left out. Dotted: the base networks. The footer names treatments with a line over
+    other splits, seeds or targets than theirs. A network that `learning` does not tell of is
     an InputError.
     """
     trained = unreduced(trained_of(networks, "validation_top1"))
@@ -33,6 +35,9 @@ def draw_learning(networks: pd.DataFrame, learning: pd.DataFrame, coverage: str,
             f"learning.csv: lacks how {row['network']} of {row['split']}, seed {row['seed']}, learnt; "
             "delete it and run again"
         )
+    cells = {key: cells_of(own) for key, own in trained.groupby(["treatment", "n"])}
+    wanted = cells.get(("base", 0), cells_of(trained))
+    differing = trained[[cells[key] != wanted for key in zip(trained["treatment"], trained["n"], strict=True)]]
     means = learnt.groupby(["treatment", "n", "step"])["validation_top1"].mean()
     set_theme()
     treatments = ordered_treatments(trained)
@@ -75,7 +80,11 @@ def draw_learning(networks: pd.DataFrame, learning: pd.DataFrame, coverage: str,
     if "base" in treatments:
         handles.append(Line2D([], [], color="black", linestyle=":", label="base, mean"))
         handles.append(Line2D([], [], color="0.6", linewidth=0.7, label="base, one network"))
-    finish(figure, footer(trained, coverage), handles, ncols=5)
+    text = footer(trained, coverage)
+    if not differing.empty:
+        names = [style_of(name).name for name in ordered_treatments(differing)]
+        text += f"; with lines over other networks than the base's, not to be compared with them: {in_words(names)}"
+    finish(figure, text, handles, ncols=5)
     ends = []
     for treatment in treatments:
         final = means[treatment].groupby("n").last()

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
-from transferability.conditions import KINDS, unreduced
+from transferability.conditions import conditions_of, unreduced
 from transferability.effects import effects_table
 from transferability.errors import InputError, exit_plainly
 from transferability.sentences import counted
@@ -46,7 +46,7 @@ def normalised_rows(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
 
 def draw_studies(studies: dict[str, pd.DataFrame], read_out: str, width: float) -> Drawing:
     """Normalised transfer, (accuracy − chance) / (base − chance), against n: a line a study, a row of panels for each
-    kind of split that several studies or only one of them has, a column for frozen and for fine-tuned transfer.
+    condition that several studies or only one of them has, a column for frozen and for fine-tuned transfer.
 
     `studies` are networks tables by name. Studies without transfer in the read-out are named in the footer.
     """
@@ -58,27 +58,26 @@ def draw_studies(studies: dict[str, pd.DataFrame], read_out: str, width: float) 
             "transfer or transfer+, and base networks of the same targets that score above guessing"
         )
     everything = pd.concat([table.assign(study=name) for name, table in rows.items() if len(table)])
-    kinds = [kind for kind in KINDS if kind in set(everything["kind"])]
+    conditions = conditions_of(everything)
     effects = [effect for effect in EFFECTS if effect in set(everything["effect"])]
     layers = sorted(set(everything["n"].astype(int)))
     looks = dict(zip(studies, SERIES * len(studies), strict=False))
     set_theme()
     figure, panels = plt.subplots(
-        len(kinds),
+        len(conditions),
         len(effects),
-        figsize=(width, (0.4 * len(kinds) + 0.2) * width),
+        figsize=(width, (0.4 * len(conditions) + 0.2) * width),
         sharex=True,
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
     said = []
-    for line, kind in enumerate(kinds):
-        for panel, effect in zip(panels[line], effects, strict=True):
+    for (label, found), line in zip(conditions, panels, strict=True):
+        for panel, effect in zip(line, effects, strict=True):
             panel.axhline(1, color="black", linestyle=":", linewidth=1, zorder=1)
             for index, (name, (colour, marker, dashes)) in enumerate(looks.items()):
-                own = rows[name]
-                own = own[(own["kind"] == kind) & (own["effect"] == effect)].sort_values("n")
+                own = found[(found["study"] == name) & (found["effect"] == effect)].sort_values("n")
                 if own.empty:
                     continue
                 shift = 0.07 * (index - (len(looks) - 1) / 2)
@@ -89,13 +88,13 @@ def draw_studies(studies: dict[str, pd.DataFrame], read_out: str, width: float) 
                 panel.vlines(x, sure["normalised_low"], sure["normalised_high"], color=colour, linewidth=1.3, zorder=2)
                 last = own.iloc[-1]
                 said.append(
-                    f"{name}, {KINDS[kind].lower()}, {EFFECTS[effect]}: "
+                    f"{name}, {label.lower()}, {EFFECTS[effect]}: "
                     f"{100 * last['normalised_mean']:.0f} % at n = {last['n']} ({counted(last['units'], 'unit')})"
                 )
-            panel.set_title(f"{KINDS[kind]},\n{EFFECTS[effect]}", fontsize=8)
+            panel.set_title(f"{textwrap.fill(label, 40)},\n{EFFECTS[effect]}", fontsize=8)
             panel.set_xticks(layers)
             as_percent(panel)
-            if not ((everything["kind"] == kind) & (everything["effect"] == effect)).any():
+            if not (found["effect"] == effect).any():
                 text = "no study has this"
                 panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", fontsize=7.5, color="0.35")
     for panel in panels[-1]:

@@ -1,11 +1,14 @@
 """Volume: accuracy against the number of training images a class."""
 
+from itertools import product
+
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from transferability.conditions import KINDS, in_a_line
 from transferability.sentences import footer, points
 from transferability.styles import (
     READ_OUTS,
@@ -39,23 +42,24 @@ def draw_lines(axes: Axes, rows: pd.DataFrame, read_out: str, look: tuple, full:
 
 
 def draw_volume(networks: pd.DataFrame, coverage: str, read_out: str, width: float) -> Drawing:
-    """Accuracy against images a class, a panel for each treatment, a line for each n. Width in inches.
+    """Accuracy against images a class, a panel for each treatment and kind of split, a line for each n.
 
     Networks that did not train are hollow, and no line leads past them. Dotted: all images, where the study has
-    networks of the same kind of split with all of them.
+    networks of the same kind of split with all of them. Width in inches.
     """
     reduced = reduced_of(networks, read_out)
     if reduced["volume"].nunique() < 2:
         raise NothingToDrawError(
             "the curve of reduced volumes needs networks at two or more volumes; give splits with `volume`"
         )
-    kinds = set(reduced["kind"])
+    kinds = [kind for kind in KINDS if kind in set(reduced["kind"])]
     full = networks[networks["volume"].isna() & networks["other_volume"].isna() & networks["trained"]]
     full = full[full["kind"].isin(kinds) & full[read_out].notna()]
     set_theme()
-    treatments = ordered_treatments(reduced)
-    columns = min(len(treatments), 2)
-    lines = -(-len(treatments) // columns)
+    drawn = set(zip(reduced["treatment"], reduced["kind"], strict=True))
+    places = [place for place in product(ordered_treatments(reduced), kinds) if place in drawn]
+    columns = min(len(places), 2)
+    lines = -(-len(places) // columns)
     figure, panels = plt.subplots(
         lines,
         columns,
@@ -67,13 +71,13 @@ def draw_volume(networks: pd.DataFrame, coverage: str, read_out: str, width: flo
     )
     layers = sorted(set(reduced["n"]) - {0})
     looks = {0: ("black", "o", "-")} | {n: SERIES[i % len(SERIES)] for i, n in enumerate(layers)}
-    for panel, treatment in zip(panels.flat, treatments, strict=False):
-        rows = reduced[reduced["treatment"] == treatment]
+    for panel, (treatment, kind) in zip(panels.flat, places, strict=False):
+        rows, whole = (table[(table["treatment"] == treatment) & (table["kind"] == kind)] for table in (reduced, full))
         for n, own in rows.groupby("n"):
-            level = full[(full["treatment"] == treatment) & (full["n"] == n)]
-            draw_lines(panel, own, read_out, looks[n], level)
-        panel.set_title("base networks" if treatment == "base" else style_of(treatment).label.split(":")[0])
-    for panel in list(panels.flat)[len(treatments) :]:
+            draw_lines(panel, own, read_out, looks[n], whole[whole["n"] == n])
+        name = "base networks" if treatment == "base" else style_of(treatment).label.split(":")[0]
+        panel.set_title(f"{name},\n{in_a_line(KINDS[kind])}" if len(kinds) > 1 else name)
+    for panel in list(panels.flat)[len(places) :]:
         panel.set_visible(False)
     volumes = sorted(int(volume) for volume in reduced["volume"].unique())
     for panel in panels.flat:
@@ -82,8 +86,10 @@ def draw_volume(networks: pd.DataFrame, coverage: str, read_out: str, width: flo
         panel.xaxis.set_minor_locator(NullLocator())
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         as_percent(panel)
-    for panel in panels[-1]:
-        panel.set_xlabel("Training images a class")
+    for index, panel in enumerate(panels.flat):
+        if index + columns >= len(places):
+            panel.tick_params(labelbottom=True)
+            panel.set_xlabel("Training images a class")
     for panel in panels[:, 0]:
         panel.set_ylabel(READ_OUTS[read_out])
     handles = [
@@ -99,11 +105,15 @@ def draw_volume(networks: pd.DataFrame, coverage: str, read_out: str, width: flo
         handles.append(Line2D([], [], color="0.3", linestyle=":", label="all images"))
     finish(figure, footer(reduced, coverage), handles, ncols=4)
     bases = reduced[reduced["treatment"].eq("base") & reduced["trained"]]
-    means = bases.groupby("volume")[read_out].mean()
-    said = [f"{points(mean, signed=False)} % with {int(volume):,}" for volume, mean in means.items()]
+    said = []
+    for kind, rows in bases.groupby("kind"):
+        means = rows.groupby("volume")[read_out].mean()
+        levels = [f"{points(mean, signed=False)} % with {int(volume):,}" for volume, mean in means.items()]
+        where = f", {in_a_line(KINDS[kind])}," if len(kinds) > 1 else ""
+        said.append(f"Base networks{where} score {', '.join(levels)} images a class. ")
     caption = (
         "Networks trained on few images a class. "
-        + (f"Base networks score {', '.join(said)} images a class. " if said else "")
+        + "".join(said)
         + (f"{untrained} did not train and are hollow." if untrained else "All of them trained.")
     )
     return Drawing(figure, "Accuracy against the number of training images", caption)

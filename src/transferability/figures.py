@@ -108,7 +108,8 @@ def draw_figures(
 ) -> None:
     """Write each figure as {name}.svg and {name}.png, and captions.json: title, caption and whether it was drawn.
 
-    What the study lacks the data for says so on standard error and in the place of the figure.
+    What the study lacks the data for says so on standard error and in the place of the figure. Figures that are not
+    asked for, which an earlier study left, are removed.
     """
     captions = {}
     for name in names:
@@ -122,6 +123,9 @@ def draw_figures(
         plt.close("all")
         captions[name] = {"title": drawing.title, "caption": drawing.caption, "drawn": drawn}
     files.write_json(into / "captions.json", captions)
+    for name in FIGURES.keys() - captions.keys():
+        for kind in ("svg", "png"):
+            (into / f"{name}.{kind}").unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -139,7 +143,9 @@ def main() -> None:
     parser.add_argument("--unbalanced", type=json.loads, choices=(True, False), required=True, help="as the tables")
     parser.add_argument("--width", type=float, required=True, help="in inches")
     parser.add_argument("--dpi", type=int, required=True, help="of the PNG files")
-    parser.add_argument("--into", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--into", type=Path, required=True, help="folder to write to; other figures of a study are removed there"
+    )
     arguments = parser.parse_args()
     if not isinstance(arguments.tasks, dict):
         raise InputError("--tasks: give the names of the tasks by split, as a JSON object")

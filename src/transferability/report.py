@@ -76,7 +76,7 @@ def probability(p: float) -> str:
 def effect_cell(row: dict | None) -> dict:
     """One cell of an effects table; `row` is of effects.csv, or None where the effect has no such row."""
     if row is None:
-        return {"mean": "", "interval": "", "title": "no pair"}
+        return {"mean": "", "interval": "", "title": "no such row in effects.csv"}
     counts = f"{counted(row['units'], 'unit')}, {counted(row['pairs'], 'pair')}"
     title = f"{counts}: {row['positive']} up, {row['negative']} down"
     mark = "" if row["balanced"] or pd.isna(row["mean"]) else " †"
@@ -165,9 +165,8 @@ def headline_tiles(effects: pd.DataFrame, drops: pd.DataFrame, read_out: str) ->
         return []
     label, rows = next(((name, own) for name, own in conditions if (own["effect"] == "total").any()), conditions[0])
     tiles = []
-    kind = rows["kind"].iloc[0]
-    chosen = (drops["kind"] == kind) & (drops["effect"] == "total") & (drops["measure"] == "accuracy")
-    first = unreduced(drops[chosen & (drops["read_out"] == read_out)])
+    chosen = (drops["effect"] == "total") & (drops["measure"] == "accuracy") & (drops["read_out"] == read_out)
+    first = dict(conditions_of(drops[chosen])).get(label, drops[:0])
     if not first.empty:
         row = drop_rows(first, read_out)[0]
         size = points(first["size"].iloc[0], signed=False)

@@ -125,7 +125,8 @@ def set_theme() -> None:
             "ytick.major.width": 0.7,
             "xtick.major.size": 3,
             "ytick.major.size": 3,
-            "axes.formatter.use_mathtext": True,
+            # A dollar in the name of a data set or a group is a dollar.
+            "text.parse_math": False,
         },
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from transferability import files
-from transferability.conditions import CONDITION
+from transferability.conditions import CONDITION, with_volumes
 from transferability.coverage import means_table
 from transferability.errors import exit_plainly
 from transferability.tables import EFFECTS, NETWORKS, read_table, write_table
@@ -15,19 +15,13 @@ READ_OUT = "test_top1"
 PLACE = ["dataset", "architecture"]
 
 
-def name_of(row: pd.Series) -> str:
-    """The kind of split and the volumes that a mean is of, such as "random" or "whole, 25 images a class"."""
-    volumes = [str(row[name]) for name in ("volume", "other_volume") if not pd.isna(row[name])]
-    return row["kind"] + (f", {' and '.join(volumes)} images a class" if volumes else "")
-
-
 def curves(means: pd.DataFrame, curve: str) -> pd.DataFrame:
     """Means by n as rows of dataset, architecture, condition, curve, n and mean; `curve` is the column of its names.
 
-    Means that there are none of, because they would compare different things, have no row.
+    Means that would compare different things, which are refused or marked in their table, have no row.
     """
-    known = means[means["n"].notna() & means["mean"].notna()]
-    known = known.assign(curve=known[curve], condition=[name_of(row) for _, row in known[CONDITION].iterrows()])
+    known = means[means["n"].notna() & means["mean"].notna() & means["balanced"]]
+    known = known.assign(curve=known[curve], condition=list(map(with_volumes, *(known[name] for name in CONDITION))))
     return known[[*PLACE, "condition", "curve", "n", "mean"]]
 
 
