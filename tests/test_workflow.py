@@ -391,3 +391,9 @@ def test_the_workflow_passes_the_linter(tmp_path):
     linted = start(tmp_path, "--lint")
     complaints = set(re.findall(r"^    \* (.*?):?$", linted.stdout + linted.stderr, re.MULTILINE))
     assert complaints == {"Specify a conda environment or container for each rule."}
+
+
+def test_the_docker_image_names_users_that_its_system_does_not_know():
+    """Snakemake asks for the user's name, and --user gives a number."""
+    settings = re.search(r"^ENV (.*?[^\\])$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)[1]
+    assert re.search(r"\bUSER=\w+", settings)
