@@ -397,3 +397,8 @@ def test_the_docker_image_names_users_that_its_system_does_not_know():
     """Snakemake asks for the user's name, and --user gives a number."""
     settings = re.search(r"^ENV (.*?[^\\])$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)[1]
     assert re.search(r"\bUSER=\w+", settings)
+
+
+@pytest.mark.parametrize("file", [".gitignore", ".dockerignore"])
+def test_images_of_users_stay_out_of_git_and_of_the_docker_image(file):
+    assert {"images", "/images"} & set((CHECKOUT / file).read_text().splitlines())
