@@ -471,7 +471,9 @@ def test_a_study_of_base_networks_alone_passes(params):
     ],
     ids=["folder", "torchvision", "imagenet", "archive", "sets"],
 )
-def test_the_other_sources_of_images_pass(params, images):
+def test_the_other_sources_of_images_pass(params, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "test.txt").touch()
     params["datasets"]["digits"]["images"] = images
     check_params(params, SCHEMA)
 
@@ -505,6 +507,13 @@ def test_a_key_that_does_not_belong_to_a_source_is_named(params, images, sentenc
         check_params(params, SCHEMA)
     assert str(error.value).startswith("params: datasets.digits.images")
     assert sentence in str(error.value)
+
+
+def test_a_list_that_is_not_there_is_named(params):
+    lists = {"test": "test.txt"}
+    params["datasets"]["digits"]["images"] = {"source": "folder", "size": 8, "channels": 1, "path": "x", "lists": lists}
+    with pytest.raises(InputError, match=r"test\.txt: datasets\.\*\.images\.lists names it, but it cannot be read"):
+        check_params(params, SCHEMA)
 
 
 def test_every_key_of_the_schema_is_described():

@@ -53,6 +53,14 @@ def read_json(path: Path) -> dict:
     return content
 
 
+def expanded(path: str) -> Path:
+    """The path that a user has written, ~ and ~user replaced by a home; InputError if there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: there is no such user, whose home this names; write the path in full") from None
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with open(path, "rb") as file:

@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from transferability import files
 from transferability.errors import InputError
 from transferability.groups import read_groups
 from transferability.notation import DEPTH, RANDOM, Network, parse_network
@@ -88,6 +89,7 @@ def check_params(params: dict, schema: Path) -> None:
     for dataset, split in product(study["dataset"], study["split"]):
         check_groups(params, dataset, split)
     for name in study["dataset"]:
+        described(params["datasets"][name]["images"])
         parts = params["datasets"][name]["parts"]
         shares = [parts[part] for part in ("validation", "test") if not isinstance(parts[part], str)]
         if sum(shares) >= 1:
@@ -263,12 +265,26 @@ def canonical(section: object) -> str:
 
 
 def described(images: dict) -> dict:
-    """What images are, without where they lie on this machine: `datasets.*.images` without paths and downloads."""
+    """What images are, without where they lie on this machine: `datasets.*.images` without paths and downloads.
+
+    A list of the classes of a part's files is told by its content.
+    """
+    below = {"sets": described, "lists": list_content}
     return {
-        key: {name: described(entry) for name, entry in value.items()} if key == "sets" else value
+        key: {name: below[key](entry) for name, entry in value.items()} if key in below else value
         for key, value in images.items()
         if key not in ("path", "download")
     }
+
+
+def list_content(path: str) -> str:
+    """What names a list of a part's files: its hash, or the word for one that comes with the package."""
+    if path == "ilsvrc2012":
+        return path
+    try:
+        return files.sha256(files.expanded(path))
+    except OSError as error:
+        raise InputError(f"{path}: datasets.*.images.lists names it, but it cannot be read ({error})") from None
 
 
 def named(names: Iterable[str]) -> str:
