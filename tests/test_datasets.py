@@ -22,6 +22,7 @@ from transferability import datasets, files, sources
 from transferability.datasets import pack
 from transferability.errors import InputError
 from transferability.images import fit
+from transferability.locks import only_writer
 from transferability.tasks import open_packed
 
 CHECKOUT = Path(__file__).parent.parent
@@ -197,6 +198,18 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_1(tmp_path):
     assert done.stderr.startswith("error: no/such/folder: there is no such folder")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "packed").exists()
+
+
+def test_a_second_process_that_packs_is_told_of_the_first(tmp_path):
+    """As after a kill of the snakemake that started the first."""
+    folder = tmp_path / "packed"
+    with only_writer([tmp_path / ".packed.lock"]):
+        done = subprocess.run(command({"source": "digits"}, folder), env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"process {os.getpid()} on " in done.stderr
+    assert "is making it now; wait until it has ended, or end it" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not folder.exists()
 
 
 def visible(folder: Path) -> list[str]:
