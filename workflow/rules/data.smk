@@ -11,6 +11,9 @@ rule pack:
     # All cores of a machine that has fewer.
     threads: 16
     resources:
+        mem_mb=lambda wildcards, attempt, threads: attempt * (2000 + 500 * threads),
+        # What a job that is ended has packed is kept.
+        runtime=lambda wildcards, attempt: attempt * 240,
         # Where the images lie is this machine's, and no reason to make anything anew.
         source=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["images"]),
     params:
@@ -35,6 +38,9 @@ rule split:
         "data/splits/{dataset}/{split}.json",
     log:
         "logs/{dataset}/split-{split}.log",
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        runtime=lambda wildcards, attempt: attempt * 240,
     params:
         definition=lambda wildcards: canonical(config["splits"][wildcards.split]),
         groups=lambda wildcards: canonical(
