@@ -345,6 +345,23 @@ def test_a_group_that_is_not_there_stops_the_run(study):
     assert "splits.even-odd.B names the group 'prime'" in refused.stderr + refused.stdout
 
 
+def test_groups_of_more_classes_than_fit_into_an_argument_are_split_by(study):
+    strange = ["it's", '"so"', "$HOME", "`so`", "\\\\%s{x}"]
+    many = [f"{name} {number}" for number in range(10_000) for name in strange]
+    with (study / "groups.csv").open("w", newline="") as file:
+        rows = [(name, ("even", "odd")[number % 2]) for number, name in enumerate([*"0123456789", *many])]
+        csv.writer(file).writerows([("class", "group"), *rows])
+    change(
+        study,
+        datasets={"digits": {"groups": "groups.csv"}},
+        splits={"parity": {"kind": "groups", "A": "even", "B": "odd"}},
+        study={"split": ["parity"]},
+    )
+    run(study, "data/splits/digits/parity.json")
+    tasks = json.loads((study / "data/splits/digits/parity.json").read_text())["tasks"]
+    assert tasks["A"]["classes"] == ["0", "2", "4", "6", "8"]
+
+
 def test_a_failed_job_shows_its_one_sentence(study):
     change(study, splits={"odd": {"kind": "classes", "A": ["1", "3"], "B": ["5", "10"]}}, study={"split": ["odd"]})
     failed = start(study)

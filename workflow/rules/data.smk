@@ -51,12 +51,13 @@ rule split:
             "--partial" if isinstance(config["datasets"][wildcards.dataset].get("groups"), str) else ""
         ),
         code=fingerprint("splits"),
+    # Files, because the thousands of classes that these may name are more than the system takes as an argument.
     shell:
         """
         python -m transferability.splits \
             --packed data/packed/{wildcards.dataset:q} \
-            --definition {params.definition:q} \
-            --groups {params.groups:q} {params.partial} \
+            --definition <(printf %s {params.definition:q}) \
+            --groups <(printf %s {params.groups:q}) {params.partial} \
             --parts {params.parts:q} \
             --into {output:q} \
             2>{log:q}
