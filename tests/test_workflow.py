@@ -410,6 +410,31 @@ def test_the_workflow_passes_the_linter(tmp_path):
     assert complaints == {"Specify a conda environment or container for each rule."}
 
 
+@pytest.mark.parametrize("executor", ["slurm", "local"])
+def test_jobs_whose_logs_lie_elsewhere_stand_in_the_way_too(tmp_path, executor):
+    write_small_params(tmp_path)
+    (tmp_path / ".snakemake").mkdir()
+    logs = tmp_path / "elsewhere"
+    if executor == "local":
+        (tmp_path / ".snakemake/handed-over.json").write_text(json.dumps({"outputs": ["a"], "logs": str(logs)}))
+    answers = {
+        "sinfo": "all*|infinite|(null)|64|512000",
+        "scontrol": "AccountingStorageType = (null)\nMinJobAge = 300 sec",
+        "squeue": f"{'7':<40}{'rule_base':<400}{f'{logs}/rule_base/7.log':<4096}",
+        "sbatch": "",
+    }
+    (tmp_path / "bin").mkdir()
+    for name, answer in answers.items():
+        (tmp_path / f"bin/{name}").write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\n")
+        (tmp_path / f"bin/{name}").chmod(0o755)
+    words = ["--profile", "slurm", "--slurm-logdir", str(logs)] if executor == "slurm" else []
+    command = ["env", f"PATH={tmp_path / 'bin'}:{os.environ['PATH']}", sys.executable, "-m", "snakemake"]
+    command += ["--directory", str(tmp_path), "--cores", "2", "--jobs", "1", "data/packed/digits/index.csv", *words]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "jobs of this study are in SLURM's queue from an earlier start: 7 (rule_base)" in done.stdout + done.stderr
+
+
 def test_the_docker_image_names_users_that_its_system_does_not_know():
     """Snakemake asks for the user's name, and --user gives a number."""
     settings = re.search(r"^ENV (.*?[^\\])$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)[1]
