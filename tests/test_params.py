@@ -509,6 +509,19 @@ def test_a_key_that_does_not_belong_to_a_source_is_named(params, images, sentenc
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize("key", [1, True])
+def test_a_group_that_yaml_takes_for_no_text_is_to_be_quoted(params, key):
+    params["datasets"]["digits"]["groups"][key] = ["1", "2"]
+    with pytest.raises(InputError, match=rf"datasets\.digits\.groups: {key} is no text; put it in quotes"):
+        check_params(params, SCHEMA)
+
+
+def test_a_data_set_is_not_named_like_the_published_networks(params):
+    params["datasets"]["yosinski2014"] = params["datasets"]["digits"]
+    with pytest.raises(InputError, match=r"datasets\.yosinski2014 is the name of the original's published networks"):
+        check_params(params, SCHEMA)
+
+
 def test_a_list_that_is_not_there_is_named(params):
     lists = {"test": "test.txt"}
     params["datasets"]["digits"]["images"] = {"source": "folder", "size": 8, "channels": 1, "path": "x", "lists": lists}

@@ -80,6 +80,10 @@ def check_params(params: dict, schema: Path) -> None:
     if error is not None:
         raise InputError(f"params: {explain(error)}")
 
+    if "yosinski2014" in params["datasets"]:
+        raise InputError(
+            "params: datasets.yosinski2014 is the name of the original's published networks; choose another"
+        )
     study = params["study"]
     for wildcard, section in (("dataset", "datasets"), ("architecture", "architectures"), ("split", "splits")):
         for name in study[wildcard]:
