@@ -54,11 +54,13 @@ def read_json(path: Path) -> dict:
 
 
 def expanded(path: str) -> Path:
-    """The path that a user has written, ~ and ~user replaced by a home; InputError if there is no such user."""
+    """The path that a user has written, ~ and ~user replaced by a home; one that cannot be is an InputError."""
     try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise InputError(f"{path}: there is no such user, whose home this names; write the path in full") from None
+        place = Path(path).expanduser()
+        place.is_dir()
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"{path}: cannot be looked up ({error}); mend the path, or write it in full") from None
+    return place
 
 
 def sha256(path: Path) -> str:
