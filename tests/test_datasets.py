@@ -132,6 +132,13 @@ def test_a_cut_off_index_is_named(packed_digits, tmp_path, kept):
     assert str(error.value).endswith("delete the folder and run again")
 
 
+def test_an_index_that_is_no_table_is_named(packed_digits, tmp_path):
+    shutil.copytree(packed_digits, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "index.csv").write_bytes(b"index,class\n0,a\rb\n")
+    with pytest.raises(InputError, match="not a whole packed data set"):
+        open_packed(tmp_path)
+
+
 def test_a_cut_off_card_is_named(packed_digits, tmp_path):
     for name in ("images.npy", "index.csv"):
         (tmp_path / name).write_bytes((packed_digits / name).read_bytes())

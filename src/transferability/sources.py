@@ -150,6 +150,8 @@ def scan(folder: str) -> list[os.DirEntry]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be looked into ({error.strerror}); mend its permissions") from None
     for entry in shown:
+        if not entry.name.isprintable() and any(unicodedata.category(letter) == "Cc" for letter in entry.name):
+            raise InputError(f"{folder}: the name {entry.name!r} in it has a control character; rename it")
         if not entry.name.isascii():
             try:
                 entry.name.encode()
