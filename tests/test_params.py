@@ -44,6 +44,9 @@ def test_the_default_study_passes(params):
 @pytest.mark.parametrize("file", sorted((CHECKOUT / "workflow" / "studies").glob("*.yaml")), ids=lambda file: file.stem)
 def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
     """As `snakemake --configfile` reads them."""
+    # A recipe, which stands on top of another study.
+    if file.stem == "imagenet-modern":
+        update_config(params, yaml.safe_load(file.with_stem("imagenet-original").read_text()))
     update_config(params, yaml.safe_load(file.read_text()))
     check_params(params, SCHEMA)
 
@@ -519,6 +522,12 @@ def test_a_group_that_yaml_takes_for_no_text_is_to_be_quoted(params, key):
 def test_a_data_set_is_not_named_like_the_published_networks(params):
     params["datasets"]["yosinski2014"] = params["datasets"]["digits"]
     with pytest.raises(InputError, match=r"datasets\.yosinski2014 is the name of the original's published networks"):
+        check_params(params, SCHEMA)
+
+
+def test_images_that_are_too_small_for_the_architecture_are_refused(params):
+    params["architectures"]["tiny"] = {"family": "full", "width": 1.0, "norm": "none", "dropout": 0.5}
+    with pytest.raises(InputError, match="images of 8×8 are too small for 'full'; take a smaller family or a larger"):
         check_params(params, SCHEMA)
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from transferability import files
 from transferability.errors import InputError
+from transferability.families import Architecture, layer_sizes
 from transferability.groups import read_groups
 from transferability.notation import DEPTH, RANDOM, Network, parse_network
 
@@ -105,6 +106,9 @@ def check_params(params: dict, schema: Path) -> None:
                 f"params: datasets.{name}.augmentation.crop is {crop}, more than the {size} pixels of the stored "
                 "images; lower it or raise images.size"
             )
+        for architecture in study["architecture"]:
+            shape = params["datasets"][name]["images"]["channels"], crop, crop
+            layer_sizes(Architecture(**params["architectures"][architecture]), shape, 2)
     for name, schedule in params["training"].items():
         for key in ("warmup", "validations"):
             if schedule[key] > schedule["steps"]:
