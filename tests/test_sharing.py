@@ -357,7 +357,8 @@ def test_two_peoples_additions_are_merged_without_training_anew(second, tmp_path
 
     shell(mine, f"git fetch --quiet '{theirs}' additions")
     assert attempt(mine, "git merge --quiet FETCH_HEAD").returncode != 0
-    shell(mine, "mkdir ../own && cp -r --parents models results data/splits .snakemake/metadata ../own")
+    packed = "data/packed/*/*.csv data/packed/*/*.json"
+    shell(mine, f"mkdir ../own && cp -r --parents models results data/splits {packed} .snakemake/metadata ../own")
     shell(mine, "git checkout --theirs dvc.lock params.yaml")
     change(mine, study={"treatment": ["transfer", "selffer", "random"]})
     shell(mine, "dvc pull --force && cp -rn ../own/. .")
