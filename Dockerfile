@@ -6,6 +6,7 @@ FROM python:3.12-slim-bookworm
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_ROOT_USER_ACTION=ignore \
     HOME=/tmp \
+    USER=study \
     XDG_CACHE_HOME=/tmp/cache \
     MPLCONFIGDIR=/tmp/matplotlib
 
@@ -13,7 +14,7 @@ WORKDIR /transferability
 COPY . .
 RUN pip install --editable .
 
-# Nobody; with --user, files belong to whoever runs it.
+# Nobody; with --user, files belong to whoever runs it, of whom the image knows no name but USER.
 USER 65534
 WORKDIR /study
 ENTRYPOINT ["snakemake", "--snakefile", "/transferability/Snakefile", "--directory", "/study"]

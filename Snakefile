@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.6")
 
 # Nearly all that a plan makes lives to its end; to look for garbage among it takes up to a tenth of the time.
 gc.set_threshold(100_000, 50, 100)
@@ -45,6 +45,7 @@ from transferability.params import (
 from transferability.provenance import fingerprint
 from transferability.records import (
     handed_over,
+    handed_over_logs,
     mark_unfinished,
     note_handed_over,
     settle_handed_over,
@@ -132,10 +133,13 @@ onstart:
         if on_slurm:
             requests = [Request.of(job.resources) for job in jobs]
             check_cluster(requests, settings.status_command, settings.init_seconds_before_status_checks)
-        if on_slurm or handed_over():
-            refuse_live_jobs(Path(".snakemake/slurm_logs").resolve())
+            # Where the plugin puts them.
+            logs = Path(workflow.workdir_init, settings.logdir or Path(".snakemake/slurm_logs").resolve())
+            refuse_live_jobs(logs)
+        if handed_over():
+            refuse_live_jobs(handed_over_logs())
         if on_slurm:
-            note_handed_over(output for job in jobs for output in job.output)
+            note_handed_over((output for job in jobs for output in job.output), logs)
     except InputError as error:
         raise WorkflowError(str(error))
 

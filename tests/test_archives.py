@@ -6,6 +6,7 @@ import stat
 import tarfile
 import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,30 @@ def test_a_damaged_archive_is_named(tmp_path, form):
     path.write_bytes(data)
     with pytest.raises(InputError, match="not a whole archive"):
         pack(options_of(path), tmp_path / "packed")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_file_that_is_damaged_anywhere_is_read_or_refused(tmp_path, compression):
+    path = tmp_path / "zoo.zip"
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("cat/a.png", 3 * png(1))
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 255]) + whole[position + 1 :])
+        with suppress(InputError):
+            archives.unpack(path, tmp_path / "unpacked")
+        shutil.rmtree(tmp_path / "unpacked", ignore_errors=True)
+
+
+def test_a_great_number_of_folders_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "SMALL", 1_000_000)
+    path = tmp_path / "zoo.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for number in range(300):
+            file.writestr(f"cat/{number}/", "")
+    monkeypatch.setattr(archives, "EXPANSION", 1)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        archives.unpack(path, tmp_path / "unpacked")
 
 
 def test_an_archive_with_a_password_is_named(tmp_path):

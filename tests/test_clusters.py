@@ -50,7 +50,12 @@ def test_resources_make_a_request():
 
 @pytest.mark.parametrize(
     "request_",
-    [PLAIN, Request("cpu", None, 0, None, 128, 1000000, 10**6), Request("gpu", None, 1, "a100", 1, None, 1440)],
+    [
+        PLAIN,
+        Request("cpu", None, 0, None, 128, 1000000, 10**6),
+        Request("gpu", None, 1, "a100", 1, None, 1440),
+        Request("cpu,gpu", None, 1, None, 1, None, None),
+    ],
 )
 def test_what_a_partition_has_passes(request_):
     check_requests([request_], PARTITIONS)
@@ -60,6 +65,8 @@ def test_what_a_partition_has_passes(request_):
     ("request_", "sentence"),
     [
         (Request("fast", None, 0, None, 1, None, None), "no partition 'fast' (there are: cpu, gpu)"),
+        (Request("gpu,fast", None, 0, None, 1, None, None), "no partition 'fast' (there are: cpu, gpu)"),
+        (Request("cpu,gpu", None, 1, "h200", 1, None, None), "no node of 'cpu' has a GPU"),
         (Request("cpu", None, 1, None, 1, None, None), "no node of 'cpu' has a GPU (with GPUs: gpu)"),
         (Request("gpu", None, 1, "h200", 1, None, None), "'gpu' has no GPU 'h200'"),
         (Request("gpu", None, 0, None, 65, None, None), "asks for 65 CPUs, and a node of 'gpu' has 64"),

@@ -289,6 +289,8 @@ def test_jobs_ask_for_what_their_networks_cost(tmp_path):
     trained = ("base", "curve", "random", "preserved")
     for rule in (*trained, "evaluate", "evaluate_curve"):
         assert {job["gpu"] for job in found[rule]} == {"1"}, rule
+    assert [(job["mem_mb"], job["runtime"]) for job in found["pack"]] == [("3000", "240")]
+    assert {(job["mem_mb"], job["runtime"]) for job in found["split"]} == {("4000", "240")}
     for rule in (*trained, "evaluate", "evaluate_curve", "export"):
         assert all(int(job["mem_mb"]) >= jobs.LEAST_MB for job in found[rule]), rule
         assert all(int(job["runtime"]) >= jobs.LEAST_MINUTES for job in found[rule]), rule
@@ -326,3 +328,9 @@ def test_memory_that_is_asked_is_enough(params, packed_digits, digits_split, tmp
     peak = used.ru_maxrss * 1024 / 1e6
     asked = jobs.memory_mb(params, job_of("baseA"))
     assert peak < asked < 4 * peak
+
+
+def test_a_package_without_its_checkout_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(costs, "SCHEMA", tmp_path / "params.schema.yaml")
+    with pytest.raises(InputError, match=r"params\.schema\.yaml: there is no such file; install the package from a"):
+        costs.read_params(CHECKOUT / "params.yaml", [])

@@ -22,6 +22,7 @@ from transferability import datasets, files, sources
 from transferability.datasets import pack
 from transferability.errors import InputError
 from transferability.images import fit
+from transferability.locks import only_writer
 from transferability.tasks import open_packed
 
 CHECKOUT = Path(__file__).parent.parent
@@ -131,6 +132,13 @@ def test_a_cut_off_index_is_named(packed_digits, tmp_path, kept):
     assert str(error.value).endswith("delete the folder and run again")
 
 
+def test_an_index_that_is_no_table_is_named(packed_digits, tmp_path):
+    shutil.copytree(packed_digits, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "index.csv").write_bytes(b"index,class\n0,a\rb\n")
+    with pytest.raises(InputError, match="not a whole packed data set"):
+        open_packed(tmp_path)
+
+
 def test_a_cut_off_card_is_named(packed_digits, tmp_path):
     for name in ("images.npy", "index.csv"):
         (tmp_path / name).write_bytes((packed_digits / name).read_bytes())
@@ -197,6 +205,18 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_1(tmp_path):
     assert done.stderr.startswith("error: no/such/folder: there is no such folder")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "packed").exists()
+
+
+def test_a_second_process_that_packs_is_told_of_the_first(tmp_path):
+    """As after a kill of the snakemake that started the first."""
+    folder = tmp_path / "packed"
+    with only_writer([tmp_path / ".packed.lock"]):
+        done = subprocess.run(command({"source": "digits"}, folder), env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"process {os.getpid()} on " in done.stderr
+    assert "is making it now; wait until it has ended, or end it" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not folder.exists()
 
 
 def visible(folder: Path) -> list[str]:

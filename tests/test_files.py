@@ -161,3 +161,10 @@ def test_json_that_is_no_object_is_named_in_one_sentence(tmp_path, text):
 def test_sha256_is_that_of_the_content(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert files.sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("path", ["~nobodyknown/images", "x" * 300])
+def test_a_path_that_cannot_be_is_named(path):
+    with pytest.raises(InputError) as error:
+        files.expanded(path)
+    assert str(error.value).startswith(f"{path}: cannot be looked up (")

@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torchvision import transforms
 
 from transferability.images import decode, encode, fit, is_stored_form, open_image
@@ -237,3 +237,19 @@ def test_a_turned_jpeg_and_another_form_are_not_of_the_stored_form(noise):
     assert not is_stored_form(open_image(saved(image, "JPEG", exif=exif)), 32, 3)
     assert not is_stored_form(open_image(saved(image, "PNG")), 32, 3)
     assert not is_stored_form(open_image(saved(image.convert("CMYK"), "JPEG")), 32, 3)
+
+
+def test_the_jpeg_of_several_views_is_its_first(noise):
+    file = io.BytesIO()
+    views = [Image.fromarray(view) for view in (noise, 255 - noise)]
+    views[0].save(file, "MPO", save_all=True, append_images=views[1:], quality=95, subsampling=0)
+    image = open_image(file.getvalue())
+    assert image.format == "MPO"
+    assert np.abs(fit(image, 40, 3).astype(int) - fit(views[0], 40, 3)).max() < 40
+
+
+def test_postscript_is_no_image_whatever_its_name(noise):
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "EPS")
+    with pytest.raises(UnidentifiedImageError):
+        open_image(file.getvalue())

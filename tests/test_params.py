@@ -44,6 +44,9 @@ def test_the_default_study_passes(params):
 @pytest.mark.parametrize("file", sorted((CHECKOUT / "workflow" / "studies").glob("*.yaml")), ids=lambda file: file.stem)
 def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
     """As `snakemake --configfile` reads them."""
+    # A recipe, which stands on top of another study.
+    if file.stem == "imagenet-modern":
+        update_config(params, yaml.safe_load(file.with_stem("imagenet-original").read_text()))
     update_config(params, yaml.safe_load(file.read_text()))
     check_params(params, SCHEMA)
 
@@ -471,7 +474,9 @@ def test_a_study_of_base_networks_alone_passes(params):
     ],
     ids=["folder", "torchvision", "imagenet", "archive", "sets"],
 )
-def test_the_other_sources_of_images_pass(params, images):
+def test_the_other_sources_of_images_pass(params, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "test.txt").touch()
     params["datasets"]["digits"]["images"] = images
     check_params(params, SCHEMA)
 
@@ -505,6 +510,32 @@ def test_a_key_that_does_not_belong_to_a_source_is_named(params, images, sentenc
         check_params(params, SCHEMA)
     assert str(error.value).startswith("params: datasets.digits.images")
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("key", [1, True])
+def test_a_group_that_yaml_takes_for_no_text_is_to_be_quoted(params, key):
+    params["datasets"]["digits"]["groups"][key] = ["1", "2"]
+    with pytest.raises(InputError, match=rf"datasets\.digits\.groups: {key} is no text; put it in quotes"):
+        check_params(params, SCHEMA)
+
+
+def test_a_data_set_is_not_named_like_the_published_networks(params):
+    params["datasets"]["yosinski2014"] = params["datasets"]["digits"]
+    with pytest.raises(InputError, match=r"datasets\.yosinski2014 is the name of the original's published networks"):
+        check_params(params, SCHEMA)
+
+
+def test_images_that_are_too_small_for_the_architecture_are_refused(params):
+    params["architectures"]["tiny"] = {"family": "full", "width": 1.0, "norm": "none", "dropout": 0.5}
+    with pytest.raises(InputError, match="images of 8×8 are too small for 'full'; take a smaller family or a larger"):
+        check_params(params, SCHEMA)
+
+
+def test_a_list_that_is_not_there_is_named(params):
+    lists = {"test": "test.txt"}
+    params["datasets"]["digits"]["images"] = {"source": "folder", "size": 8, "channels": 1, "path": "x", "lists": lists}
+    with pytest.raises(InputError, match=r"test\.txt: datasets\.\*\.images\.lists names it, but it cannot be read"):
+        check_params(params, SCHEMA)
 
 
 def test_every_key_of_the_schema_is_described():

@@ -3,6 +3,7 @@
 from transferability.records import (
     INCOMPLETE,
     handed_over,
+    handed_over_logs,
     mark_unfinished,
     note_handed_over,
     recorded_files,
@@ -27,7 +28,8 @@ def test_what_is_marked_as_unfinished_is_known_to_be(tmp_path, monkeypatch):
 def test_what_a_cluster_was_handed_is_known_until_it_is_settled(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert handed_over() == set()
-    note_handed_over(iter(["b", "a"]))
+    note_handed_over(iter(["b", "a"]), tmp_path / "logs")
+    assert handed_over_logs() == tmp_path / "logs"
     assert handed_over() == {"a", "b"}
     settle_handed_over()
     settle_handed_over()

@@ -357,7 +357,8 @@ def test_two_peoples_additions_are_merged_without_training_anew(second, tmp_path
 
     shell(mine, f"git fetch --quiet '{theirs}' additions")
     assert attempt(mine, "git merge --quiet FETCH_HEAD").returncode != 0
-    shell(mine, "mkdir ../own && cp -r --parents models results data/splits .snakemake/metadata ../own")
+    packed = "data/packed/*/*.csv data/packed/*/*.json"
+    shell(mine, f"mkdir ../own && cp -r --parents models results data/splits {packed} .snakemake/metadata ../own")
     shell(mine, "git checkout --theirs dvc.lock params.yaml")
     change(mine, study={"treatment": ["transfer", "selffer", "random"]})
     shell(mine, "dvc pull --force && cp -rn ../own/. .")
@@ -753,13 +754,42 @@ def test_images_elsewhere_rerun_nothing_and_other_images_are_refused_before_anyt
     assert (tmp_path / split).read_bytes() != before
 
 
-def test_a_description_of_images_has_no_places_in_it():
-    sets = {"a": {"source": "digits"}, "b": {"source": "folder", "path": "/home/me", "lists": {"val": "x"}}}
+def test_an_edited_list_packs_anew_and_a_moved_one_does_not(tmp_path):
+    write_zoo(tmp_path / "zoo/train", 0)
+    (tmp_path / "zoo/val").mkdir()
+    shutil.copy(tmp_path / "zoo/train/cat/0.png", tmp_path / "zoo/val")
+    (tmp_path / "here.txt").write_text("0.png cat\n")
+    shutil.copy(CHECKOUT / "params.yaml", tmp_path)
+    zoo = {
+        "images": {"source": "folder", "path": "zoo", "size": 8, "channels": 1, "lists": {"val": "here.txt"}},
+        "parts": {"validation": 0.2, "test": "val", "seed": 0},
+        "augmentation": {"padding": 1, "flip": False},
+    }
+    change(tmp_path, datasets={"zoo": zoo}, study={"dataset": ["zoo"], "split": ["random0"]})
+    index = "data/packed/zoo/index.csv"
+    run(tmp_path, index)
+    (tmp_path / "here.txt").rename(tmp_path / "there.txt")
+    change(tmp_path, datasets={"zoo": {"images": {"lists": {"val": "there.txt"}}}})
+    assert plan(tmp_path, index) == set()
+    (tmp_path / "there.txt").write_text("0.png dog\n")
+    assert {job.split()[0] for job in plan(tmp_path, index)} == {"pack"}
+
+
+def test_a_description_of_images_has_no_places_in_it(tmp_path):
+    (tmp_path / "x").write_bytes(b"a.png cat")
+    lists = {"val": str(tmp_path / "x"), "test": "ilsvrc2012"}
+    sets = {"a": {"source": "digits"}, "b": {"source": "folder", "path": "/home/me", "lists": lists}}
     images = {"source": "sets", "size": 8, "sets": sets}
     assert described(images) == {
         "source": "sets",
         "size": 8,
-        "sets": {"a": {"source": "digits"}, "b": {"source": "folder", "lists": {"val": "x"}}},
+        "sets": {
+            "a": {"source": "digits"},
+            "b": {
+                "source": "folder",
+                "lists": {"val": hashlib.sha256(b"a.png cat").hexdigest(), "test": "ilsvrc2012"},
+            },
+        },
     }
     assert described({"source": "torchvision", "name": "CIFAR10", "path": "x", "download": True}) == {
         "source": "torchvision",

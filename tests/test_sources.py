@@ -398,6 +398,12 @@ def test_a_name_that_is_no_utf8_is_refused_in_one_sentence(tmp_path):
         packed_tree(root, tmp_path)
 
 
+def test_a_name_with_a_control_character_is_refused_in_one_sentence(zoo, tmp_path):
+    (zoo / "cat/b.png").rename(zoo / "cat/b\r.png")
+    with pytest.raises(InputError, match=r"cat: the name 'b\\r\.png' in it has a control character; rename it"):
+        pack({"source": "folder", "path": str(zoo), "size": 8, "channels": 1}, tmp_path / "packed")
+
+
 def test_a_folder_that_may_not_be_read_is_named(tmp_path):
     """Root reads everything, so that the test takes another user's place for as long."""
     folder = Path(tempfile.mkdtemp())

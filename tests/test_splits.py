@@ -462,19 +462,27 @@ def test_a_class_has_the_same_parts_in_every_split(packed_digits):
     assert divisions == [divisions[0]] * 4
 
 
+def command_of(packed: Path, definition: dict, into: Path) -> list[str | Path]:
+    """The command of the job that makes a split."""
+    options = {"--definition": definition, "--groups": {}}
+    for name, content in options.items():
+        files.write_json(into.with_name(f"{name}.json"), content)
+        options[name] = into.with_name(f"{name}.json")
+    options |= {"--packed": packed, "--parts": json.dumps(SHARES), "--into": into}
+    return [sys.executable, "-m", "transferability.splits", *(word for pair in options.items() for word in pair)]
+
+
 def test_the_command_writes_the_split(packed_digits, tmp_path):
-    command = [sys.executable, "-m", "transferability.splits", "--packed", packed_digits, "--groups", "{}"]
     definition = {"kind": "random", "seed": 0}
-    options = ["--definition", json.dumps(definition), "--parts", json.dumps(SHARES), "--into", tmp_path / "s/a.json"]
-    subprocess.run([*command, *options], env=ENVIRONMENT, check=True)
+    command = command_of(packed_digits, definition, tmp_path / "s/a.json")
+    subprocess.run(command, env=ENVIRONMENT, check=True)
     assert files.read_json(tmp_path / "s/a.json") == make_split(open_packed(packed_digits), definition, {}, SHARES)
 
 
 def test_bad_input_ends_the_command_with_one_sentence_and_status_1(packed_digits, tmp_path):
-    command = [sys.executable, "-m", "transferability.splits", "--packed", packed_digits, "--groups", "{}"]
     definition = {"kind": "groups", "A": "even", "B": "odd"}
-    options = ["--definition", json.dumps(definition), "--parts", json.dumps(SHARES), "--into", tmp_path / "a.json"]
-    done = subprocess.run([*command, *options], env=ENVIRONMENT, capture_output=True, text=True)
+    command = command_of(packed_digits, definition, tmp_path / "a.json")
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
     assert (
@@ -485,10 +493,9 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_1(packed_digits
 
 
 def test_a_missing_packed_set_ends_the_command_with_one_sentence_and_status_1(tmp_path):
-    command = [sys.executable, "-m", "transferability.splits", "--packed", tmp_path / "none", "--groups", "{}"]
     definition = {"kind": "random", "seed": 0}
-    options = ["--definition", json.dumps(definition), "--parts", json.dumps(SHARES), "--into", tmp_path / "a.json"]
-    done = subprocess.run([*command, *options], env=ENVIRONMENT, capture_output=True, text=True)
+    command = command_of(tmp_path / "none", definition, tmp_path / "a.json")
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path / 'a.json'}: {tmp_path / 'none' / 'card.json'}: there is no such")
     assert done.stderr.count("\n") == 1

@@ -345,6 +345,23 @@ def test_a_group_that_is_not_there_stops_the_run(study):
     assert "splits.even-odd.B names the group 'prime'" in refused.stderr + refused.stdout
 
 
+def test_groups_of_more_classes_than_fit_into_an_argument_are_split_by(study):
+    strange = ["it's", '"so"', "$HOME", "`so`", "\\\\%s{x}"]
+    many = [f"{name} {number}" for number in range(10_000) for name in strange]
+    with (study / "groups.csv").open("w", newline="") as file:
+        rows = [(name, ("even", "odd")[number % 2]) for number, name in enumerate([*"0123456789", *many])]
+        csv.writer(file).writerows([("class", "group"), *rows])
+    change(
+        study,
+        datasets={"digits": {"groups": "groups.csv"}},
+        splits={"parity": {"kind": "groups", "A": "even", "B": "odd"}},
+        study={"split": ["parity"]},
+    )
+    run(study, "data/splits/digits/parity.json")
+    tasks = json.loads((study / "data/splits/digits/parity.json").read_text())["tasks"]
+    assert tasks["A"]["classes"] == ["0", "2", "4", "6", "8"]
+
+
 def test_a_failed_job_shows_its_one_sentence(study):
     change(study, splits={"odd": {"kind": "classes", "A": ["1", "3"], "B": ["5", "10"]}}, study={"split": ["odd"]})
     failed = start(study)
@@ -391,3 +408,39 @@ def test_the_workflow_passes_the_linter(tmp_path):
     linted = start(tmp_path, "--lint")
     complaints = set(re.findall(r"^    \* (.*?):?$", linted.stdout + linted.stderr, re.MULTILINE))
     assert complaints == {"Specify a conda environment or container for each rule."}
+
+
+@pytest.mark.parametrize("executor", ["slurm", "local"])
+def test_jobs_whose_logs_lie_elsewhere_stand_in_the_way_too(tmp_path, executor):
+    write_small_params(tmp_path)
+    (tmp_path / ".snakemake").mkdir()
+    logs = tmp_path / "elsewhere"
+    if executor == "local":
+        (tmp_path / ".snakemake/handed-over.json").write_text(json.dumps({"outputs": ["a"], "logs": str(logs)}))
+    answers = {
+        "sinfo": "all*|infinite|(null)|64|512000",
+        "scontrol": "AccountingStorageType = (null)\nMinJobAge = 300 sec",
+        "squeue": f"{'7':<40}{'rule_base':<400}{f'{logs}/rule_base/7.log':<4096}",
+        "sbatch": "",
+    }
+    (tmp_path / "bin").mkdir()
+    for name, answer in answers.items():
+        (tmp_path / f"bin/{name}").write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\n")
+        (tmp_path / f"bin/{name}").chmod(0o755)
+    words = ["--profile", "slurm", "--slurm-logdir", str(logs)] if executor == "slurm" else []
+    command = ["env", f"PATH={tmp_path / 'bin'}:{os.environ['PATH']}", sys.executable, "-m", "snakemake"]
+    command += ["--directory", str(tmp_path), "--cores", "2", "--jobs", "1", "data/packed/digits/index.csv", *words]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "jobs of this study are in SLURM's queue from an earlier start: 7 (rule_base)" in done.stdout + done.stderr
+
+
+def test_the_docker_image_names_users_that_its_system_does_not_know():
+    """Snakemake asks for the user's name, and --user gives a number."""
+    settings = re.search(r"^ENV (.*?[^\\])$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)[1]
+    assert re.search(r"\bUSER=\w+", settings)
+
+
+@pytest.mark.parametrize("file", [".gitignore", ".dockerignore"])
+def test_images_of_users_stay_out_of_git_and_of_the_docker_image(file):
+    assert {"images", "/images"} & set((CHECKOUT / file).read_text().splitlines())

@@ -1,9 +1,12 @@
 """Archives: zip and tar files from strangers, unpacked without leaving the folder that they are given."""
 
+import errno
 import gzip
 import hashlib
+import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,11 +18,23 @@ from transferability.errors import InputError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
-# A file counts as a block of the disk at least, and all of them as at most so many times the archive: images are
-# compressed already. Small archives may unpack to SMALL bytes in any case.
+# A file or folder counts as a block of the disk at least, and all of them as at most so many times the archive: images
+# are compressed already. Small archives may unpack to SMALL bytes in any case.
 BLOCK = 4096
 EXPANSION = 100
 SMALL = 2**30
+
+# What readers of damaged archives raise.
+DAMAGES = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+)
 
 
 def is_archive(path: Path) -> bool:
@@ -100,9 +115,6 @@ def unpack(path: Path, into: Path) -> None:
                 raise InputError(f"{path}: holds {name!r}, which leads out of its folder; do not trust this archive")
             if any(map(is_noise, place.parts)):
                 continue
-            if content is None:
-                (temporary / place).mkdir(parents=True, exist_ok=True)
-                continue
             total += max(size, BLOCK)
             if total > allowed:
                 raise InputError(
@@ -111,17 +123,23 @@ def unpack(path: Path, into: Path) -> None:
                 )
             if total > free:
                 raise InputError(f"{path}: unpacks to more than the {free:,} bytes that are free in {into.parent}")
+            if content is None:
+                (temporary / place).mkdir(parents=True, exist_ok=True)
+                continue
             (temporary / place).parent.mkdir(parents=True, exist_ok=True)
             with open(temporary / place, "xb") as file:
                 shutil.copyfileobj(content, file, 2**20)
                 if file.tell() != size:
                     raise EOFError(f"{name} is cut off")
         temporary.rename(into)
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{path}: not a whole archive ({error}); get the file once more") from None
     except (RuntimeError, NotImplementedError) as error:
         raise InputError(f"{path}: cannot be unpacked ({error}); unpack it yourself and name the folder") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise InputError(f"{path}: holds {name!r} twice; unpack it yourself and name the folder") from None
+    except DAMAGES as error:
+        # Without a number it is a decompressor's, and EINVAL an offset that is none; any other is the disk's.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise InputError(f"{path}: not a whole archive ({error}); get the file once more") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

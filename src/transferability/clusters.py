@@ -100,49 +100,61 @@ def read_setting(configuration: str, name: str) -> str:
 
 
 def check_requests(requests: Iterable[Request], partitions: dict[str, Partition]) -> None:
-    """Refuse what the cluster would leave in its queue for ever, or never take."""
+    """Refuse what the cluster would leave in its queue for ever, or never take.
+
+    A request may name several partitions, with commas between; one of them that can do it is enough.
+    """
     names = enumerated(partitions)
-    default = next((partition for partition in partitions.values() if partition.default), None)
+    default = [name for name, partition in partitions.items() if partition.default]
     for request in requests:
-        place = partitions.get(request.partition) if request.partition else default
-        if request.partition and place is None:
+        wanted = request.partition.split(",") if request.partition else default
+        unknown = [name for name in wanted if name not in partitions]
+        if unknown:
             raise InputError(
-                f"slurm_partition: this cluster has no partition {request.partition!r} (there are: {names}); "
+                f"slurm_partition: this cluster has no partition {unknown[0]!r} (there are: {names}); "
                 "name one of them in the profile's default-resources"
             )
-        if place is None:
+        if not wanted:
             raise InputError(
                 f"slurm_partition: this cluster has no default partition (there are: {names}); "
                 "name one of them in the profile's default-resources"
             )
-        if request.gpus and not place.gpus:
-            having = enumerated(partition.name for partition in partitions.values() if partition.gpus)
-            raise InputError(
-                f"slurm_partition: no node of {place.name!r} has a GPU (with GPUs: {having}); "
-                "name another partition in the profile's default-resources, or set `device: cpu` in the params"
-            )
-        if request.gpus and request.gpu_model and request.gpu_model not in place.gpus:
-            kinds = enumerated(place.gpus - {""})
-            raise InputError(
-                f"gpu_model: {place.name!r} has no GPU {request.gpu_model!r} (there are: {kinds}); "
-                "name one of them in the profile's default-resources, or none"
-            )
-        if request.cpus > place.cpus:
-            raise InputError(
-                f"threads: a job asks for {request.cpus} CPUs, and a node of {place.name!r} has {place.cpus}; "
-                f"cut it with `--set-threads RULE={place.cpus}`, which changes no result of `pack`"
-            )
-        if (request.megabytes or 0) > place.megabytes:
-            raise InputError(
-                f"mem_mb: a job asks for {request.megabytes} MB, and a node of {place.name!r} has {place.megabytes}; "
-                f"name another partition, or cut it with `--set-resources RULE:mem_mb={place.megabytes}`"
-            )
-        if place.minutes is not None and (request.minutes or 0) > place.minutes:
-            raise InputError(
-                f"runtime: a job asks for {request.minutes} minutes, and {place.name!r} allows {place.minutes}; name "
-                f"another partition, or cut the job with `--set-resources RULE:runtime={place.minutes}` and enough "
-                "`--retries`: it goes on from where it was saved"
-            )
+        obstacles = [obstacle(request, partitions[name], partitions) for name in wanted]
+        if all(obstacles):
+            raise InputError(obstacles[0])
+
+
+def obstacle(request: Request, place: Partition, partitions: dict[str, Partition]) -> str | None:
+    """Why a partition can never do what is asked for, and what to do; None where it can."""
+    if request.gpus and not place.gpus:
+        having = enumerated(partition.name for partition in partitions.values() if partition.gpus)
+        return (
+            f"slurm_partition: no node of {place.name!r} has a GPU (with GPUs: {having}); "
+            "name another partition in the profile's default-resources, or set `device: cpu` in the params"
+        )
+    if request.gpus and request.gpu_model and request.gpu_model not in place.gpus:
+        kinds = enumerated(place.gpus - {""})
+        return (
+            f"gpu_model: {place.name!r} has no GPU {request.gpu_model!r} (there are: {kinds}); "
+            "name one of them in the profile's default-resources, or none"
+        )
+    if request.cpus > place.cpus:
+        return (
+            f"threads: a job asks for {request.cpus} CPUs, and a node of {place.name!r} has {place.cpus}; "
+            f"cut it with `--set-threads RULE={place.cpus}`, which changes no result of `pack`"
+        )
+    if (request.megabytes or 0) > place.megabytes:
+        return (
+            f"mem_mb: a job asks for {request.megabytes} MB, and a node of {place.name!r} has {place.megabytes}; "
+            f"name another partition, or cut it with `--set-resources RULE:mem_mb={place.megabytes}`"
+        )
+    if place.minutes is not None and (request.minutes or 0) > place.minutes:
+        return (
+            f"runtime: a job asks for {request.minutes} minutes, and {place.name!r} allows {place.minutes}; name "
+            f"another partition, or cut the job with `--set-resources RULE:runtime={place.minutes}` and enough "
+            "`--retries`: it goes on from where it was saved"
+        )
+    return None
 
 
 def check_accounts(requests: Iterable[Request], user: str) -> None:

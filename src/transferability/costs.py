@@ -42,6 +42,10 @@ def merge(params: dict, study: dict) -> dict:
 
 def read_params(params: Path, studies: list[Path]) -> dict:
     """The params of a study, checked: params.yaml, and the study files that change it, in their order."""
+    if not SCHEMA.exists():
+        raise InputError(
+            f"{SCHEMA}: there is no such file; install the package from a checkout, `pip install --editable .`"
+        )
     merged: dict = {}
     for path in (params, *studies):
         try:

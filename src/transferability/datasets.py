@@ -39,6 +39,7 @@ import numpy as np
 
 from transferability import files, images, sources
 from transferability.errors import InputError, exit_plainly
+from transferability.locks import only_writer
 
 # Images that are read, written and noted in the journal together. The packed bytes do not depend on it.
 CHUNK = 200
@@ -496,9 +497,11 @@ def main() -> None:
     parser.add_argument("--splits", type=Path, help="folder of splits, which name the images that they were made from")
     parser.add_argument("--into", type=Path, required=True, help="the folder of the packed set")
     arguments = parser.parse_args()
-    pack(arguments.source, arguments.into, arguments.threads, arguments.description)
-    if arguments.splits is not None:
-        check_splits(arguments.into, arguments.splits)
+    # A job may outlive the snakemake that started it, and the next one starts another.
+    with only_writer([arguments.into.with_name(f".{arguments.into.name}.lock")]):
+        pack(arguments.source, arguments.into, arguments.threads, arguments.description)
+        if arguments.splits is not None:
+            check_splits(arguments.into, arguments.splits)
 
 
 if __name__ == "__main__":

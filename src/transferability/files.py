@@ -53,6 +53,16 @@ def read_json(path: Path) -> dict:
     return content
 
 
+def expanded(path: str) -> Path:
+    """The path that a user has written, ~ and ~user replaced by a home; one that cannot be is an InputError."""
+    try:
+        place = Path(path).expanduser()
+        place.is_dir()
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"{path}: cannot be looked up ({error}); mend the path, or write it in full") from None
+    return place
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with open(path, "rb") as file:

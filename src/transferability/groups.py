@@ -1,10 +1,10 @@
 """Groups: named sets of classes, from a table that comes with the package or from the user's own."""
 
 import csv
-from pathlib import Path
 
 from transferability import FACTS
 from transferability.errors import InputError
+from transferability.files import expanded
 
 SHIPPED = ("cifar100", "ilsvrc2012")
 
@@ -16,7 +16,7 @@ def read_groups(table: str) -> dict[str, list[str]]:
     the columns class and group; further columns are let be. A class belongs to one group, once. A table that
     cannot be read so is an InputError.
     """
-    path = FACTS / f"{table}.csv" if table in SHIPPED else Path(table).expanduser()
+    path = FACTS / f"{table}.csv" if table in SHIPPED else expanded(table)
     try:
         # Spreadsheets put a byte order mark in front.
         with open(path, newline="", encoding="utf-8-sig") as file:

@@ -7,6 +7,9 @@ import numpy as np
 # The modes that PIL calls images of so many channels.
 MODES = {1: "L", 3: "RGB"}
 
+# What PIL may take a file for, whatever its name says; MPO is among JPEG. PostScript would be run by Ghostscript.
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+
 ORIENTATION = 0x0112
 
 # Segments that change nothing about a JPEG's pixels: JFIF, comment, tables; and those that tell its form.
@@ -38,7 +41,7 @@ def open_image(data: bytes):
 
     plain = plain_jpeg(data)
     if plain is None:
-        return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     # The same decoder; PIL's reading of the header takes as long as a small image itself.
     mode, size = plain
     refuse_bomb(*size)

@@ -130,7 +130,7 @@ def all_classes(dataset: dict, card: dict | None) -> int:
         return len(images["classes"])
     if images["source"] == "digits":
         return 10
-    if images["source"] == "folder" and (found := folder_classes(Path(images["path"]).expanduser())):
+    if images["source"] == "folder" and (found := folder_classes(files.expanded(images["path"]))):
         return found
     if isinstance(dataset.get("groups"), str):
         return sum(map(len, table_groups(dataset["groups"]).values()))

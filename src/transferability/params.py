@@ -11,7 +11,9 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from transferability import files
 from transferability.errors import InputError
+from transferability.families import Architecture, layer_sizes
 from transferability.groups import read_groups
 from transferability.notation import DEPTH, RANDOM, Network, parse_network
 
@@ -79,6 +81,10 @@ def check_params(params: dict, schema: Path) -> None:
     if error is not None:
         raise InputError(f"params: {explain(error)}")
 
+    if "yosinski2014" in params["datasets"]:
+        raise InputError(
+            "params: datasets.yosinski2014 is the name of the original's published networks; choose another"
+        )
     study = params["study"]
     for wildcard, section in (("dataset", "datasets"), ("architecture", "architectures"), ("split", "splits")):
         for name in study[wildcard]:
@@ -88,6 +94,7 @@ def check_params(params: dict, schema: Path) -> None:
     for dataset, split in product(study["dataset"], study["split"]):
         check_groups(params, dataset, split)
     for name in study["dataset"]:
+        described(params["datasets"][name]["images"])
         parts = params["datasets"][name]["parts"]
         shares = [parts[part] for part in ("validation", "test") if not isinstance(parts[part], str)]
         if sum(shares) >= 1:
@@ -99,6 +106,9 @@ def check_params(params: dict, schema: Path) -> None:
                 f"params: datasets.{name}.augmentation.crop is {crop}, more than the {size} pixels of the stored "
                 "images; lower it or raise images.size"
             )
+        for architecture in study["architecture"]:
+            shape = params["datasets"][name]["images"]["channels"], crop, crop
+            layer_sizes(Architecture(**params["architectures"][architecture]), shape, 2)
     for name, schedule in params["training"].items():
         for key in ("warmup", "validations"):
             if schedule[key] > schedule["steps"]:
@@ -263,12 +273,26 @@ def canonical(section: object) -> str:
 
 
 def described(images: dict) -> dict:
-    """What images are, without where they lie on this machine: `datasets.*.images` without paths and downloads."""
+    """What images are, without where they lie on this machine: `datasets.*.images` without paths and downloads.
+
+    A list of the classes of a part's files is told by its content.
+    """
+    below = {"sets": described, "lists": list_content}
     return {
-        key: {name: described(entry) for name, entry in value.items()} if key == "sets" else value
+        key: {name: below[key](entry) for name, entry in value.items()} if key in below else value
         for key, value in images.items()
         if key not in ("path", "download")
     }
+
+
+def list_content(path: str) -> str:
+    """What names a list of a part's files: its hash, or the word for one that comes with the package."""
+    if path == "ilsvrc2012":
+        return path
+    try:
+        return files.sha256(files.expanded(path))
+    except OSError as error:
+        raise InputError(f"{path}: datasets.*.images.lists names it, but it cannot be read ({error})") from None
 
 
 def named(names: Iterable[str]) -> str:

@@ -59,12 +59,14 @@ def mark_unfinished(path: str) -> None:
     files.write_text(INCOMPLETE.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1]), "{}")
 
 
-def note_handed_over(outputs: Iterable[str]) -> None:
+def note_handed_over(outputs: Iterable[str], logs: Path) -> None:
     """Note the files whose jobs a cluster runs, until `settle_handed_over` says that all of them are recorded.
+
+    And the folder of the cluster's logs, by which the jobs are known in its queue.
 
     A job on a cluster outlives the snakemake that would record it, and takes away its mark of being unfinished.
     """
-    files.write_json(HANDED_OVER, {"outputs": sorted(outputs)})
+    files.write_json(HANDED_OVER, {"outputs": sorted(outputs), "logs": str(logs)})
 
 
 def settle_handed_over() -> None:
@@ -75,3 +77,8 @@ def settle_handed_over() -> None:
 def handed_over() -> set[str]:
     """The files that were handed to a cluster by a snakemake that did not live to record them; mostly none."""
     return set(files.read_json(HANDED_OVER)["outputs"]) if HANDED_OVER.exists() else set()
+
+
+def handed_over_logs() -> Path:
+    """The folder of the logs of what was handed over."""
+    return Path(files.read_json(HANDED_OVER)["logs"])

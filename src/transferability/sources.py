@@ -19,6 +19,7 @@ import numpy as np
 
 from transferability import FACTS, archives
 from transferability.errors import InputError
+from transferability.files import expanded
 from transferability.images import open_image
 
 # Files that are taken for images; what they hold is seen when they are read.
@@ -149,6 +150,8 @@ def scan(folder: str) -> list[os.DirEntry]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be looked into ({error.strerror}); mend its permissions") from None
     for entry in shown:
+        if not entry.name.isprintable() and any(unicodedata.category(letter) == "Cc" for letter in entry.name):
+            raise InputError(f"{folder}: the name {entry.name!r} in it has a control character; rename it")
         if not entry.name.isascii():
             try:
                 entry.name.encode()
@@ -219,7 +222,7 @@ def read_list(path: str, classes: list[str]) -> dict[str, str]:
         labels = gzip.decompress(table.read_bytes()).decode().split()
         return {f"ILSVRC2012_val_{number:08}.JPEG": classes[int(label)] for number, label in enumerate(labels, 1)}
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = expanded(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: datasets.*.images.lists names it, but it cannot be read ({error})") from None
     known, found = set(classes), {}
@@ -300,7 +303,7 @@ def open_folder(options: dict, scratch: Path) -> Folder:
 
     Either one tree, `class/file`, or with its own parts, `train/class/file` and the same in val and test.
     """
-    path = Path(options["path"]).expanduser()
+    path = expanded(options["path"])
     if path.is_file() and archives.is_archive(path):
         root = open_archive(path, options, scratch)
     elif not path.is_dir():
@@ -447,7 +450,7 @@ def open_torchvision(options: dict, scratch: Path) -> Torchvision:
     kind = getattr(torchvision.datasets, options["name"], None)
     if not inspect.isclass(kind):
         raise InputError(f"datasets: torchvision.datasets has no {options['name']!r}")
-    root = Path(options["path"]).expanduser()
+    root = expanded(options["path"])
     download = {"download": True} if options["download"] else {}
     opened = {}
     for part, arguments in options["parts"].items():

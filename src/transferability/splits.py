@@ -205,8 +205,8 @@ def make_split(packed: Packed, definition: dict, groups: dict[str, list[str]], p
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make a split: tasks A and B, each with its parts.")
     parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
-    parser.add_argument("--definition", type=json.loads, required=True, help="splits.* of the params, as JSON")
-    parser.add_argument("--groups", type=json.loads, required=True, help="groups of classes by name, as JSON")
+    parser.add_argument("--definition", type=Path, required=True, help="JSON file of splits.* of the params")
+    parser.add_argument("--groups", type=Path, required=True, help="JSON file of groups of classes by name")
     parser.add_argument(
         "--partial", action="store_true", help="groups come from a table: leave out classes that the set lacks"
     )
@@ -215,10 +215,10 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         packed = open_packed(arguments.packed)
-        groups = arguments.groups
+        groups = files.read_json(arguments.groups)
         if arguments.partial:
             groups = groups_of(groups, sorted(packed.card["classes"]))
-        split = make_split(packed, arguments.definition, groups, arguments.parts)
+        split = make_split(packed, files.read_json(arguments.definition), groups, arguments.parts)
     except InputError as error:
         raise InputError(f"{arguments.into}: {error}") from None
     files.write_json(arguments.into, split)

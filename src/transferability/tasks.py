@@ -125,7 +125,7 @@ def open_packed(folder: Path) -> Packed:
             images, found = Jpegs(stored, ends, shape), (len(ends), *card["shape"])
             whole = stored.shape == (ends[-1],) and (np.diff(ends, prepend=0) > 0).all()
             found = found if whole else ()
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
         raise InputError(f"{folder}: not a whole packed data set ({error}); delete the folder and run again") from None
     if told != (*found, files.sha256(folder / "index.csv")) or len(rows) != len(images):
         raise InputError(f"{folder}: its files are of different runs or cut off; delete the folder and run again")

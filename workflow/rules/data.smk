@@ -11,6 +11,9 @@ rule pack:
     # All cores of a machine that has fewer.
     threads: 16
     resources:
+        mem_mb=lambda wildcards, attempt, threads: attempt * (2000 + 500 * threads),
+        # What a job that is ended has packed is kept.
+        runtime=lambda wildcards, attempt: attempt * 240,
         # Where the images lie is this machine's, and no reason to make anything anew.
         source=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["images"]),
     params:
@@ -35,6 +38,9 @@ rule split:
         "data/splits/{dataset}/{split}.json",
     log:
         "logs/{dataset}/split-{split}.log",
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        runtime=lambda wildcards, attempt: attempt * 240,
     params:
         definition=lambda wildcards: canonical(config["splits"][wildcards.split]),
         groups=lambda wildcards: canonical(
@@ -45,12 +51,13 @@ rule split:
             "--partial" if isinstance(config["datasets"][wildcards.dataset].get("groups"), str) else ""
         ),
         code=fingerprint("splits"),
+    # Files, because the thousands of classes that these may name are more than the system takes as an argument.
     shell:
         """
         python -m transferability.splits \
             --packed data/packed/{wildcards.dataset:q} \
-            --definition {params.definition:q} \
-            --groups {params.groups:q} {params.partial} \
+            --definition <(printf %s {params.definition:q}) \
+            --groups <(printf %s {params.groups:q}) {params.partial} \
             --parts {params.parts:q} \
             --into {output:q} \
             2>{log:q}
