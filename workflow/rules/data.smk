@@ -13,7 +13,7 @@ rule pack:
     resources:
         mem_mb=lambda wildcards, attempt, threads: attempt * (2000 + 500 * threads),
         # What a job that is ended has packed is kept.
-        runtime=lambda wildcards, attempt: attempt * 240,
+        runtime=lambda wildcards, attempt: attempt * 60,
         # Where the images lie is this machine's, and no reason to make anything anew.
         source=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["images"]),
     params:
@@ -40,7 +40,7 @@ rule split:
         "logs/{dataset}/split-{split}.log",
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
-        runtime=lambda wildcards, attempt: attempt * 240,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         definition=lambda wildcards: canonical(config["splits"][wildcards.split]),
         groups=lambda wildcards: canonical(
