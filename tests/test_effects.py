@@ -446,7 +446,7 @@ def test_a_layer_without_an_interval_shows_no_drop_and_excludes_none():
     drops = drops_table(effects_table(networks[~alone], unbalanced=False), 0.1)
     drop = drops[drops["read_out"] == "test_top1"].set_index(["effect", "measure"]).loc[("total", "accuracy")]
     assert drop[["first", "low", "high"]].tolist() == [4, 2, 4]
-    assert drop["note"] == "no interval at n = 2 and 6, which may be one"
+    assert drop["note"] == "no interval at n = 2 and 6: a drop there is not excluded"
 
 
 def test_the_interval_of_the_first_layer_holds_it_95_times_in_100():

@@ -356,7 +356,7 @@ def drops_table(effects: pd.DataFrame, size: float) -> pd.DataFrame:
             elif sure.empty:
                 notes.append("no layer surely drops by more")
             if 0 < len(lacking) < len(known):
-                notes.append(f"no interval at n = {in_words(lacking.tolist())}, which may be one")
+                notes.append(f"no interval at n = {in_words(lacking.tolist())}: a drop there is not excluded")
             if len(known) < len(group):
                 notes.append("some layers have no mean")
             rows.append(
