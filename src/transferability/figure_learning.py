@@ -23,8 +23,7 @@ def draw_learning(networks: pd.DataFrame, learning: pd.DataFrame, coverage: str,
     """Mean validation accuracy against step, a panel for each treatment, a line for each n. Width in inches.
 
     Networks that did not train are left out. Dotted: the base networks. The footer names treatments with a line over
-    other splits, seeds or targets than theirs. A network that `learning` does not tell of is
-    an InputError.
+    other splits, seeds or targets than theirs. A network that `learning` does not tell of is an InputError.
     """
     trained = unreduced(trained_of(networks, "validation_top1"))
     learnt = trained[[*IDENTITY, "treatment", "n"]].merge(learning, how="left", on=IDENTITY)
