@@ -289,8 +289,8 @@ def test_jobs_ask_for_what_their_networks_cost(tmp_path):
     trained = ("base", "curve", "random", "preserved")
     for rule in (*trained, "evaluate", "evaluate_curve"):
         assert {job["gpu"] for job in found[rule]} == {"1"}, rule
-    assert [(job["mem_mb"], job["runtime"]) for job in found["pack"]] == [("3000", "240")]
-    assert {(job["mem_mb"], job["runtime"]) for job in found["split"]} == {("4000", "240")}
+    assert [(job["mem_mb"], job["runtime"]) for job in found["pack"]] == [("3000", "60")]
+    assert {(job["mem_mb"], job["runtime"]) for job in found["split"]} == {("4000", "60")}
     for rule in (*trained, "evaluate", "evaluate_curve", "export"):
         assert all(int(job["mem_mb"]) >= jobs.LEAST_MB for job in found[rule]), rule
         assert all(int(job["runtime"]) >= jobs.LEAST_MINUTES for job in found[rule]), rule

@@ -398,9 +398,9 @@ def test_a_name_that_is_no_utf8_is_refused_in_one_sentence(tmp_path):
         packed_tree(root, tmp_path)
 
 
-def test_a_name_with_a_control_character_is_refused_in_one_sentence(zoo, tmp_path):
+def test_a_name_with_a_carriage_return_is_refused_in_one_sentence(zoo, tmp_path):
     (zoo / "cat/b.png").rename(zoo / "cat/b\r.png")
-    with pytest.raises(InputError, match=r"cat: the name 'b\\r\.png' in it has a control character; rename it"):
+    with pytest.raises(InputError, match=r"cat: the name 'b\\r\.png' in it has a carriage return; rename it"):
         pack({"source": "folder", "path": str(zoo), "size": 8, "channels": 1}, tmp_path / "packed")
 
 
