@@ -245,11 +245,11 @@ def test_a_whole_study_on_the_cluster_is_that_of_a_local_run(cluster, whole, loc
     for name in ("networks.csv", "report.html"):
         assert (directory / "results/digits/tiny" / name).exists()
     assert plan(directory) == set()
-    # What takes seconds has not been in the queue, and each other job once.
+    # What takes seconds has not been in the queue, and each other job once, but for one on a node that a test ends.
     rules = [
         re.match(r"rule_(\w+?)(?:_wildcards|$)", row["Comment"])[1]
         for row in cluster.jobs().values()
-        if row["StdOut"].startswith(f"{directory}/")
+        if row["StdOut"].startswith(f"{directory}/") and row["JobState"] != "NODE_FAIL"
     ]
     assert sorted(rules) == sorted(["pack", "split", "export", *["base", "curve", "evaluate", "evaluate_curve"] * 2])
 
@@ -257,12 +257,12 @@ def test_a_whole_study_on_the_cluster_is_that_of_a_local_run(cluster, whole, loc
 def test_a_partial_rerun_hands_over_what_follows_from_the_change(cluster, whole):
     directory, controller = whole
     finish(controller, directory)
-    before = network_hashes(directory)
+    before, bases = network_hashes(directory), jobs_in(cluster, directory, "base")
     change(directory, training={"transferred": {"learning_rate": 0.02}})
     controller = control(directory, f"models/{PLACE}/A2B/model.safetensors")
     wait_for(lambda: len(jobs_in(cluster, directory, "curve", "COMPLETED")) == 3, 60, "one curve is trained again")
     controller.kill()
-    assert len(jobs_in(cluster, directory, "base")) == 2
+    assert jobs_in(cluster, directory, "base") == bases
     after = network_hashes(directory)
     assert {path for path in before if before[path] != after[path]} == {
         f"models/{PLACE}/A{n}B/model.safetensors" for n in (2, 6)
