@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
 
-min_version("9.6")
+min_version("9.17")
 
 # Nearly all that a plan makes lives to its end; to look for garbage among it takes up to a tenth of the time.
 gc.set_threshold(100_000, 50, 100)

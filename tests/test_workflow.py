@@ -159,6 +159,18 @@ def test_a_finished_study_has_nothing_to_do_whatever_the_file_times(study):
     assert plan(study) == set()
 
 
+def test_what_others_wait_for_comes_first_and_then_what_takes_longest(finished, study):
+    (log,) = finished.glob(".snakemake/log/*.log")
+    order = ["pack", "split", "base", "curve", "evaluate"]
+    started = [rule for rule in re.findall(r"^(?:local)?rule ([a-z]+)", log.read_text(), re.MULTILINE) if rule in order]
+    assert started == sorted(started, key=order.index)
+    assert set(started) == set(order)
+    change(study, study={"treatment": ["selffer", "selffer+", "random"]}, export=[])
+    said = start(study, "--dry-run").stdout
+    ranks = re.findall(r"rule (curve|random):.*?wildcards: .*?(\+?)$.*?priority: (\d)", said, re.DOTALL | re.MULTILINE)
+    assert sorted(set(ranks)) == [("curve", "", "1"), ("curve", "+", "2"), ("random", "", "1")]
+
+
 def test_a_second_run_gives_the_same_networks(finished, tmp_path):
     write_small_params(tmp_path)
     change(tmp_path, study={"split": ["random1"]})

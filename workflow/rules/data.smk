@@ -8,6 +8,7 @@ rule pack:
         card="data/packed/{dataset}/card.json",
     log:
         "logs/{dataset}/pack.log",
+    priority: 4
     # All cores of a machine that has fewer.
     threads: 16
     resources:
@@ -38,6 +39,7 @@ rule split:
         "data/splits/{dataset}/{split}.json",
     log:
         "logs/{dataset}/split-{split}.log",
+    priority: 4
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
         runtime=lambda wildcards, attempt: attempt * 60,

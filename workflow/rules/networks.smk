@@ -1,6 +1,7 @@
 # Requires data/packed/{dataset}/ and data/splits/{dataset}/{split}.json.
 # Gives models/{dataset}/{architecture}/{split}/seed{seed}/{network}/ with model.safetensors, run.json, history.csv.
 # A job trains a curve, the networks that differ in n alone, or one network, as `jobs` says; a file is one network's.
+# What others wait for comes first, then what takes longest, so that few cores are idle at the end.
 
 # What the files of a job have for n, and its log.
 N, CURVE = {"curve": (STUDY["n"], "n"), "network": ("{n}", "{n}")}[config["jobs"]]
@@ -16,6 +17,7 @@ rule base:
         histories="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}/history.csv",
     log:
         "logs/{dataset}/{architecture}/{split}/seed{seed}/base{target}.log",
+    priority: 3
     threads: 1
     resources:
         device=config["device"],
@@ -68,6 +70,7 @@ use rule base as curve with:
         expand("logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}.log", n=CURVE),
     wildcard_constraints:
         source="[AB]",
+    priority: lambda wildcards: 2 if wildcards.plus else 1
     params:
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
 
@@ -88,6 +91,7 @@ use rule base as random with:
         ),
     log:
         expand("logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}.log", n=CURVE),
+    priority: 1
     params:
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
 
@@ -104,5 +108,6 @@ use rule base as preserved with:
         "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}.log",
     wildcard_constraints:
         source="[AB]",
+    priority: 1
     params:
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
