@@ -113,3 +113,13 @@ def test_means_are_of_one_kind_and_volume():
     assert means["balanced"].all()
     assert set(means["networks"]) == {2}
     assert means.groupby(["kind", "volume"], dropna=False).ngroups == 3
+
+
+def test_base_networks_that_are_mere_sources_are_in_no_mean():
+    networks = plant()
+    ours = networks[(networks["target"] == "B") | (networks["treatment"] == "base")]
+    means = means_table(ours, "test_top1", unbalanced=False)
+    assert means["balanced"].all()
+    assert means["mean"].tolist() == means_table(plant(targets="B"), "test_top1", unbalanced=False)["mean"].tolist()
+    bases = means_table(networks[networks["treatment"] == "base"], "test_top1", unbalanced=False)
+    assert bases["networks"].tolist() == [8]

@@ -285,7 +285,11 @@ def test_units_that_differ_by_less_than_an_image_have_no_interval():
         row = row_of(effects, "total", n)
         assert np.isnan([row["low"], row["high"], row["p"]]).all()
         assert row["note"] == "4 units differ by less than one image: no interval"
+        # Shares of different spans differ where counts do not.
+        assert row["normalised_mean"] < 1
+        assert np.isnan([row["normalised_low"], row["normalised_high"]]).all()
         assert row_of(effects, "total", n, "validation_top1")["low"] < 0
+        assert row_of(effects, "total", n, "validation_top1")["normalised_low"] < 1
     networks = plant(noise=lambda: generator.normal(0, 0.01)).assign(test_images=300)
     assert row_of(effects_table(networks, unbalanced=False), "total", 1)["note"] is None
 
@@ -459,15 +463,20 @@ def test_the_interval_of_the_first_layer_holds_it_95_times_in_100():
     assert held.mean() >= stats.binom.ppf(0.001, studies, 0.95) / studies
 
 
-def test_graded_splits_share_a_task_and_have_means_without_interval_or_test():
+@pytest.mark.parametrize("kind", ["graded", "whole"])
+def test_splits_that_share_a_task_have_means_without_interval_or_test(kind):
     generator = np.random.default_rng(0)
     networks = plant(noise=lambda: generator.normal(0, 0.01))
-    drawn, graded = (effects_table(networks.assign(kind=kind), unbalanced=False) for kind in ("random", "graded"))
+    drawn, graded = (effects_table(networks.assign(kind=each), unbalanced=False) for each in ("random", kind))
     assert drawn["low"].notna().all()
     assert drawn["p_adjusted"].notna().all()
     without = ["low", "high", "p", "p_adjusted", "normalised_low", "normalised_high", "interval"]
     assert graded[without].isna().all(axis=None)
-    assert set(graded["note"]) == {"graded splits share task A: no interval"}
+    assert set(graded["note"]) == {f"{kind} splits share task A: no interval"}
     for name in ("mean", "normalised_mean", "units", "pairs"):
         assert graded[name].equals(drawn[name]), name
     assert set(drops_table(graded, 0.02)["high"].isna()) == {True}
+    networks = plant(noise=lambda: generator.normal(0, 0.01), splits={"one": kind}, seeds=(0, 1, 2))
+    alone = effects_table(networks, unbalanced=False)
+    assert alone["low"].notna().all()
+    assert set(alone["note"]) == {"seeds share splits: the interval is for these splits, not for new ones"}

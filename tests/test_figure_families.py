@@ -198,7 +198,10 @@ class TestDistance:
         networks = distant(6).assign(kind="random")
         drawing = draw_distance(pairs_table(networks), networks, "the coverage", "test_top1", 6.5)
         assert "r = −1.00 (−1.00 to −1.00) at n = 4" in drawing.caption
-        assert footer_of(drawing).endswith("r: Pearson's, with Fisher's 95 % interval")
+        assert footer_of(drawing).endswith("r: Pearson's, with Fisher's 95 % interval from 4 splits on")
+        few = networks[(networks["n"] != 7) | networks["split"].eq("graded1")]
+        drawing = draw_distance(pairs_table(few), few, "the coverage", "test_top1", 6.5)
+        assert "; no two different units to correlate at n = 7." in drawing.caption
 
     def test_the_footer_counts_the_networks_that_are_drawn(self):
         networks = pd.concat([distant(6), reduce(distant(6), {"A": 10, "B": 10}).assign(seed=1)], ignore_index=True)

@@ -120,6 +120,15 @@ def test_units_that_differ_by_less_than_an_image_have_no_interval():
     assert estimate_mean(np.array([-0.009266, -0.009308, -0.007245]), image=1 / 540).method == "Student"
 
 
+def test_units_that_are_one_image_apart_have_an_interval_however_their_sums_are_rounded():
+    for images in range(100, 400):
+        first = 37 / images - 41 / images
+        units = np.array([first, 36 / images - 41 / images, first])
+        assert estimate_mean(units, image=1 / images).method == "Student"
+        same = np.array([first, 40 / (images - 1) - 44 / (images - 1), 22 / images - 26 / images])
+        assert estimate_mean(same, image=1 / images).method is None
+
+
 def test_the_correction_is_holms():
     # The example of Holm's step-down: 0.01 × 4, 0.013 × 3 raised to it, 0.03 × 2, and 0.04 raised to that.
     assert adjust(np.array([0.04, 0.01, 0.03, 0.013])) == pytest.approx([0.06, 0.04, 0.06, 0.04])

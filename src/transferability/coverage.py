@@ -60,12 +60,15 @@ def means_table(networks: pd.DataFrame, read_out: str, unbalanced: bool) -> pd.D
     Columns: dataset, architecture, kind, volume, other_volume, treatment, n, mean, networks, balanced, note. A mean
     is balanced if it is over the same cells (split, seed, target) as the base networks, or, where there are none,
     over all cells of its kind. One that is not is refused (NaN; the note says what lacks), or made and marked where
-    `unbalanced` asks for it.
+    `unbalanced` asks for it. Base networks of a target that no other network has, mere sources, are in no mean.
     """
     refuse_twice(networks, "networks.csv")
     trained = networks[networks["trained"] & networks[read_out].notna()]
     rows = []
     for place, group in trained.groupby(GROUP, dropna=False):
+        others = group.loc[group["treatment"] != "base", "target"]
+        if not others.empty:
+            group = group[group["target"].isin(others)]
         bases = group[group["treatment"] == "base"]
         wanted = cells_of(group if bases.empty else bases)
         for (treatment, n), own in group.groupby(["treatment", "n"]):

@@ -51,6 +51,8 @@ UNIT = ["split", "seed"]
 GROUP = ["dataset", "architecture", "kind", "volume", "other_volume"]
 FAMILY = ["effect", *GROUP, "treatment", "reference", "read_out"]
 CONTENT = ["unit", "split", "target", "n", "trained", "doubtful", "image", "difference", "normalised"]
+SHARING = ("graded", "whole")
+"""Kinds of splits whose task A is the same in all."""
 NOTHING = {"units": 0, "pairs": 0, "positive": 0, "negative": 0}
 
 
@@ -126,8 +128,8 @@ def paired_networks(networks: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame
 class Cells:
     """The values of one family of pairs, float (units, targets, layers), NaN where there is no pair.
 
-    `image` is the share of one image in such a value, of which there are most images. Units that `share_a_task` are
-    not independent of each other.
+    `image` is the share of one image in such a value, of which there are most images. Units of several splits that
+    share a task, of the kind `sharing`, are not independent of each other.
     """
 
     values: np.ndarray
@@ -135,7 +137,7 @@ class Cells:
     layers: list[int]
     image: float
     seeds_share_splits: bool
-    share_a_task: bool
+    sharing: str | None
 
     def whole(self, layers: list[int]) -> np.ndarray:
         """Which units have every target at every one of some layers, bool (units,)."""
@@ -144,10 +146,10 @@ class Cells:
     def estimate(self, units: np.ndarray, layers: list[int]) -> Estimate:
         """The mean of some units' means over some layers, with an interval where they are independent."""
         found = estimate_mean(units, self.image / self.values[0, :, layers].size)
-        if found.method is None or not self.share_a_task:
+        if found.method is None or self.sharing is None:
             return found
         nothing = {"low": np.nan, "high": np.nan, "p": np.nan, "method": None}
-        return replace(found, **nothing, note="graded splits share task A: no interval")
+        return replace(found, **nothing, note=f"{self.sharing} splits share task A: no interval")
 
 
 def arrange(pairs: pd.DataFrame, kind: str) -> Cells:
@@ -157,10 +159,9 @@ def arrange(pairs: pd.DataFrame, kind: str) -> Cells:
     values, normalised = np.full((2, *map(len, names)), np.nan)
     values[places] = pairs["difference"]
     normalised[places] = pairs["normalised"]
-    seeds_share_splits = len(set(pairs["split"])) < len(names[0])
-    return Cells(
-        values, normalised, names[2].tolist(), pairs["image"].min(), seeds_share_splits, share_a_task=kind == "graded"
-    )
+    splits = pairs["split"].nunique()
+    sharing = kind if kind in SHARING and splits > 1 else None
+    return Cells(values, normalised, names[2].tolist(), pairs["image"].min(), splits < len(names[0]), sharing)
 
 
 def mean_over(values: np.ndarray, units: np.ndarray) -> np.ndarray:
@@ -194,7 +195,9 @@ def effect_row(cells: Cells, layers: list[int], unbalanced: bool) -> dict:
     measured = taken & ~(np.isnan(shares) & ~np.isnan(values)).any(axis=(1, 2))
     if not np.isnan(shares[taken]).all() and measured.sum() < taken.sum():
         notes.append(f"normalised: {measured.sum()} of {taken.sum()} units, where every base network beats guessing")
-    normalised = cells.estimate(mean_over(shares, measured), layers)
+    normalised = estimate_mean(mean_over(shares, measured))
+    # Units of the same count differ in what their bases score: that tells nothing either.
+    told = cells.estimate(mean_over(values, measured), layers).method is not None
     used = values[taken]
     return {
         "mean": estimate.mean,
@@ -206,8 +209,8 @@ def effect_row(cells: Cells, layers: list[int], unbalanced: bool) -> dict:
         "negative": int((used < 0).sum()),
         "p": estimate.p,
         "normalised_mean": normalised.mean,
-        "normalised_low": normalised.low,
-        "normalised_high": normalised.high,
+        "normalised_low": normalised.low if told else np.nan,
+        "normalised_high": normalised.high if told else np.nan,
         "interval": estimate.method,
         "balanced": not (unbalanced and some.sum() > whole.sum()),
         "note": "; ".join(notes) or None,

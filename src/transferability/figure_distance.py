@@ -24,7 +24,9 @@ def distance_of(pairs: pd.DataFrame) -> str | None:
 
 
 def stated(estimate: Estimate, independent: bool) -> str:
-    """A correlation, with its interval where its units are independent."""
+    """A correlation, with its interval where its units are independent, or why there is none."""
+    if pd.isna(estimate.mean):
+        return estimate.note
     number = "{:+.2f}".format
     text = f"r = {number(estimate.mean)}"
     if independent and pd.notna(estimate.low):
@@ -88,7 +90,11 @@ def draw_distance(pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, re
     shown = paired_networks(networks, total)
     handles, _ = panels.flat[0].get_legend_handles_labels()
     count = splits["split"].nunique()
-    interval = "with Fisher's 95 % interval" if independent else "without an interval, since graded splits share task A"
+    interval = (
+        "with Fisher's 95 % interval from 4 splits on"
+        if independent
+        else "without an interval, since graded splits share task A"
+    )
     text = f"{footer(shown, coverage)}. A point is a split ({count}); r: Pearson's, {interval}"
     finish(figure, text, handles, ncols=3)
     caption = (

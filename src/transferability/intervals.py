@@ -53,8 +53,8 @@ def studentised_quantiles(units: np.ndarray) -> tuple[float, float]:
 def estimate_mean(units: np.ndarray, image: float = 0.0) -> Estimate:
     """The mean of independent units, float (units,), with interval and the p-value of Student's test against 0.
 
-    `image` is what one image more makes a unit's value differ by. Units that differ by less than that have the same
-    count of images by chance, and their spread tells nothing of that of others.
+    `image` is what one image more makes a unit's value differ by. Units that differ by less than half of that have the
+    same count of images by chance, and their spread tells nothing of that of others.
     """
     count = len(units)
     nothing = {"low": np.nan, "high": np.nan, "p": np.nan, "method": None}
@@ -66,7 +66,8 @@ def estimate_mean(units: np.ndarray, image: float = 0.0) -> Estimate:
     error = float(np.std(units, ddof=1)) / np.sqrt(count)
     if error <= 1e-12:
         return Estimate(mean, **nothing, note=f"{count} units are equal to the last digit: no interval")
-    if np.ptp(units) < image:
+    # Half: what is one image to a unit is a little less to a larger one, and sums are rounded.
+    if np.ptp(units) < image / 2:
         return Estimate(mean, **nothing, note=f"{count} units differ by less than one image: no interval")
     p = float(2 * stdtr(count - 1, -abs(mean) / error))
     if count < STUDENTISED_FROM:
