@@ -28,7 +28,7 @@ os.environ.update(
 from transferability.clusters import Request, check_cluster, refuse_live_jobs
 from transferability.errors import InputError
 from transferability.hours import hours_table, spent_hours
-from transferability.jobs import evaluation_minutes, memory_mb, rule_job, training_minutes
+from transferability.jobs import evaluation_minutes, memory_mb, packed_card, rule_job, training_minutes
 from transferability.params import (
     canonical,
     check_params,
@@ -131,7 +131,7 @@ onstart:
     on_slurm = type(settings).__module__ == "snakemake_executor_plugin_slurm"
     try:
         if on_slurm:
-            requests = [Request.of(job.resources) for job in jobs]
+            requests = [Request.of(job.rule.name, job.resources) for job in jobs]
             check_cluster(requests, settings.status_command, settings.init_seconds_before_status_checks)
             # Where the plugin puts them.
             logs = Path(workflow.workdir_init, settings.logdir or Path(".snakemake/slurm_logs").resolve())

@@ -27,7 +27,7 @@ PARTITIONS = {
     "gpu": Partition("gpu", True, frozenset({"a100", ""}), 64, 512000, 1440),
     "cpu": Partition("cpu", False, frozenset(), 128, 1000000, None),
 }
-PLAIN = Request(None, None, 0, None, 1, 1000, 60)
+PLAIN = Request("base", None, None, 0, None, 1, 1000, 60)
 
 
 def test_partitions_are_read_with_their_best_nodes():
@@ -44,17 +44,17 @@ def test_time_limits_are_read_in_minutes(shown, minutes):
 
 def test_resources_make_a_request():
     resources = {"slurm_partition": "gpu", "gpu": 1, "_cores": 4, "mem_mb": 9000, "runtime": 600, "_nodes": 1}
-    assert Request.of(resources) == Request("gpu", None, 1, None, 4, 9000, 600)
-    assert Request.of({}) == Request(None, None, 0, None, 1, None, None)
+    assert Request.of("base", resources) == Request("base", "gpu", None, 1, None, 4, 9000, 600)
+    assert Request.of("base", {}) == Request("base", None, None, 0, None, 1, None, None)
 
 
 @pytest.mark.parametrize(
     "request_",
     [
         PLAIN,
-        Request("cpu", None, 0, None, 128, 1000000, 10**6),
-        Request("gpu", None, 1, "a100", 1, None, 1440),
-        Request("cpu,gpu", None, 1, None, 1, None, None),
+        Request("base", "cpu", None, 0, None, 128, 1000000, 10**6),
+        Request("base", "gpu", None, 1, "a100", 1, None, 1440),
+        Request("base", "cpu,gpu", None, 1, None, 1, None, None),
     ],
 )
 def test_what_a_partition_has_passes(request_):
@@ -64,14 +64,14 @@ def test_what_a_partition_has_passes(request_):
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
-        (Request("fast", None, 0, None, 1, None, None), "no partition 'fast' (there are: cpu, gpu)"),
-        (Request("gpu,fast", None, 0, None, 1, None, None), "no partition 'fast' (there are: cpu, gpu)"),
-        (Request("cpu,gpu", None, 1, "h200", 1, None, None), "no node of 'cpu' has a GPU"),
-        (Request("cpu", None, 1, None, 1, None, None), "no node of 'cpu' has a GPU (with GPUs: gpu)"),
-        (Request("gpu", None, 1, "h200", 1, None, None), "'gpu' has no GPU 'h200'"),
-        (Request("gpu", None, 0, None, 65, None, None), "asks for 65 CPUs, and a node of 'gpu' has 64"),
-        (Request("gpu", None, 0, None, 1, 512001, None), "asks for 512001 MB, and a node of 'gpu' has 512000"),
-        (Request("gpu", None, 0, None, 1, None, 1441), "asks for 1441 minutes, and 'gpu' allows 1440"),
+        (Request("base", "fast", None, 0, None, 1, None, None), "no partition 'fast' (there are: cpu, gpu)"),
+        (Request("base", "gpu,fast", None, 0, None, 1, None, None), "no partition 'fast' (there are: cpu, gpu)"),
+        (Request("base", "cpu,gpu", None, 1, "h200", 1, None, None), "no node of 'cpu' has a GPU"),
+        (Request("base", "cpu", None, 1, None, 1, None, None), "no node of 'cpu' has a GPU (with GPUs: gpu)"),
+        (Request("base", "gpu", None, 1, "h200", 1, None, None), "'gpu' has no GPU 'h200'"),
+        (Request("base", "gpu", None, 0, None, 65, None, None), "asks for 65 CPUs, and a node of 'gpu' has 64"),
+        (Request("base", "gpu", None, 0, None, 1, 512001, None), "asks for 512001 MB, and a node of 'gpu' has 512000"),
+        (Request("base", "gpu", None, 0, None, 1, None, 1441), "asks for 1441 minutes, and 'gpu' allows 1440"),
     ],
 )
 def test_what_no_node_can_do_is_refused(request_, sentence):
@@ -99,7 +99,12 @@ def test_accounting_is_told_from_the_configuration():
     [
         (PLAIN, 300, "sacct", "sacct would never tell of a job's end"),
         (PLAIN, 45, "squeue", "forgets a job 45 s after its end; set at most 15"),
-        (Request(None, "physics", 0, None, 1, None, None), 300, "squeue", "cannot tell whether 'physics' is one"),
+        (
+            Request("base", None, "physics", 0, None, 1, None, None),
+            300,
+            "squeue",
+            "cannot tell whether 'physics' is one",
+        ),
     ],
 )
 def test_settings_that_need_accounts_are_refused_without_them(request_, age, command, sentence):
@@ -110,9 +115,9 @@ def test_settings_that_need_accounts_are_refused_without_them(request_, age, com
 
 def test_an_account_of_others_is_refused(monkeypatch):
     monkeypatch.setattr(clusters, "ask", lambda *_: "physics\nbiology\n")
-    check_accounts([Request(None, "physics", 0, None, 1, None, None)], "ada")
+    check_accounts([Request("base", None, "physics", 0, None, 1, None, None)], "ada")
     with pytest.raises(InputError, match="ada has no account 'chemistry' here \\(there are: biology, physics\\)"):
-        check_accounts([Request(None, "chemistry", 0, None, 1, None, None)], "ada")
+        check_accounts([Request("base", None, "chemistry", 0, None, 1, None, None)], "ada")
 
 
 def test_a_machine_without_slurm_is_no_cluster(monkeypatch, tmp_path):

@@ -210,10 +210,10 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_1(tmp_path):
 def test_a_second_process_that_packs_is_told_of_the_first(tmp_path):
     """As after a kill of the snakemake that started the first."""
     folder = tmp_path / "packed"
-    with only_writer([tmp_path / ".packed.lock"]):
+    with only_writer([tmp_path / "packed.lock"]):
         done = subprocess.run(command({"source": "digits"}, folder), env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"process {os.getpid()} on " in done.stderr
+    assert done.stderr.startswith(f"error: {folder}: process {os.getpid()} on ")
     assert "is making it now; wait until it has ended, or end it" in done.stderr
     assert "Traceback" not in done.stderr
     assert not folder.exists()

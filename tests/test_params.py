@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from transferability.params import (
     canonical,
     check_params,
     check_target,
+    described,
     members_of,
     named,
     schedule_of,
@@ -531,11 +533,19 @@ def test_images_that_are_too_small_for_the_architecture_are_refused(params):
         check_params(params, SCHEMA)
 
 
-def test_a_list_that_is_not_there_is_named(params):
-    lists = {"test": "test.txt"}
-    params["datasets"]["digits"]["images"] = {"source": "folder", "size": 8, "channels": 1, "path": "x", "lists": lists}
-    with pytest.raises(InputError, match=r"test\.txt: datasets\.\*\.images\.lists names it, but it cannot be read"):
-        check_params(params, SCHEMA)
+def test_a_list_that_is_not_there_is_what_it_was_when_the_images_were_packed(params, tmp_path):
+    path = tmp_path / "test.txt"
+    images = {"source": "folder", "size": 8, "channels": 1, "path": "x", "lists": {"test": str(path)}}
+    params["datasets"]["digits"]["images"] = images
+    check_params(params, SCHEMA)
+    sets = {"source": "sets", "size": 8, "channels": 1, "sets": {"mine": {"lists": {"test": str(path)}}}}
+    path.write_text("a.png cat\n")
+    there = described(images), described(sets)
+    assert there[0]["lists"]["test"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (described(images, {}), described(sets, {"sets": {}})) == there
+    path.unlink()
+    assert (described(images, there[0]), described(sets, there[1])) == there
+    assert described(images)["lists"] == {"test": str(path)}
 
 
 def test_every_key_of_the_schema_is_described():

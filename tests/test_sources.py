@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.io import savemat
 from sklearn.datasets import load_digits
 
-from transferability import files
+from transferability import datasets, files
 from transferability.datasets import pack
 from transferability.errors import InputError
 from transferability.images import fit
@@ -179,12 +179,12 @@ def bad_zoo(zoo) -> Path:
 BAD = {
     "cat/c.jpg": "not enough image data",
     "dog/cut.png": None,
-    "emu/archive.png": "not an image of a known form",
+    "emu/archive.png": "not an image of a known form: JPEG, JPEG2000, PNG, PPM, BMP, TIFF, WEBP, GIF",
     "emu/circle.jpg": "there is no such file, or nothing that is a plain one",
     "emu/empty.png": "the file is empty",
     "emu/gone.jpg": "there is no such file, or nothing that is a plain one",
     "emu/pipe.jpg": "there is no such file, or nothing that is a plain one",
-    "emu/text.jpg": "not an image of a known form",
+    "emu/text.jpg": "not an image of a known form: JPEG, JPEG2000, PNG, PPM, BMP, TIFF, WEBP, GIF",
 }
 
 
@@ -193,7 +193,7 @@ def test_all_files_are_looked_at_before_the_bad_ones_are_counted_and_the_first_n
         pack({"source": "folder", "size": 10, "channels": 3, "path": str(bad_zoo)}, tmp_path / "packed")
     message = str(error.value)
     assert message.startswith(f"{bad_zoo}: 8 of 12 images cannot be read, such as cat/c.jpg (not enough image data), ")
-    assert "emu/archive.png (not an image of a known form)" in message
+    assert "emu/archive.png (not an image of a known form: JPEG, " in message
     assert "emu/empty.png" not in message
     assert "\n" not in message
 
@@ -301,6 +301,19 @@ def test_a_flat_part_has_its_classes_from_a_list(tmp_path, text):
     (tmp_path / "list.txt").write_text(text)
     classes, parts, levels, _ = packed_tree(root, tmp_path, lists={"val": str(tmp_path / "list.txt")})
     assert (classes[3:], parts[3:], levels[3:]) == (["n01", "n03", "n03"], ["val"] * 3, [101, 100, 102])
+
+
+def test_a_list_that_is_edited_while_packing_is_stopped_counts_for_what_was_packed(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "CHUNK", 1)
+    root, listed = flat(tmp_path / "x", ["a.png", "b.png"]), tmp_path / "list.txt"
+    whole = (root / "val/b.png").read_bytes()
+    (root / "val/b.png").write_bytes(b"")
+    listed.write_text("a.png n01\nb.png n02\n")
+    with pytest.raises(InputError, match="the file is empty"):
+        packed_tree(root, tmp_path, lists={"val": str(listed)})
+    (root / "val/b.png").write_bytes(whole)
+    listed.write_text("a.png n03\nb.png n02\n")
+    assert packed_tree(root, tmp_path, lists={"val": str(listed)})[0][3:] == ["n03", "n02"]
 
 
 @pytest.mark.parametrize(
@@ -430,6 +443,7 @@ def test_hidden_files_and_what_a_mac_adds_are_no_images(zoo, tmp_path):
         (zoo / place).mkdir()
         shutil.copy(zoo / "cat/b.png", zoo / place / "x.png")
     shutil.copy(zoo / "cat/b.png", zoo / "cat/._b.png")
+    (zoo / "cat/Icon\r").touch()
     assert packed_tree(zoo, tmp_path)[3]["classes"] == {"cat": 2, "dog": 2}
 
 

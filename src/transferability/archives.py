@@ -32,6 +32,7 @@ DAMAGES = (
     lzma.LZMAError,
     struct.error,
     EOFError,
+    LookupError,
     OSError,
     ValueError,
 )
@@ -44,7 +45,7 @@ def is_archive(path: Path) -> bool:
 
 def is_noise(name: str) -> bool:
     """Whether a name is a hidden file's, or of what one system adds to everything that it packs."""
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name in ("__MACOSX", "Icon\r")
 
 
 def check_md5(path: Path, expected: str) -> None:

@@ -27,8 +27,9 @@ class Partition:
 
 @dataclass(frozen=True)
 class Request:
-    """What a job asks for; None where it leaves that to the site."""
+    """What a job of a rule asks for; None where it leaves that to the site."""
 
+    rule: str
     partition: str | None
     account: str | None
     gpus: int
@@ -38,11 +39,11 @@ class Request:
     minutes: int | None
 
     @classmethod
-    def of(cls, resources: Mapping[str, str | int]) -> "Request":
-        """The request of a job with these resources, by the names that Snakemake gives them."""
+    def of(cls, rule: str, resources: Mapping[str, str | int]) -> "Request":
+        """The request of a rule's job with these resources, by the names that Snakemake gives them."""
         names = ("slurm_partition", "slurm_account", "gpu", "gpu_model", "_cores", "mem_mb", "runtime")
         partition, account, gpus, gpu_model, cpus, megabytes, minutes = (resources.get(name) for name in names)
-        return cls(partition, account, gpus or 0, gpu_model, cpus or 1, megabytes, minutes)
+        return cls(rule, partition, account, gpus or 0, gpu_model, cpus or 1, megabytes, minutes)
 
 
 def enumerated(names: Iterable[str]) -> str:
@@ -140,19 +141,22 @@ def obstacle(request: Request, place: Partition, partitions: dict[str, Partition
         )
     if request.cpus > place.cpus:
         return (
-            f"threads: a job asks for {request.cpus} CPUs, and a node of {place.name!r} has {place.cpus}; "
-            f"cut it with `--set-threads RULE={place.cpus}`, which changes no result of `pack`"
+            f"threads: {request.rule} asks for {request.cpus} CPUs, and a node of {place.name!r} has {place.cpus}; "
+            f"cut it with `--set-threads {request.rule}={place.cpus}`, which changes no result of `pack`"
         )
     if (request.megabytes or 0) > place.megabytes:
         return (
-            f"mem_mb: a job asks for {request.megabytes} MB, and a node of {place.name!r} has {place.megabytes}; "
-            f"name another partition, or cut it with `--set-resources RULE:mem_mb={place.megabytes}`"
+            f"mem_mb: {request.rule} asks for {request.megabytes} MB, and a node of {place.name!r} has "
+            f"{place.megabytes}; name another partition, or cut it with "
+            f"`--set-resources {request.rule}:mem_mb={place.megabytes}`"
+            + " and fewer CPUs, `--set-threads pack=4`"
+            * (request.rule == "pack")
         )
     if place.minutes is not None and (request.minutes or 0) > place.minutes:
         return (
-            f"runtime: a job asks for {request.minutes} minutes, and {place.name!r} allows {place.minutes}; name "
-            f"another partition, or cut the job with `--set-resources RULE:runtime={place.minutes}` and enough "
-            "`--retries`: it goes on from where it was saved"
+            f"runtime: {request.rule} asks for {request.minutes} minutes, and {place.name!r} allows {place.minutes}; "
+            f"name another partition, or cut the job with `--set-resources {request.rule}:runtime={place.minutes}` and "
+            "enough `--retries`: it goes on from where it was saved"
         )
     return None
 

@@ -113,7 +113,7 @@ def reason(error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known form"
+        return f"not an image of a known form: {', '.join(images.FORMATS)}"
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(said.split()) or type(error).__name__
 
@@ -498,7 +498,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, required=True, help="the folder of the packed set")
     arguments = parser.parse_args()
     # A job may outlive the snakemake that started it, and the next one starts another.
-    with only_writer([arguments.into.with_name(f".{arguments.into.name}.lock")]):
+    with only_writer([arguments.into.with_name(f"{arguments.into.name}.lock")]):
         pack(arguments.source, arguments.into, arguments.threads, arguments.description)
         if arguments.splits is not None:
             check_splits(arguments.into, arguments.splits)

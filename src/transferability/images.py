@@ -8,7 +8,7 @@ import numpy as np
 MODES = {1: "L", 3: "RGB"}
 
 # What PIL may take a file for, whatever its name says; MPO is among JPEG. PostScript would be run by Ghostscript.
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+FORMATS = ("JPEG", "JPEG2000", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 
 ORIENTATION = 0x0112
 

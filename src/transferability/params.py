@@ -94,7 +94,6 @@ def check_params(params: dict, schema: Path) -> None:
     for dataset, split in product(study["dataset"], study["split"]):
         check_groups(params, dataset, split)
     for name in study["dataset"]:
-        described(params["datasets"][name]["images"])
         parts = params["datasets"][name]["parts"]
         shares = [parts[part] for part in ("validation", "test") if not isinstance(parts[part], str)]
         if sum(shares) >= 1:
@@ -272,27 +271,30 @@ def canonical(section: object) -> str:
     return json.dumps(plain(section), sort_keys=True)
 
 
-def described(images: dict) -> dict:
+def described(images: dict, packed: dict | None = None) -> dict:
     """What images are, without where they lie on this machine: `datasets.*.images` without paths and downloads.
 
-    A list of the classes of a part's files is told by its content.
+    A list of the classes of a part's files is told by its content; one that is not on this machine by what it was when
+    the images were packed, as `packed` describes them, if they are.
     """
+    packed = packed or {}
     below = {"sets": described, "lists": list_content}
     return {
-        key: {name: below[key](entry) for name, entry in value.items()} if key in below else value
+        key: {name: below[key](entry, packed.get(key, {}).get(name)) for name, entry in value.items()}
+        if key in below
+        else value
         for key, value in images.items()
         if key not in ("path", "download")
     }
 
 
-def list_content(path: str) -> str:
+def list_content(path: str, packed: str | None) -> str:
     """What names a list of a part's files: its hash, or the word for one that comes with the package."""
-    if path == "ilsvrc2012":
-        return path
     try:
-        return files.sha256(files.expanded(path))
-    except OSError as error:
-        raise InputError(f"{path}: datasets.*.images.lists names it, but it cannot be read ({error})") from None
+        return path if path == "ilsvrc2012" else files.sha256(files.expanded(path))
+    except (OSError, InputError):
+        # Who needs the list, packing, says that it is not there.
+        return packed or path
 
 
 def named(names: Iterable[str]) -> str:

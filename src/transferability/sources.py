@@ -43,8 +43,8 @@ class Entry:
 class Source(Protocol):
     """Images that can be read in any order and by any process.
 
-    `place` names it in messages; `stamp` changes when images may have that are no files; `wanted` are the classes
-    that must be there.
+    `place` names it in messages; `stamp` changes when images may have that are no files, or their classes while the
+    files have not; `wanted` are the classes that must be there.
     """
 
     place: str
@@ -374,7 +374,9 @@ def open_folder(options: dict, scratch: Path) -> Folder:
             others += unknown
     if others:
         note(f"{place}: left out {len(others)} files that are no images by their names, such as {others[0]}")
-    return Folder(place=place, stamp="", entries=entries, wanted=wanted, classes=names, root=root)
+    # A list may give a file another class.
+    stamp = hashlib.sha256("\0".join(names).encode()).hexdigest() if lists else ""
+    return Folder(place=place, stamp=stamp, entries=entries, wanted=wanted, classes=names, root=root)
 
 
 @dataclass(frozen=True)

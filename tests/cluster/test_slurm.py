@@ -303,7 +303,7 @@ def test_a_job_at_its_time_limit_goes_on(cluster, long_study, limited):
             ["--default-resources", "slurm_partition=nowhere"],
             "this cluster has no partition 'nowhere' (there are: cpu, gpu)",
         ),
-        (["--set-threads", "base=16"], "a job asks for 16 CPUs, and a node of 'gpu' has 2"),
+        (["--set-threads", "base=16"], "base asks for 16 CPUs, and a node of 'gpu' has 2"),
         (["--default-resources", "slurm_account=physics"], "this cluster keeps no accounts"),
     ],
 )

@@ -18,7 +18,12 @@ rule pack:
         # Where the images lie is this machine's, and no reason to make anything anew.
         source=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["images"]),
     params:
-        description=lambda wildcards: canonical(described(config["datasets"][wildcards.dataset]["images"])),
+        description=lambda wildcards: canonical(
+            described(
+                config["datasets"][wildcards.dataset]["images"],
+                (packed_card(wildcards.dataset) or {}).get("source"),
+            )
+        ),
         code=fingerprint("datasets"),
     shell:
         """
