@@ -174,7 +174,7 @@ def headline_tiles(effects: pd.DataFrame, drops: pd.DataFrame, read_out: str) ->
             {
                 "name": f"Frozen transfer costs more than {size} points first at",
                 "value": f"n = {row['first']}" if row["first"] != "none" else "no layer",
-                "note": f"interval n = {row['interval']}" if row["interval"] else row["note"],
+                "note": "; ".join(filter(None, (row["interval"] and f"interval n = {row['interval']}", row["note"]))),
             }
         )
     for effect in ("total", "fine-tuned transfer", "lingering boost", "random filters", "co-adaptation"):
