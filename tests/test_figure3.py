@@ -46,6 +46,16 @@ def test_each_target_of_chosen_tasks_has_its_line_and_its_name():
     assert {text.get_text() for text in left.texts} == {"to natural", "to man-made"}
 
 
+def test_transfer_between_chosen_tasks_that_one_seed_lacks_has_a_gap_and_the_footer_says_so():
+    """The other seed's level alone would be a jump away from the base's."""
+    chosen = plant(some("transfer"), {"natural-man-made": "groups"}, seeds=(0, 1))
+    drawing = draw(chosen[(chosen["network"] != "B4A") | (chosen["seed"] == 1)])
+    left, _ = drawing.figure.axes
+    assert list(curves_of(left).values()) == [{1: 0.48, 7: 0.3}, {1: 0.53, 4: 0.44, 7: 0.35}]
+    footer = drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert footer.endswith("no line where means are over other networks than the base's: AnB")
+
+
 def test_the_relative_panel_subtracts_the_base_of_the_own_target():
     networks = pd.concat(
         [

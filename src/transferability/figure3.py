@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from transferability.conditions import conditions_of, in_a_line, unreduced
 from transferability.coverage import means_table
-from transferability.sentences import effect_rows, footer, from_to
+from transferability.sentences import effect_rows, footer, from_to, in_words
 from transferability.styles import (
     READ_OUTS,
     SERIES,
@@ -45,29 +45,41 @@ def base_lines(axes: Axes, networks: pd.DataFrame, read_out: str, colours: dict[
         axes.plot(0, level, marker="o", color=colours[place], markersize=4.5, zorder=3)
 
 
-def draw_meant(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], tasks: dict) -> None:
-    """Left panel: transfer between tasks that were chosen, a line for each split and target, over seeds."""
+def draw_meant(
+    axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], tasks: dict, unbalanced: bool
+) -> bool:
+    """Left panel: transfer between tasks that were chosen, a line for each split and target, over seeds.
+
+    A mean over other networks than the base's is drawn only if `unbalanced` asks for it; returns whether one is not.
+    """
     meant = networks[networks["kind"].isin(MEANT)]
     rows = meant[meant["treatment"] == "transfer"]
     places = sorted(set(zip(rows["split"], rows["target"], strict=True)))
     if not places:
         say(axes, "no frozen transfer between groups of classes")
-        return
+        return False
     single = len({split for split, _ in places}) == 1
     looks = {place: TARGETS[place[1]] if single else SERIES[i % len(SERIES)] for i, place in enumerate(places)}
     colours = {
         place: looks.get(place, ("0.4", "", ""))[0] for place in set(zip(meant["split"], meant["target"], strict=True))
     }
     base_lines(axes, meant, read_out, colours)
-    ends = []
+    refused, ends = False, []
     for (split, target), (colour, marker, dashes) in looks.items():
-        own = rows[(rows["split"] == split) & (rows["target"] == target)]
+        place = meant[(meant["split"] == split) & (meant["target"] == target)]
+        own = place[place["treatment"] == "transfer"]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
-        mean = own.groupby("n")[read_out].mean()
+        means = means_table(place, read_out, unbalanced)
+        mean = means[means["treatment"] == "transfer"].set_index("n")["mean"]
+        refused |= bool(mean.isna().any())
         curve_of(axes, layers, mean, color=colour, marker=marker, linestyle=dashes, markersize=4.5, zorder=3)
         name = tasks.get(split, {}).get(target, target)
-        ends.append((f"to {name}" if single else f"{split}: to {name}", mean.index[-1] + 0.2, mean.iloc[-1], colour))
+        known = mean.dropna()
+        if not known.empty:
+            text = f"to {name}" if single else f"{split}: to {name}"
+            ends.append((text, known.index[-1] + 0.2, known.iloc[-1], colour))
     label_ends(axes, ends, gap=0.07)
+    return refused
 
 
 def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool) -> bool:
@@ -168,15 +180,18 @@ def draw_figure3(
     upper = [name for name, rows in asked.items() if rows.any()] or ["meant"]
     panels = figure.subplot_mosaic([[upper[0], upper[-1]], ["relative", "relative"]])
     layers = sorted(set(shown["n"]) - {0})
+    refused = []
     if "meant" in panels:
-        draw_meant(panels["meant"], shown, read_out, layers, tasks)
+        if draw_meant(panels["meant"], shown, read_out, layers, tasks, unbalanced):
+            refused.append("AnB")
         panels["meant"].set_title("Dissimilar tasks")
-    text = footer(shown, coverage)
     if "random" in panels:
-        refused = draw_random(panels["random"], shown, read_out, layers, unbalanced)
+        if draw_random(panels["random"], shown, read_out, layers, unbalanced):
+            refused.append("RnB")
         panels["random"].set_title("Random, untrained filters")
-        if refused:
-            text += "; no line where means are over other networks than the base's: RnB"
+    text = footer(shown, coverage)
+    if refused:
+        text += f"; no line where means are over other networks than the base's: {in_words(refused)}"
     said = draw_relative(panels["relative"], effects, read_out, layers)
     panels["relative"].set_title("Relative to the base networks of the own target")
     panels[upper[0]].set_ylabel(READ_OUTS[read_out])
