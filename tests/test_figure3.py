@@ -17,10 +17,8 @@ def some(*treatments: str) -> dict:
     return {name: GAINS[name] for name in ("base", *treatments)}
 
 
-def draw(networks: pd.DataFrame, read_out: str = "test_top1") -> Drawing:
-    return draw_figure3(
-        networks, effects_table(networks, unbalanced=False), "the coverage", read_out, 6.5, False, TASKS
-    )
+def draw(networks: pd.DataFrame, read_out: str = "test_top1", unbalanced: bool = False) -> Drawing:
+    return draw_figure3(networks, effects_table(networks, unbalanced), "the coverage", read_out, 6.5, unbalanced, TASKS)
 
 
 def curves_of(panel: Axes) -> dict[str, dict[int, float]]:
@@ -118,6 +116,22 @@ def test_random_filters_of_which_one_did_not_train_keep_their_points_but_have_no
     footer = drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
     assert footer.endswith("no line where means are over other networks than the base's: RnB")
     assert len(above.collections[0].get_offsets()) == 8 * 3 - 1
+
+
+def test_means_over_other_networks_than_the_bases_are_hollow_where_asked_for_and_the_legend_says_so():
+    networks = plant(some("transfer", "random"), {"natural-man-made": "groups"}, seeds=(0, 1))
+    whole, holes = (
+        draw(table, unbalanced=True)
+        for table in (networks, networks[~networks["network"].isin(["B4A", "R4A"]) | (networks["seed"] == 1)])
+    )
+    hollow = [
+        [line.get_xdata().round().tolist() for line in panel.get_lines() if line.get_markerfacecolor() == "white"]
+        for panel in holes.figure.axes
+    ]
+    assert hollow == [[[4]], [[4]], [[4], [4]]]
+    *_, last = (text.get_text() for text in holes.figure.legends[0].get_texts())
+    assert last == "hollow: mean over other networks than the base's"
+    assert not any("hollow" in text.get_text() for text in whole.figure.legends[0].get_texts())
 
 
 def test_random_filters_of_which_none_trained_have_a_panel_that_says_so():

@@ -17,7 +17,9 @@ from transferability.styles import (
     as_points,
     curve_of,
     finish,
+    hollow_handle,
     label_ends,
+    mark_hollow,
     ordered_treatments,
     say,
     set_theme,
@@ -121,11 +123,7 @@ def draw_gains(axes: Axes, effects: pd.DataFrame, pairs: pd.DataFrame, read_out:
         edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
         curve_of(axes, layers, means, style.offset, color=style.colour, linestyle=style.dashes, **look, **edge)
         x = rows["n"].astype(float) + style.offset
-        odd = ~rows["balanced"]
-        if odd.any():
-            look |= {"markerfacecolor": "white", "markeredgecolor": style.colour}
-            axes.plot(x[odd], rows["mean"][odd], linestyle="", **look)
-            hollow = True
+        hollow |= mark_hollow(axes, rows, style.offset, color=style.colour, **look)
         sure = rows["low"].notna()
         axes.vlines(x[sure], rows["low"][sure], rows["high"][sure], color=style.colour, linewidth=1.4, zorder=3)
     return hollow
@@ -143,9 +141,7 @@ def legend_handles(treatments: list[str], hollow: bool) -> list[Line2D | Patch]:
         if {first, second} <= set(treatments):
             handles.append(Patch(**shade_of(colour, hatch), label=f"drop by {name}"))
     if hollow:
-        white = Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor="0.3", markersize=5)
-        white.set_label("hollow: mean over other networks than the base's")
-        handles.append(white)
+        handles.append(hollow_handle())
     return handles
 
 

@@ -17,7 +17,9 @@ from transferability.styles import (
     as_points,
     curve_of,
     finish,
+    hollow_handle,
     label_ends,
+    mark_hollow,
     say,
     set_theme,
     trained_of,
@@ -47,68 +49,74 @@ def base_lines(axes: Axes, networks: pd.DataFrame, read_out: str, colours: dict[
 
 def draw_meant(
     axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], tasks: dict, unbalanced: bool
-) -> bool:
+) -> tuple[bool, bool]:
     """Left panel: transfer between tasks that were chosen, a line for each split and target, over seeds.
 
-    A mean over other networks than the base's is drawn only if `unbalanced` asks for it; returns whether one is not.
+    A mean over other networks than the base's is drawn only if `unbalanced` asks for it, and hollow; returns whether
+    one is not drawn, and whether one is hollow.
     """
     meant = networks[networks["kind"].isin(MEANT)]
     rows = meant[meant["treatment"] == "transfer"]
     places = sorted(set(zip(rows["split"], rows["target"], strict=True)))
     if not places:
         say(axes, "no frozen transfer between groups of classes")
-        return False
+        return False, False
     single = len({split for split, _ in places}) == 1
     looks = {place: TARGETS[place[1]] if single else SERIES[i % len(SERIES)] for i, place in enumerate(places)}
     colours = {
         place: looks.get(place, ("0.4", "", ""))[0] for place in set(zip(meant["split"], meant["target"], strict=True))
     }
     base_lines(axes, meant, read_out, colours)
-    refused, ends = False, []
+    refused = hollow = False
+    ends = []
     for (split, target), (colour, marker, dashes) in looks.items():
         place = meant[(meant["split"] == split) & (meant["target"] == target)]
         own = place[place["treatment"] == "transfer"]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
-        means = means_table(place, read_out, unbalanced)
-        mean = means[means["treatment"] == "transfer"].set_index("n")["mean"]
+        means = means_table(place, read_out, unbalanced).query("treatment == 'transfer'")
+        mean = means.set_index("n")["mean"]
         refused |= bool(mean.isna().any())
-        curve_of(axes, layers, mean, color=colour, marker=marker, linestyle=dashes, markersize=4.5, zorder=3)
+        look = {"color": colour, "marker": marker, "markersize": 4.5, "zorder": 3}
+        curve_of(axes, layers, mean, linestyle=dashes, **look)
+        hollow |= mark_hollow(axes, means, **look)
         name = tasks.get(split, {}).get(target, target)
         known = mean.dropna()
         if not known.empty:
             text = f"to {name}" if single else f"{split}: to {name}"
             ends.append((text, known.index[-1] + 0.2, known.iloc[-1], colour))
     label_ends(axes, ends, gap=0.07)
-    return refused
+    return refused, hollow
 
 
-def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool) -> bool:
-    """Right panel: networks above random, untrained filters; a line for each condition.
-
-    A mean over other networks than the base's is drawn only if `unbalanced` asks for it; returns whether one is not.
+def draw_random(
+    axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool
+) -> tuple[bool, bool]:
+    """Right panel: networks above random, untrained filters; a line for each condition. Means and what is returned
+    are as in `draw_meant`.
     """
     filters = networks[networks["treatment"] == "random"]
     if filters.empty:
         say(axes, "no networks above random filters that trained")
-        return False
-    refused = False
+        return False, False
+    refused = hollow = False
     found = [(label, rows) for label, rows in conditions_of(networks) if (rows["treatment"] == "random").any()]
     for (label, rows), (colour, marker, dashes) in zip(found, FILTERS * len(found), strict=False):
         own = rows[rows["treatment"] == "random"]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
-        means = means_table(rows, read_out, unbalanced)
-        mean = means[means["treatment"] == "random"].set_index("n")["mean"]
+        means = means_table(rows, read_out, unbalanced).query("treatment == 'random'")
+        mean = means.set_index("n")["mean"]
         refused |= bool(mean.isna().any())
         bases = rows[rows["treatment"] == "base"]
         if not bases.empty:
             level = bases[read_out].mean()
             axes.axhline(level, color=colour, linestyle=":", linewidth=1, zorder=1)
             axes.plot(0, level, marker="o", color=colour, markersize=4.5, zorder=3)
-        look = {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 4.5, "label": label}
-        curve_of(axes, layers, mean, **look)
+        look = {"color": colour, "marker": marker, "markersize": 4.5, "zorder": 3}
+        curve_of(axes, layers, mean, linestyle=dashes, label=label, **look)
+        hollow |= mark_hollow(axes, means, **look)
     if len(found) > 1:
         axes.legend(fontsize=7, frameon=False)
-    return refused
+    return refused, hollow
 
 
 def relative_curves(effects: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame, tuple]]:
@@ -131,22 +139,26 @@ def relative_curves(effects: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame,
     return curves
 
 
-def draw_relative(axes: Axes, effects: pd.DataFrame, read_out: str, layers: list[int]) -> list[str]:
-    """Lower panel: means of the differences from the base of the own target, with intervals; captions of its curves."""
+def draw_relative(axes: Axes, effects: pd.DataFrame, read_out: str, layers: list[int]) -> tuple[list[str], bool]:
+    """Lower panel: means of the differences from the base of the own target, with intervals.
+
+    Returns captions of its curves, and whether a mean is over other cells than the rest, which is hollow.
+    """
     axes.axhline(0, color="black", linestyle=":", linewidth=1, zorder=1)
     axes.plot(0, 0, marker="o", color="black", markersize=4.5, zorder=3)
-    said = []
+    said, hollow = [], False
     for index, (name, effect, rows, (colour, marker, dashes)) in enumerate(relative_curves(effects)):
         found = effect_rows(rows, effect, read_out)
         if found.empty:
             continue
         shift = 0.05 * (index - 1)
-        look = {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 5, "label": name, "zorder": 3}
-        curve_of(axes, layers, found.set_index("n")["mean"], shift, **look)
+        look = {"color": colour, "marker": marker, "markersize": 5, "zorder": 3}
+        curve_of(axes, layers, found.set_index("n")["mean"], shift, linestyle=dashes, label=name, **look)
+        hollow |= mark_hollow(axes, found, shift, **look)
         sure = found[found["low"].notna()]
         axes.vlines(sure["n"].astype(float) + shift, sure["low"], sure["high"], color=colour, linewidth=1.3, zorder=2)
         said.append(f"{name}: {from_to(found)}")
-    return said
+    return said, hollow
 
 
 def draw_figure3(
@@ -180,19 +192,17 @@ def draw_figure3(
     upper = [name for name, rows in asked.items() if rows.any()] or ["meant"]
     panels = figure.subplot_mosaic([[upper[0], upper[-1]], ["relative", "relative"]])
     layers = sorted(set(shown["n"]) - {0})
-    refused = []
+    found = {}
     if "meant" in panels:
-        if draw_meant(panels["meant"], shown, read_out, layers, tasks, unbalanced):
-            refused.append("AnB")
+        found["AnB"] = draw_meant(panels["meant"], shown, read_out, layers, tasks, unbalanced)
         panels["meant"].set_title("Dissimilar tasks")
     if "random" in panels:
-        if draw_random(panels["random"], shown, read_out, layers, unbalanced):
-            refused.append("RnB")
+        found["RnB"] = draw_random(panels["random"], shown, read_out, layers, unbalanced)
         panels["random"].set_title("Random, untrained filters")
     text = footer(shown, coverage)
-    if refused:
+    if refused := [name for name, (refused, _) in found.items() if refused]:
         text += f"; no line where means are over other networks than the base's: {in_words(refused)}"
-    said = draw_relative(panels["relative"], effects, read_out, layers)
+    said, hollow = draw_relative(panels["relative"], effects, read_out, layers)
     panels["relative"].set_title("Relative to the base networks of the own target")
     panels[upper[0]].set_ylabel(READ_OUTS[read_out])
     panels["relative"].set_ylabel("Minus base, points")
@@ -204,6 +214,8 @@ def draw_figure3(
         (as_points if name == "relative" else as_percent)(panel)
     handles, _ = panels["relative"].get_legend_handles_labels()
     handles.append(Line2D([], [], color="black", linestyle=":", marker="o", markersize=4.5, label="base"))
+    if hollow or any(hollow for _, hollow in found.values()):
+        handles.append(hollow_handle())
     # A long name leaves no room for one beside it.
     ncols = 2 if all(len(handle.get_label()) <= 50 for handle in handles) else 1
     finish(figure, text, handles, ncols)
