@@ -84,6 +84,28 @@ def test_each_volume_of_a_kind_has_a_curve_of_its_own():
     assert len(set(looks)) == 4
 
 
+def test_a_condition_of_random_filters_looks_alike_in_both_panels_and_no_two_curves_do():
+    halves = some("transfer", "random")
+    tables = [reduce(plant(halves, {f"few{k}": "random"}), {"A": k, "B": k}) for k in range(10, 90, 10)]
+    networks = pd.concat(tables, ignore_index=True)
+    upper, lower = draw(networks).figure.axes
+    filters, relative = (
+        {
+            line.get_label().split("halves")[-1]: (line.get_color(), line.get_marker(), line._unscaled_dash_pattern)
+            for line in panel.get_lines()
+            if len(line.get_xdata()) > 2 and "AnB" not in line.get_label()
+        }
+        for panel in (upper, lower)
+    )
+    assert filters == relative
+    looks = [
+        (line.get_color(), line.get_marker(), line._unscaled_dash_pattern)
+        for line in lower.get_lines()
+        if len(line.get_xdata()) > 2
+    ]
+    assert len(set(looks)) == len(looks) == 16
+
+
 def test_the_original_has_its_figure_without_any_training():
     """The published curves: natural .6571 to .3990, man-made .5392 to .2914, random filters .4917, .4026."""
     networks, _ = read_published()

@@ -19,6 +19,7 @@ from transferability.styles import (
     finish,
     hollow_handle,
     label_ends,
+    looks_of,
     mark_hollow,
     say,
     set_theme,
@@ -37,6 +38,15 @@ FILTERS = (
     ("black", "X", ":"),
 )
 """How random filters are drawn, by condition."""
+
+RELATIVE = {"random": ("#D55E00", "D", "-"), "groups": ("#0072B2", "h", "--"), "classes": ("#009E73", "s", "-.")}
+"""How transfer is drawn beside random filters, by kind of split; no colour is one of FILTERS."""
+
+
+def filter_looks(networks: pd.DataFrame) -> dict[str, tuple]:
+    """How the random filters of each condition are drawn, in all panels."""
+    conditions = conditions_of(networks)
+    return looks_of([label for label, rows in conditions if rows["treatment"].eq("random").any()], FILTERS)
 
 
 def base_lines(axes: Axes, networks: pd.DataFrame, read_out: str, colours: dict[tuple, str]) -> None:
@@ -62,7 +72,7 @@ def draw_meant(
         say(axes, "no frozen transfer between groups of classes")
         return False, False
     single = len({split for split, _ in places}) == 1
-    looks = {place: TARGETS[place[1]] if single else SERIES[i % len(SERIES)] for i, place in enumerate(places)}
+    looks = {place: TARGETS[place[1]] for place in places} if single else looks_of(places, SERIES)
     colours = {
         place: looks.get(place, ("0.4", "", ""))[0] for place in set(zip(meant["split"], meant["target"], strict=True))
     }
@@ -99,8 +109,9 @@ def draw_random(
         say(axes, "no networks above random filters that trained")
         return False, False
     refused = hollow = False
-    found = [(label, rows) for label, rows in conditions_of(networks) if (rows["treatment"] == "random").any()]
-    for (label, rows), (colour, marker, dashes) in zip(found, FILTERS * len(found), strict=False):
+    conditions, looks = dict(conditions_of(networks)), filter_looks(networks)
+    for label, (colour, marker, dashes) in looks.items():
+        rows = conditions[label]
         own = rows[rows["treatment"] == "random"]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
         means = means_table(rows, read_out, unbalanced).query("treatment == 'random'")
@@ -114,32 +125,37 @@ def draw_random(
         look = {"color": colour, "marker": marker, "markersize": 4.5, "zorder": 3}
         curve_of(axes, layers, mean, linestyle=dashes, label=label, **look)
         hollow |= mark_hollow(axes, means, **look)
-    if len(found) > 1:
+    if len(looks) > 1:
         axes.legend(fontsize=7, frameon=False)
     return refused, hollow
 
 
-def relative_curves(effects: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame, tuple]]:
-    """What the lower panel shows: name, effect and rows of effects.csv, and a look, of each curve."""
-    meant = {"random": ("#D55E00", "D", "-"), "groups": ("#0072B2", "h", "--"), "classes": ("#009E73", "s", "-.")}
-    conditions = conditions_of(effects)
-    curves = [
-        (f"AnB, {in_a_line(label)}", "total", rows, meant[kind])
-        for label, rows in conditions
-        if (kind := rows["kind"].iloc[0]) in meant and (rows["effect"] == "total").any()
+def relative_curves(effects: pd.DataFrame, filters: dict[str, tuple]) -> list[tuple[str, str, pd.DataFrame, tuple]]:
+    """What the lower panel shows: name, effect and rows of effects.csv, and a look, of each curve.
+
+    `filters` are the looks of random filters by condition.
+    """
+    conditions = dict(conditions_of(effects))
+    kinds = {label: rows["kind"].iloc[0] for label, rows in conditions.items() if (rows["effect"] == "total").any()}
+    kinds = {label: kind for label, kind in kinds.items() if kind in RELATIVE}
+    single = len(kinds) == len(set(kinds.values()))
+    # Conditions of one kind need looks of their own.
+    looks = (
+        {label: RELATIVE[kind] for label, kind in kinds.items()}
+        if single
+        else looks_of(list(kinds), tuple(RELATIVE.values()))
+    )
+    curves = [(f"AnB, {in_a_line(label)}", "total", conditions[label], look) for label, look in looks.items()]
+    return curves + [
+        (f"RnB, random filters, {in_a_line(label)}", "random filters", conditions[label], look)
+        for label, look in filters.items()
+        if label in conditions
     ]
-    filters = [(label, rows) for label, rows in conditions if (rows["effect"] == "random filters").any()]
-    curves += [
-        (f"RnB, random filters, {in_a_line(label)}", "random filters", rows, look)
-        for (label, rows), look in zip(filters, FILTERS * len(filters), strict=False)
-    ]
-    if len(conditions) > effects["kind"].nunique():
-        # Conditions of one kind need looks of their own.
-        curves = [(*curve[:3], look) for curve, look in zip(curves, SERIES * len(curves), strict=False)]
-    return curves
 
 
-def draw_relative(axes: Axes, effects: pd.DataFrame, read_out: str, layers: list[int]) -> tuple[list[str], bool]:
+def draw_relative(
+    axes: Axes, effects: pd.DataFrame, read_out: str, layers: list[int], filters: dict[str, tuple]
+) -> tuple[list[str], bool]:
     """Lower panel: means of the differences from the base of the own target, with intervals.
 
     Returns captions of its curves, and whether a mean is over other cells than the rest, which is hollow.
@@ -147,7 +163,7 @@ def draw_relative(axes: Axes, effects: pd.DataFrame, read_out: str, layers: list
     axes.axhline(0, color="black", linestyle=":", linewidth=1, zorder=1)
     axes.plot(0, 0, marker="o", color="black", markersize=4.5, zorder=3)
     said, hollow = [], False
-    for index, (name, effect, rows, (colour, marker, dashes)) in enumerate(relative_curves(effects)):
+    for index, (name, effect, rows, (colour, marker, dashes)) in enumerate(relative_curves(effects, filters)):
         found = effect_rows(rows, effect, read_out)
         if found.empty:
             continue
@@ -202,7 +218,7 @@ def draw_figure3(
     text = footer(shown, coverage)
     if refused := [name for name, (refused, _) in found.items() if refused]:
         text += f"; no line where means are over other networks than the base's: {in_words(refused)}"
-    said, hollow = draw_relative(panels["relative"], effects, read_out, layers)
+    said, hollow = draw_relative(panels["relative"], effects, read_out, layers, filter_looks(shown))
     panels["relative"].set_title("Relative to the base networks of the own target")
     panels[upper[0]].set_ylabel(READ_OUTS[read_out])
     panels["relative"].set_ylabel("Minus base, points")

@@ -78,6 +78,17 @@ SERIES = (
 )
 
 
+def looks_of(names: list, looks: tuple[tuple, ...]) -> dict:
+    """A look of its own, (colour, marker, dashes), for each name; from the second round on with other dashes."""
+    own = {}
+    for index, name in enumerate(names):
+        turn, place = divmod(index, len(looks))
+        colour, marker, dashes = looks[place]
+        others = [dashes, *(other for other in DASHES if other != dashes)]
+        own[name] = (colour, marker, others[turn % len(others)])
+    return own
+
+
 def style_of(treatment: str) -> Style:
     """A treatment's style; that of a preserved one (transfer-k2) is its source's, with dashes by the number."""
     if treatment in STYLES:
