@@ -223,11 +223,31 @@ def test_every_kind_of_split_has_a_column_of_its_own_networks():
     networks = plant(gains_of(["selffer"]), kinds, seeds=(0, 1))
     networks.loc[networks["kind"] == "groups", "test_top1"] -= 0.4
     axes = draw(networks).figure.axes
-    assert [panel.get_title("left") for panel in axes[:3]] == [KINDS[kind] for kind in ("random", "groups", "classes")]
+    titles = [panel.get_title("left").replace("\n", " ") for panel in axes[:3]]
+    assert titles == [KINDS[kind] for kind in ("random", "groups", "classes")]
     for column, kind in enumerate(("random", "groups", "classes")):
         rows = networks[(networks["kind"] == kind) & (networks["treatment"] == "selffer")]
         assert points_of(axes[column], "selffer") == sorted(zip(rows["n"], rows["test_top1"].round(6), strict=True))
         assert curve_of(axes[3 + column], "selffer") == pytest.approx(rows.groupby("n")["test_top1"].mean().to_dict())
+
+
+@pytest.mark.parametrize("count", [4, 5, 6])
+def test_many_conditions_are_folded_and_no_title_or_panel_lies_on_another(count):
+    tables = [
+        plant(gains_of(["transfer", "transfer+"]), {f"cut{volume}": "random"}).assign(
+            volume=volume, other_volume=volume, test_top1=volume / 100
+        )
+        for volume in range(10 * count, 0, -10)
+    ]
+    figure = draw(pd.concat(tables, ignore_index=True)).figure
+    panels = [panel for panel in figure.axes if panel.get_visible()]
+    assert len(panels) == 3 * count
+    above = [panel for panel in panels if panel.get_title("left")]
+    assert [panel.get_title("left").split(" of")[0] for panel in above] == ["Random halves"] * count
+    levels = [panel.collections[0].get_offsets()[0, 1] for panel in above]
+    assert levels == pytest.approx([volume / 100 for volume in range(10 * count, 0, -10)])
+    boxes = [panel.get_tightbbox() for panel in panels]
+    assert not any(box.overlaps(other) for index, box in enumerate(boxes) for other in boxes[:index])
 
 
 def test_reduced_volumes_and_splits_without_copied_layers_stay_out():

@@ -17,10 +17,8 @@ def some(*treatments: str) -> dict:
     return {name: GAINS[name] for name in ("base", *treatments)}
 
 
-def draw(networks: pd.DataFrame, read_out: str = "test_top1") -> Drawing:
-    return draw_figure3(
-        networks, effects_table(networks, unbalanced=False), "the coverage", read_out, 6.5, False, TASKS
-    )
+def draw(networks: pd.DataFrame, read_out: str = "test_top1", unbalanced: bool = False) -> Drawing:
+    return draw_figure3(networks, effects_table(networks, unbalanced), "the coverage", read_out, 6.5, unbalanced, TASKS)
 
 
 def curves_of(panel: Axes) -> dict[str, dict[int, float]]:
@@ -44,6 +42,16 @@ def test_each_target_of_chosen_tasks_has_its_line_and_its_name():
     levels = [line.get_ydata()[0] for line in left.get_lines() if line.get_linestyle() == ":"]
     assert levels == pytest.approx([0.5, 0.55])
     assert {text.get_text() for text in left.texts} == {"to natural", "to man-made"}
+
+
+def test_transfer_between_chosen_tasks_that_one_seed_lacks_has_a_gap_and_the_footer_says_so():
+    """The other seed's level alone would be a jump away from the base's."""
+    chosen = plant(some("transfer"), {"natural-man-made": "groups"}, seeds=(0, 1))
+    drawing = draw(chosen[(chosen["network"] != "B4A") | (chosen["seed"] == 1)])
+    left, _ = drawing.figure.axes
+    assert list(curves_of(left).values()) == [{1: 0.48, 7: 0.3}, {1: 0.53, 4: 0.44, 7: 0.35}]
+    footer = drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
+    assert footer.endswith("no line where means are over other networks than the base's: AnB")
 
 
 def test_the_relative_panel_subtracts_the_base_of_the_own_target():
@@ -74,6 +82,28 @@ def test_each_volume_of_a_kind_has_a_curve_of_its_own():
     ]
     looks = [(line.get_color(), line.get_marker()) for line in lower.get_lines() if len(line.get_xdata()) > 2]
     assert len(set(looks)) == 4
+
+
+def test_a_condition_of_random_filters_looks_alike_in_both_panels_and_no_two_curves_do():
+    halves = some("transfer", "random")
+    tables = [reduce(plant(halves, {f"few{k}": "random"}), {"A": k, "B": k}) for k in range(10, 90, 10)]
+    networks = pd.concat(tables, ignore_index=True)
+    upper, lower = draw(networks).figure.axes
+    filters, relative = (
+        {
+            line.get_label().split("halves")[-1]: (line.get_color(), line.get_marker(), line._unscaled_dash_pattern)
+            for line in panel.get_lines()
+            if len(line.get_xdata()) > 2 and "AnB" not in line.get_label()
+        }
+        for panel in (upper, lower)
+    )
+    assert filters == relative
+    looks = [
+        (line.get_color(), line.get_marker(), line._unscaled_dash_pattern)
+        for line in lower.get_lines()
+        if len(line.get_xdata()) > 2
+    ]
+    assert len(set(looks)) == len(looks) == 16
 
 
 def test_the_original_has_its_figure_without_any_training():
@@ -108,6 +138,22 @@ def test_random_filters_of_which_one_did_not_train_keep_their_points_but_have_no
     footer = drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
     assert footer.endswith("no line where means are over other networks than the base's: RnB")
     assert len(above.collections[0].get_offsets()) == 8 * 3 - 1
+
+
+def test_means_over_other_networks_than_the_bases_are_hollow_where_asked_for_and_the_legend_says_so():
+    networks = plant(some("transfer", "random"), {"natural-man-made": "groups"}, seeds=(0, 1))
+    whole, holes = (
+        draw(table, unbalanced=True)
+        for table in (networks, networks[~networks["network"].isin(["B4A", "R4A"]) | (networks["seed"] == 1)])
+    )
+    hollow = [
+        [line.get_xdata().round().tolist() for line in panel.get_lines() if line.get_markerfacecolor() == "white"]
+        for panel in holes.figure.axes
+    ]
+    assert hollow == [[[4]], [[4]], [[4], [4]]]
+    *_, last = (text.get_text() for text in holes.figure.legends[0].get_texts())
+    assert last == "hollow: mean over other networks than the base's"
+    assert not any("hollow" in text.get_text() for text in whole.figure.legends[0].get_texts())
 
 
 def test_random_filters_of_which_none_trained_have_a_panel_that_says_so():

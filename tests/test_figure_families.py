@@ -167,6 +167,22 @@ class TestVolume:
         assert lines == [[pytest.approx([0.6, 0.7]), pytest.approx([0.625] * 2)], [pytest.approx([0.5, 0.6])]]
         assert "Base networks, all classes, score 50.0 % with 1, 60.0 % with 10 images" in drawing.caption
 
+    def test_what_differs_in_the_other_tasks_volume_has_lines_and_levels_of_its_own(self):
+        networks = pd.concat([reduced((1, 10)), reduced((1, 10)).assign(split="both")], ignore_index=True)
+        both = networks["split"] == "both"
+        networks.loc[both, "other_volume"] = networks["volume"]
+        networks.loc[both, "test_top1"] -= 0.2
+        drawing = draw_volume(networks, "", "test_top1", 6.5)
+        (panel,) = drawing.figure.axes
+        assert [list(line.get_ydata()) for line in panel.get_lines()] == [
+            pytest.approx([0.5, 0.6]),
+            pytest.approx([0.3, 0.4]),
+        ]
+        assert len({line.get_linestyle() for line in panel.get_lines()}) == 2
+        words = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+        assert words == ["base", "all images of the other task", "as many images of the other task"]
+        assert "with as many images of the other task, score 30.0 % with 1, 40.0 % with 10" in drawing.caption
+
     def test_one_volume_is_no_curve(self):
         with pytest.raises(NothingToDrawError, match="two or more volumes"):
             draw_volume(reduced((10,)), "", "test_top1", 6.5)

@@ -1,5 +1,8 @@
 """Figure 2: the paper's, networks and their means against the layer of the cut; and what fine-tuning gains."""
 
+import textwrap
+
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -17,7 +20,9 @@ from transferability.styles import (
     as_points,
     curve_of,
     finish,
+    hollow_handle,
     label_ends,
+    mark_hollow,
     ordered_treatments,
     say,
     set_theme,
@@ -30,6 +35,10 @@ DROPS = (
     ("base", "selffer", "#0072B2", "////", "fragile co-adaptation"),
     ("selffer", "transfer", "#D55E00", None, "specificity"),
 )
+COLUMNS = 3
+"""Conditions that fit side by side; more are folded, two by two."""
+TITLE = 11
+"""Characters of a title that fit on an inch."""
 FINE_TUNED = {"fine-tuned selffer": "selffer+", "fine-tuned transfer": "transfer+"}
 
 
@@ -121,11 +130,7 @@ def draw_gains(axes: Axes, effects: pd.DataFrame, pairs: pd.DataFrame, read_out:
         edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
         curve_of(axes, layers, means, style.offset, color=style.colour, linestyle=style.dashes, **look, **edge)
         x = rows["n"].astype(float) + style.offset
-        odd = ~rows["balanced"]
-        if odd.any():
-            look |= {"markerfacecolor": "white", "markeredgecolor": style.colour}
-            axes.plot(x[odd], rows["mean"][odd], linestyle="", **look)
-            hollow = True
+        hollow |= mark_hollow(axes, rows, style.offset, color=style.colour, **look)
         sure = rows["low"].notna()
         axes.vlines(x[sure], rows["low"][sure], rows["high"][sure], color=style.colour, linewidth=1.4, zorder=3)
     return hollow
@@ -143,9 +148,7 @@ def legend_handles(treatments: list[str], hollow: bool) -> list[Line2D | Patch]:
         if {first, second} <= set(treatments):
             handles.append(Patch(**shade_of(colour, hatch), label=f"drop by {name}"))
     if hollow:
-        white = Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor="0.3", markersize=5)
-        white.set_label("hollow: mean over other networks than the base's")
-        handles.append(white)
+        handles.append(hollow_handle())
     return handles
 
 
@@ -194,7 +197,7 @@ def draw_figure2(
     unbalanced: bool,
 ) -> Drawing:
     """The paper's Figure 2, a column for each condition: points, means, and, where there are fine-tuned networks,
-    their differences from their base. Width in inches.
+    their differences from their base. Columns that do not fit side by side are folded. Width in inches.
 
     Networks that did not train are left out. Means over other networks than the base's are drawn only if
     `unbalanced` asks for it, and hollow.
@@ -207,15 +210,21 @@ def draw_figure2(
     layers = sorted(set(trained["n"]) - {0})
     conditions = conditions_of(trained)
     ratios = [1.15, 1.15, 0.8] if tuned else [1, 1]
-    figure, panels = plt.subplots(
-        len(ratios),
-        len(conditions),
-        figsize=(width, (1.28 if tuned else 0.95) * width),
-        height_ratios=ratios,
+    columns = len(conditions) if len(conditions) <= COLUMNS else 2
+    folds = -(-len(conditions) // columns)
+    figure, grid = plt.subplots(
+        folds * len(ratios),
+        columns,
+        figsize=(width, (1.28 if tuned else 0.95) * width * (0.75 * folds + 0.25)),
+        height_ratios=ratios * folds,
         sharex=True,
         squeeze=False,
         layout="constrained",
     )
+    # A fold's rows, then the next fold's beside them: a column for each condition again, and some to spare.
+    panels = np.hstack(np.split(grid, folds))
+    for panel in panels[:, len(conditions) :].flat:
+        panel.set_visible(False)
     hollow = bool((~means["balanced"] & means["mean"].notna()).any())
     for column, (label, rows) in enumerate(conditions):
         draw_points(panels[0, column], rows, read_out)
@@ -229,12 +238,13 @@ def draw_figure2(
                 as_points(panels[2, column])
             else:
                 say(panels[2, column], "no fine-tuned networks that could be paired with their base")
-        panels[0, column].set_title(label)
+        panels[0, column].set_title(textwrap.fill(label, int(TITLE * width / columns)))
+        panels[-1, column].tick_params(labelbottom=True)
         panels[-1, column].set_xlabel("Cut after layer n")
         panels[-1, column].set_xticks([0, *layers], ["base", *layers])
         panels[-1, column].set_xlim(-0.5, max([0, *layers]) + 1.3)
     labels = (READ_OUTS[read_out], "Mean", "Fine-tuned minus\nbase, points")
-    for panel, label in zip(panels[:, 0], labels, strict=False):
+    for panel, label in zip(grid[:, 0], labels[: len(ratios)] * folds, strict=True):
         panel.set_ylabel(label)
     for panel in panels[:2].flat:
         as_percent(panel)

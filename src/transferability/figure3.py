@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from transferability.conditions import conditions_of, in_a_line, unreduced
 from transferability.coverage import means_table
-from transferability.sentences import effect_rows, footer, from_to
+from transferability.sentences import effect_rows, footer, from_to, in_words
 from transferability.styles import (
     READ_OUTS,
     SERIES,
@@ -17,7 +17,10 @@ from transferability.styles import (
     as_points,
     curve_of,
     finish,
+    hollow_handle,
     label_ends,
+    looks_of,
+    mark_hollow,
     say,
     set_theme,
     trained_of,
@@ -36,6 +39,15 @@ FILTERS = (
 )
 """How random filters are drawn, by condition."""
 
+RELATIVE = {"random": ("#D55E00", "D", "-"), "groups": ("#0072B2", "h", "--"), "classes": ("#009E73", "s", "-.")}
+"""How transfer is drawn beside random filters, by kind of split; no colour is one of FILTERS."""
+
+
+def filter_looks(networks: pd.DataFrame) -> dict[str, tuple]:
+    """How the random filters of each condition are drawn, in all panels."""
+    conditions = conditions_of(networks)
+    return looks_of([label for label, rows in conditions if rows["treatment"].eq("random").any()], FILTERS)
+
 
 def base_lines(axes: Axes, networks: pd.DataFrame, read_out: str, colours: dict[tuple, str]) -> None:
     """A dotted line at the mean of the base networks of each split and target, with its point at the left."""
@@ -45,96 +57,124 @@ def base_lines(axes: Axes, networks: pd.DataFrame, read_out: str, colours: dict[
         axes.plot(0, level, marker="o", color=colours[place], markersize=4.5, zorder=3)
 
 
-def draw_meant(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], tasks: dict) -> None:
-    """Left panel: transfer between tasks that were chosen, a line for each split and target, over seeds."""
+def draw_meant(
+    axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], tasks: dict, unbalanced: bool
+) -> tuple[bool, bool]:
+    """Left panel: transfer between tasks that were chosen, a line for each split and target, over seeds.
+
+    A mean over other networks than the base's is drawn only if `unbalanced` asks for it, and hollow; returns whether
+    one is not drawn, and whether one is hollow.
+    """
     meant = networks[networks["kind"].isin(MEANT)]
     rows = meant[meant["treatment"] == "transfer"]
     places = sorted(set(zip(rows["split"], rows["target"], strict=True)))
     if not places:
         say(axes, "no frozen transfer between groups of classes")
-        return
+        return False, False
     single = len({split for split, _ in places}) == 1
-    looks = {place: TARGETS[place[1]] if single else SERIES[i % len(SERIES)] for i, place in enumerate(places)}
+    looks = {place: TARGETS[place[1]] for place in places} if single else looks_of(places, SERIES)
     colours = {
         place: looks.get(place, ("0.4", "", ""))[0] for place in set(zip(meant["split"], meant["target"], strict=True))
     }
     base_lines(axes, meant, read_out, colours)
+    refused = hollow = False
     ends = []
     for (split, target), (colour, marker, dashes) in looks.items():
-        own = rows[(rows["split"] == split) & (rows["target"] == target)]
+        place = meant[(meant["split"] == split) & (meant["target"] == target)]
+        own = place[place["treatment"] == "transfer"]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
-        mean = own.groupby("n")[read_out].mean()
-        curve_of(axes, layers, mean, color=colour, marker=marker, linestyle=dashes, markersize=4.5, zorder=3)
+        means = means_table(place, read_out, unbalanced).query("treatment == 'transfer'")
+        mean = means.set_index("n")["mean"]
+        refused |= bool(mean.isna().any())
+        look = {"color": colour, "marker": marker, "markersize": 4.5, "zorder": 3}
+        curve_of(axes, layers, mean, linestyle=dashes, **look)
+        hollow |= mark_hollow(axes, means, **look)
         name = tasks.get(split, {}).get(target, target)
-        ends.append((f"to {name}" if single else f"{split}: to {name}", mean.index[-1] + 0.2, mean.iloc[-1], colour))
+        known = mean.dropna()
+        if not known.empty:
+            text = f"to {name}" if single else f"{split}: to {name}"
+            ends.append((text, known.index[-1] + 0.2, known.iloc[-1], colour))
     label_ends(axes, ends, gap=0.07)
+    return refused, hollow
 
 
-def draw_random(axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool) -> bool:
-    """Right panel: networks above random, untrained filters; a line for each condition.
-
-    A mean over other networks than the base's is drawn only if `unbalanced` asks for it; returns whether one is not.
+def draw_random(
+    axes: Axes, networks: pd.DataFrame, read_out: str, layers: list[int], unbalanced: bool
+) -> tuple[bool, bool]:
+    """Right panel: networks above random, untrained filters; a line for each condition. Means and what is returned
+    are as in `draw_meant`.
     """
     filters = networks[networks["treatment"] == "random"]
     if filters.empty:
         say(axes, "no networks above random filters that trained")
-        return False
-    refused = False
-    found = [(label, rows) for label, rows in conditions_of(networks) if (rows["treatment"] == "random").any()]
-    for (label, rows), (colour, marker, dashes) in zip(found, FILTERS * len(found), strict=False):
+        return False, False
+    refused = hollow = False
+    conditions, looks = dict(conditions_of(networks)), filter_looks(networks)
+    for label, (colour, marker, dashes) in looks.items():
+        rows = conditions[label]
         own = rows[rows["treatment"] == "random"]
         axes.scatter(own["n"], own[read_out], s=10, color=colour, marker=marker, alpha=0.5, linewidth=0, zorder=2)
-        means = means_table(rows, read_out, unbalanced)
-        mean = means[means["treatment"] == "random"].set_index("n")["mean"]
+        means = means_table(rows, read_out, unbalanced).query("treatment == 'random'")
+        mean = means.set_index("n")["mean"]
         refused |= bool(mean.isna().any())
         bases = rows[rows["treatment"] == "base"]
         if not bases.empty:
             level = bases[read_out].mean()
             axes.axhline(level, color=colour, linestyle=":", linewidth=1, zorder=1)
             axes.plot(0, level, marker="o", color=colour, markersize=4.5, zorder=3)
-        look = {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 4.5, "label": label}
-        curve_of(axes, layers, mean, **look)
-    if len(found) > 1:
+        look = {"color": colour, "marker": marker, "markersize": 4.5, "zorder": 3}
+        curve_of(axes, layers, mean, linestyle=dashes, label=label, **look)
+        hollow |= mark_hollow(axes, means, **look)
+    if len(looks) > 1:
         axes.legend(fontsize=7, frameon=False)
-    return refused
+    return refused, hollow
 
 
-def relative_curves(effects: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame, tuple]]:
-    """What the lower panel shows: name, effect and rows of effects.csv, and a look, of each curve."""
-    meant = {"random": ("#D55E00", "D", "-"), "groups": ("#0072B2", "h", "--"), "classes": ("#009E73", "s", "-.")}
-    conditions = conditions_of(effects)
-    curves = [
-        (f"AnB, {in_a_line(label)}", "total", rows, meant[kind])
-        for label, rows in conditions
-        if (kind := rows["kind"].iloc[0]) in meant and (rows["effect"] == "total").any()
+def relative_curves(effects: pd.DataFrame, filters: dict[str, tuple]) -> list[tuple[str, str, pd.DataFrame, tuple]]:
+    """What the lower panel shows: name, effect and rows of effects.csv, and a look, of each curve.
+
+    `filters` are the looks of random filters by condition.
+    """
+    conditions = dict(conditions_of(effects))
+    kinds = {label: rows["kind"].iloc[0] for label, rows in conditions.items() if (rows["effect"] == "total").any()}
+    kinds = {label: kind for label, kind in kinds.items() if kind in RELATIVE}
+    single = len(kinds) == len(set(kinds.values()))
+    # Conditions of one kind need looks of their own.
+    looks = (
+        {label: RELATIVE[kind] for label, kind in kinds.items()}
+        if single
+        else looks_of(list(kinds), tuple(RELATIVE.values()))
+    )
+    curves = [(f"AnB, {in_a_line(label)}", "total", conditions[label], look) for label, look in looks.items()]
+    return curves + [
+        (f"RnB, random filters, {in_a_line(label)}", "random filters", conditions[label], look)
+        for label, look in filters.items()
+        if label in conditions
     ]
-    filters = [(label, rows) for label, rows in conditions if (rows["effect"] == "random filters").any()]
-    curves += [
-        (f"RnB, random filters, {in_a_line(label)}", "random filters", rows, look)
-        for (label, rows), look in zip(filters, FILTERS * len(filters), strict=False)
-    ]
-    if len(conditions) > effects["kind"].nunique():
-        # Conditions of one kind need looks of their own.
-        curves = [(*curve[:3], look) for curve, look in zip(curves, SERIES * len(curves), strict=False)]
-    return curves
 
 
-def draw_relative(axes: Axes, effects: pd.DataFrame, read_out: str, layers: list[int]) -> list[str]:
-    """Lower panel: means of the differences from the base of the own target, with intervals; captions of its curves."""
+def draw_relative(
+    axes: Axes, effects: pd.DataFrame, read_out: str, layers: list[int], filters: dict[str, tuple]
+) -> tuple[list[str], bool]:
+    """Lower panel: means of the differences from the base of the own target, with intervals.
+
+    Returns captions of its curves, and whether a mean is over other cells than the rest, which is hollow.
+    """
     axes.axhline(0, color="black", linestyle=":", linewidth=1, zorder=1)
     axes.plot(0, 0, marker="o", color="black", markersize=4.5, zorder=3)
-    said = []
-    for index, (name, effect, rows, (colour, marker, dashes)) in enumerate(relative_curves(effects)):
+    said, hollow = [], False
+    for index, (name, effect, rows, (colour, marker, dashes)) in enumerate(relative_curves(effects, filters)):
         found = effect_rows(rows, effect, read_out)
         if found.empty:
             continue
         shift = 0.05 * (index - 1)
-        look = {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 5, "label": name, "zorder": 3}
-        curve_of(axes, layers, found.set_index("n")["mean"], shift, **look)
+        look = {"color": colour, "marker": marker, "markersize": 5, "zorder": 3}
+        curve_of(axes, layers, found.set_index("n")["mean"], shift, linestyle=dashes, label=name, **look)
+        hollow |= mark_hollow(axes, found, shift, **look)
         sure = found[found["low"].notna()]
         axes.vlines(sure["n"].astype(float) + shift, sure["low"], sure["high"], color=colour, linewidth=1.3, zorder=2)
         said.append(f"{name}: {from_to(found)}")
-    return said
+    return said, hollow
 
 
 def draw_figure3(
@@ -168,16 +208,17 @@ def draw_figure3(
     upper = [name for name, rows in asked.items() if rows.any()] or ["meant"]
     panels = figure.subplot_mosaic([[upper[0], upper[-1]], ["relative", "relative"]])
     layers = sorted(set(shown["n"]) - {0})
+    found = {}
     if "meant" in panels:
-        draw_meant(panels["meant"], shown, read_out, layers, tasks)
+        found["AnB"] = draw_meant(panels["meant"], shown, read_out, layers, tasks, unbalanced)
         panels["meant"].set_title("Dissimilar tasks")
-    text = footer(shown, coverage)
     if "random" in panels:
-        refused = draw_random(panels["random"], shown, read_out, layers, unbalanced)
+        found["RnB"] = draw_random(panels["random"], shown, read_out, layers, unbalanced)
         panels["random"].set_title("Random, untrained filters")
-        if refused:
-            text += "; no line where means are over other networks than the base's: RnB"
-    said = draw_relative(panels["relative"], effects, read_out, layers)
+    text = footer(shown, coverage)
+    if refused := [name for name, (refused, _) in found.items() if refused]:
+        text += f"; no line where means are over other networks than the base's: {in_words(refused)}"
+    said, hollow = draw_relative(panels["relative"], effects, read_out, layers, filter_looks(shown))
     panels["relative"].set_title("Relative to the base networks of the own target")
     panels[upper[0]].set_ylabel(READ_OUTS[read_out])
     panels["relative"].set_ylabel("Minus base, points")
@@ -189,6 +230,8 @@ def draw_figure3(
         (as_points if name == "relative" else as_percent)(panel)
     handles, _ = panels["relative"].get_legend_handles_labels()
     handles.append(Line2D([], [], color="black", linestyle=":", marker="o", markersize=4.5, label="base"))
+    if hollow or any(hollow for _, hollow in found.values()):
+        handles.append(hollow_handle())
     # A long name leaves no room for one beside it.
     ncols = 2 if all(len(handle.get_label()) <= 50 for handle in handles) else 1
     finish(figure, text, handles, ncols)

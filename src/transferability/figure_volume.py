@@ -22,6 +22,19 @@ from transferability.styles import (
     style_of,
 )
 
+OTHERS = {
+    "full": ("s", "--", "all images of the other task"),
+    "same": ("o", "-", "as many images of the other task"),
+    "different": ("^", "-.", "other numbers of images of the other task"),
+}
+"""How lines at one volume are told apart by the volume of the other task: marker, dashes and words."""
+
+
+def other_of(networks: pd.DataFrame) -> pd.Series:
+    """How much the networks' other task has beside their own reduced one: a key of OTHERS."""
+    same = networks["other_volume"].eq(networks["volume"]).fillna(False)
+    return same.map({True: "same", False: "different"}).mask(networks["other_volume"].isna(), "full")
+
 
 def reduced_of(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
     """The networks whose target's volume is reduced, trained or not, in which the read-out is known."""
@@ -42,12 +55,14 @@ def draw_lines(axes: Axes, rows: pd.DataFrame, read_out: str, look: tuple, full:
 
 
 def draw_volume(networks: pd.DataFrame, coverage: str, read_out: str, width: float) -> Drawing:
-    """Accuracy against images a class, a panel for each treatment and kind of split, a line for each n.
+    """Accuracy against images a class, a panel for each treatment and kind of split, a line for each n; and for how
+    much the other task has, where that differs within a panel.
 
     Networks that did not train are hollow, and no line leads past them. Dotted: all images, where the study has
     networks of the same kind of split with all of them. Width in inches.
     """
     reduced = reduced_of(networks, read_out)
+    reduced = reduced.assign(other=other_of(reduced))
     if reduced["volume"].nunique() < 2:
         raise NothingToDrawError(
             "the curve of reduced volumes needs networks at two or more volumes; give splits with `volume`"
@@ -71,10 +86,16 @@ def draw_volume(networks: pd.DataFrame, coverage: str, read_out: str, width: flo
     )
     layers = sorted(set(reduced["n"]) - {0})
     looks = {0: ("black", "o", "-")} | {n: SERIES[i % len(SERIES)] for i, n in enumerate(layers)}
+    apart = reduced.groupby(["treatment", "kind"])["other"].nunique().max() > 1
+    others = [name for name in OTHERS if name in set(reduced["other"])] if apart else []
+    if apart:
+        # Markers and dashes then tell of the other task, and n has its colour alone.
+        looks = {n: (colour, "", "-") for n, (colour, _, _) in looks.items()}
     for panel, (treatment, kind) in zip(panels.flat, places, strict=False):
         rows, whole = (table[(table["treatment"] == treatment) & (table["kind"] == kind)] for table in (reduced, full))
-        for n, own in rows.groupby("n"):
-            draw_lines(panel, own, read_out, looks[n], whole[whole["n"] == n])
+        for (n, other), own in rows.groupby(["n", "other"]):
+            look = (looks[n][0], *OTHERS[other][:2]) if apart else looks[n]
+            draw_lines(panel, own, read_out, look, whole[whole["n"] == n])
         name = "base networks" if treatment == "base" else style_of(treatment).label.split(":")[0]
         panel.set_title(f"{name},\n{in_a_line(KINDS[kind])}" if len(kinds) > 1 else name)
     for panel in list(panels.flat)[len(places) :]:
@@ -97,19 +118,22 @@ def draw_volume(networks: pd.DataFrame, coverage: str, read_out: str, width: flo
         for n, (c, m, d) in looks.items()
         if n in set(reduced["n"])
     ]
+    for marker, dashes, words in (OTHERS[name] for name in others):
+        handles.append(Line2D([], [], color="0.3", marker=marker, linestyle=dashes, markersize=4.5, label=words))
     untrained = int((~reduced["trained"]).sum())
     if untrained:
         handles.append(Line2D([], [], color="0.5", marker="o", markerfacecolor="white", linestyle=""))
         handles[-1].set_label("did not train")
     if not full.empty:
         handles.append(Line2D([], [], color="0.3", linestyle=":", label="all images"))
-    finish(figure, footer(reduced, coverage), handles, ncols=4)
+    finish(figure, footer(reduced, coverage), handles, ncols=3 if apart else 4)
     bases = reduced[reduced["treatment"].eq("base") & reduced["trained"]]
     said = []
-    for kind, rows in bases.groupby("kind"):
+    for (kind, other), rows in bases.groupby(["kind", "other"]):
         means = rows.groupby("volume")[read_out].mean()
         levels = [f"{points(mean, signed=False)} % with {int(volume):,}" for volume, mean in means.items()]
         where = f", {in_a_line(KINDS[kind])}," if len(kinds) > 1 else ""
+        where += f", with {OTHERS[other][2]}," if apart else ""
         said.append(f"Base networks{where} score {', '.join(levels)} images a class. ")
     caption = (
         "Networks trained on few images a class. "

@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from transferability import files
@@ -75,6 +76,17 @@ SERIES = (
     ("#56B4E9", "v", ":"),
     ("black", "X", "-"),
 )
+
+
+def looks_of(names: list, looks: tuple[tuple, ...]) -> dict:
+    """A look of its own, (colour, marker, dashes), for each name; from the second round on with other dashes."""
+    own = {}
+    for index, name in enumerate(names):
+        turn, place = divmod(index, len(looks))
+        colour, marker, dashes = looks[place]
+        others = [dashes, *(other for other in DASHES if other != dashes)]
+        own[name] = (colour, marker, others[turn % len(others)])
+    return own
 
 
 def style_of(treatment: str) -> Style:
@@ -191,6 +203,26 @@ def curve_of(axes: Axes, layers: list[int], means: pd.Series, shift: float = 0.0
     """Draw means by layer as a curve with gaps where a layer has none: no line leads past what is not there."""
     curve = means.reindex(layers)
     axes.plot([n + shift for n in layers], curve, **look)
+
+
+def mark_hollow(axes: Axes, means: pd.DataFrame, shift: float = 0.0, **look: object) -> bool:
+    """Whiten a curve's markers where a mean is over other networks than the base's; returns whether one is.
+
+    `means` has n, mean and balanced.
+    """
+    odd = means[~means["balanced"] & means["mean"].notna()]
+    if odd.empty:
+        return False
+    white = {"linestyle": "", "markerfacecolor": "white", "markeredgecolor": look["color"]}
+    axes.plot(odd["n"].astype(float) + shift, odd["mean"], **look | white)
+    return True
+
+
+def hollow_handle() -> Line2D:
+    """What the legend says of the markers of `mark_hollow`."""
+    white = Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor="0.3", markersize=5)
+    white.set_label("hollow: mean over other networks than the base's")
+    return white
 
 
 def say(axes: Axes, sentence: str) -> None:
