@@ -149,8 +149,6 @@ def obstacle(request: Request, place: Partition, partitions: dict[str, Partition
             f"mem_mb: {request.rule} asks for {request.megabytes} MB, and a node of {place.name!r} has "
             f"{place.megabytes}; name another partition, or cut it with "
             f"`--set-resources {request.rule}:mem_mb={place.megabytes}`"
-            + " and fewer CPUs, `--set-threads pack=4`"
-            * (request.rule == "pack")
         )
     if place.minutes is not None and (request.minutes or 0) > place.minutes:
         return (
