@@ -30,6 +30,7 @@ from transferability.errors import InputError
 from transferability.hours import hours_table, spent_hours
 from transferability.jobs import evaluation_minutes, memory_mb, packed_card, rule_job, training_minutes
 from transferability.params import (
+    SIDES,
     canonical,
     check_params,
     check_target,

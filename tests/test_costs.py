@@ -286,7 +286,7 @@ def test_jobs_ask_for_what_their_networks_cost(tmp_path):
     params |= {"device": "cuda", "rates": {"tiny": 100.0}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     found = planned(tmp_path)
-    trained = ("base", "curve", "random", "preserved")
+    trained = ("base", "curve", "preserved")
     for rule in (*trained, "evaluate", "evaluate_curve"):
         assert {job["gpu"] for job in found[rule]} == {"1"}, rule
     assert [(job["mem_mb"], job["runtime"]) for job in found["pack"]] == [("3000", "60")]

@@ -1,6 +1,7 @@
 """Export: the ONNX file gives torch's answers on raw images, alone."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -209,7 +210,13 @@ def study(task, tmp_path_factory) -> Path:
         card = Card(name, architecture, shape, task.classes, task.mean, task.std)
         save_checkpoint(folder / "models/seed3" / name / "model.safetensors", draw(architecture, shape, seed), card)
         scores = {"top1": top1, "loss": 1.0}
-        metrics = {"network": name, "target": parse_network(name).target, "validation": scores, "test": scores}
+        metrics = {
+            "network": name,
+            "target": parse_network(name).target,
+            "model_sha256": files.sha256(folder / "models/seed3" / name / "model.safetensors"),
+            "validation": scores,
+            "test": scores,
+        }
         files.write_json(folder / "results" / f"{name}.json", metrics)
     return folder
 
@@ -236,6 +243,7 @@ def test_the_command_exports_networks_and_the_best_of_a_curve(
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         identity = {
             "name": name,
+            "model_sha256": files.sha256(study / "models/seed3" / name / "model.safetensors"),
             "split": str(digits_split),
             "seed": "3",
             "task": f"B of {digits_split.stem}",
@@ -256,6 +264,18 @@ def test_a_split_of_one_task_is_enough(study, packed_digits, digits_split, tmp_p
     monkeypatch.setattr(sys, "argv", words)
     export.main()
     assert into[0].exists()
+
+
+def test_weights_that_the_metrics_are_not_of_are_refused(study, packed_digits, digits_split, tmp_path, monkeypatch):
+    copy = Path(shutil.copytree(study, tmp_path / "study"))
+    model, other = (copy / "models/seed3" / name / "model.safetensors" for name in ("A1B", "B1B"))
+    shutil.copy(other, model)
+    into = [tmp_path / "A1B/model.onnx"]
+    monkeypatch.setattr(sys, "argv", arguments(copy, packed_digits, digits_split, into, tmp_path / "exports.json"))
+    with pytest.raises(InputError) as error:
+        export.main()
+    assert str(error.value) == f"{model}: not the weights that its metrics are of; delete these and run again"
+    assert not into[0].exists()
 
 
 def test_a_network_that_the_study_lacks_is_refused(study, packed_digits, digits_split, tmp_path, monkeypatch):

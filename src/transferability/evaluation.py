@@ -106,6 +106,7 @@ def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.de
         "network": card.network,
         "treatment": identity.treatment,
         **asdict(identity),
+        "model_sha256": files.sha256(checkpoint),
         "trained": trained,
         "reason": reason,
         "classes": len(task.classes),

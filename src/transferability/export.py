@@ -99,6 +99,13 @@ def best_of(metrics: list[Path]) -> dict:
     return max(candidates, key=lambda found: (found["validation"]["top1"], -found["validation"]["loss"]))
 
 
+def open_network(checkpoint: Path, metrics: dict) -> tuple[Card, nn.Sequential]:
+    """The network of a checkpoint that metrics are about; weights that they do not know are an InputError."""
+    if files.sha256(checkpoint) != metrics["model_sha256"]:
+        raise InputError(f"{checkpoint}: not the weights that its metrics are of; delete these and run again")
+    return load_network(checkpoint)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Export networks of one split and seed as ONNX.")
     parser.add_argument("--split", type=Path, required=True, help="the split's file")
@@ -127,9 +134,10 @@ def main() -> None:
         if not members:
             raise InputError(f"export: there is no network {name} in the study")
         chosen = best_of(members)
-        card, network = load_network(arguments.models / chosen["network"] / "model.safetensors")
+        card, network = open_network(arguments.models / chosen["network"] / "model.safetensors", chosen)
         identity = {
             "name": chosen["network"],
+            "model_sha256": chosen["model_sha256"],
             "split": str(arguments.split),
             "seed": arguments.models.name.removeprefix("seed"),
             "task": f"{chosen['target']} of {arguments.split.stem}",

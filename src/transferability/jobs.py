@@ -280,7 +280,6 @@ def memory_mb(params: dict, job: Job) -> int:
 NAMES = {
     "base": "base{target}",
     "curve": "{source}{n}{target}{plus}",
-    "random": "R{n}{target}",
     "preserved": "{source}{n}{target}-k{k}",
     "evaluate": "{network}",
     "evaluate_curve": "{source}{n}{target}{plus}",

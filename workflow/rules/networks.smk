@@ -52,7 +52,11 @@ rule base:
 use rule base as curve with:
     input:
         split="data/splits/{dataset}/{split}.json",
-        source="models/{dataset}/{architecture}/{split}/seed{seed}/base{source}/model.safetensors",
+        source=lambda wildcards: (
+            "models/{dataset}/{architecture}/{split}/seed{seed}/base{source}/model.safetensors"
+            if wildcards.source in SIDES
+            else []  # random layers
+        ),
     output:
         models=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
@@ -68,30 +72,7 @@ use rule base as curve with:
         ),
     log:
         expand("logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}.log", n=CURVE),
-    wildcard_constraints:
-        source="[AB]",
     priority: lambda wildcards: 2 if wildcards.plus else 1
-    params:
-        schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
-
-
-use rule base as random with:
-    output:
-        models=expand(
-            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}/model.safetensors",
-            n=N,
-        ),
-        runs=expand(
-            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}/run.json",
-            n=N,
-        ),
-        histories=expand(
-            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}/history.csv",
-            n=N,
-        ),
-    log:
-        expand("logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/R{n}{{target}}.log", n=CURVE),
-    priority: 1
     params:
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
 
