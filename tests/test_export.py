@@ -266,7 +266,7 @@ def test_a_split_of_one_task_is_enough(study, packed_digits, digits_split, tmp_p
     assert into[0].exists()
 
 
-def test_weights_that_the_metrics_are_not_of_are_refused(study, packed_digits, digits_split, tmp_path, monkeypatch):
+def test_weights_other_than_those_of_the_metrics_are_refused(study, packed_digits, digits_split, tmp_path, monkeypatch):
     copy = Path(shutil.copytree(study, tmp_path / "study"))
     model, other = (copy / "models/seed3" / name / "model.safetensors" for name in ("A1B", "B1B"))
     shutil.copy(other, model)
@@ -274,7 +274,7 @@ def test_weights_that_the_metrics_are_not_of_are_refused(study, packed_digits, d
     monkeypatch.setattr(sys, "argv", arguments(copy, packed_digits, digits_split, into, tmp_path / "exports.json"))
     with pytest.raises(InputError) as error:
         export.main()
-    assert str(error.value) == f"{model}: not the weights that its metrics are of; delete these and run again"
+    assert str(error.value) == f"{model}: its metrics are of other weights; delete the metrics and run again"
     assert not into[0].exists()
 
 

@@ -100,9 +100,9 @@ def best_of(metrics: list[Path]) -> dict:
 
 
 def open_network(checkpoint: Path, metrics: dict) -> tuple[Card, nn.Sequential]:
-    """The network of a checkpoint that metrics are about; weights that they do not know are an InputError."""
+    """The network of a checkpoint that metrics are about; if they are of other weights, an InputError."""
     if files.sha256(checkpoint) != metrics.get("model_sha256"):
-        raise InputError(f"{checkpoint}: not the weights that its metrics are of; delete these and run again")
+        raise InputError(f"{checkpoint}: its metrics are of other weights; delete the metrics and run again")
     return load_network(checkpoint)
 
 

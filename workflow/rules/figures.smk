@@ -80,8 +80,7 @@ rule page:
         svg=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.svg", figure=FIGURES),
         captions="results/{dataset}/{architecture}/figures/captions.json",
         splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
-        # What a network has cost is told with the rest of it; alone it makes no page anew.
-        runs=ancient(RUNS),
+        runs=RUNS,
     output:
         report(
             "results/{dataset}/{architecture}/report.html",

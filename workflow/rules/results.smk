@@ -234,12 +234,9 @@ rule summary:
 rule export:
     input:
         split="data/splits/{dataset}/{split}.json",
-        # Their metrics name them by their hash: others than these rerun nothing before the metrics are anew.
-        models=lambda wildcards: ancient(
-            expand(
-                "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.safetensors",
-                network=members_of(config["export"], study_networks(config, wildcards.split)),
-            )
+        models=lambda wildcards: expand(
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.safetensors",
+            network=members_of(config["export"], study_networks(config, wildcards.split)),
         ),
         metrics=lambda wildcards: expand(
             "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}.json",
