@@ -25,11 +25,11 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
 )
 
-from transferability.clusters import Request, check_cluster, refuse_live_jobs
+from transferability.cluster.slurm import Request, check_cluster, refuse_live_jobs
 from transferability.errors import InputError
-from transferability.hours import hours_table, spent_hours
-from transferability.jobs import evaluation_minutes, memory_mb, packed_card, rule_job, training_minutes
-from transferability.params import (
+from transferability.cluster.hours import hours_table, spent_hours
+from transferability.study.jobs import evaluation_minutes, memory_mb, packed_card, rule_job, training_minutes
+from transferability.study.params import (
     SIDES,
     canonical,
     check_params,
@@ -44,7 +44,7 @@ from transferability.params import (
     used_groups,
 )
 from transferability.provenance import fingerprint
-from transferability.records import (
+from transferability.cluster.records import (
     handed_over,
     handed_over_logs,
     mark_unfinished,

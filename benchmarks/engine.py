@@ -29,9 +29,9 @@ CHECKOUT = Path(__file__).parent.parent
 sys.path.insert(0, str(CHECKOUT / "src"))
 os.environ["PYTHONPATH"] = str(CHECKOUT / "src")  # for what is started from here
 
-from transferability.costs import merge
-from transferability.notation import parse_network
-from transferability.params import expand_curve
+from transferability.networks.notation import parse_network
+from transferability.study.costs import merge
+from transferability.study.params import expand_curve
 
 CURVES = ["baseA", "baseB", "BnB", "BnB+", "AnB", "AnB+"]
 PLACE = "tiny-imagenet/small"

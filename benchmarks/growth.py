@@ -5,7 +5,7 @@
 FOLDER has train/CLASS and val/CLASS, colour images, of 80 classes such as those of Tiny-ImageNet. The study is that of
 workflow/studies/tiny-imagenet.yaml, both base networks and BnB, AnB, BnB+ and AnB+ at n = 2, 4, 6, from the folder to
 test accuracies, on 40 of the classes with half of their images. Prints wall and CPU time of each variant and their
-ratio to the first, and the same ratio for the training arithmetic as `transferability.jobs` tells it before.
+ratio to the first, and the same ratio for the training arithmetic as `transferability.study.jobs` tells it before.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from engine import run_study, schedules, study_params
 
-from transferability.costs import merge
-from transferability.jobs import study_jobs, training_work
+from transferability.study.costs import merge
+from transferability.study.jobs import study_jobs, training_work
 
 CURVES = ["baseA", "baseB", "BnB", "BnB+", "AnB", "AnB+"]
 

@@ -29,8 +29,8 @@ from torchvision.datasets import ImageFolder
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
-from transferability.families import FAMILIES
-from transferability.notation import parse_network
+from transferability.networks.families import FAMILIES
+from transferability.networks.notation import parse_network
 
 PARTS = ("train", "validation", "test")
 

@@ -49,7 +49,7 @@ def plain_seconds(folder: Path, size: int) -> tuple[float, float]:
 def packing_seconds(options: dict, processes: int) -> tuple[float, float]:
     """The wall time of the pack command, and the CPU time of all its processes."""
     with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-m", "transferability.datasets", "--source", json.dumps(options)]
+        command = [sys.executable, "-m", "transferability.data.packing", "--source", json.dumps(options)]
         command += ["--threads", str(processes), "--into", directory]
         started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(CHECKOUT / "src")})
@@ -61,7 +61,7 @@ def packing_seconds(options: dict, processes: int) -> tuple[float, float]:
 def profile(options: dict) -> None:
     """Print the functions in which one process spends most of its time."""
     sys.path.insert(0, str(CHECKOUT / "src"))
-    from transferability.datasets import pack
+    from transferability.data.packing import pack
 
     with tempfile.TemporaryDirectory() as directory, cProfile.Profile() as profiler:
         pack(options, Path(directory))

@@ -5,9 +5,9 @@
 The peak stands in as the rate of a large matrix product in the same precision, which on a CPU comes near to what its
 multiply-add units can do; one thread in as many processes as jobs would run at once, of CPU time, or on a GPU one
 process, by the clock. The rate of training is that of a base network's training loop on random images, as
-`python -m transferability.costs --measure` takes it: batches, augmentation, norms and optimiser are in its time, but
-only convolutions and linear layers in its arithmetic. Prints ms an image, FLOP/s and the share of the peak. Among the
-studies, imagenet-original and `imagenet-balanced+imagenet-modern` take minutes on a CPU.
+`python -m transferability.study.costs --measure` takes it: batches, augmentation, norms and optimiser are in its
+time, but only convolutions and linear layers in its arithmetic. Prints ms an image, FLOP/s and the share of the peak.
+Among the studies, imagenet-original and `imagenet-balanced+imagenet-modern` take minutes on a CPU.
 """
 
 import argparse
@@ -16,9 +16,9 @@ import sys
 
 from engine import schedules, study_params
 
-from transferability.costs import in_units
-from transferability.jobs import image_shape, reference_work
-from transferability.rates import measure_rate
+from transferability.study.costs import in_units
+from transferability.study.jobs import image_shape, reference_work
+from transferability.study.rates import measure_rate
 
 PRODUCT = """
 import sys, time, torch

@@ -20,7 +20,7 @@ import numpy as np
 from engine import run_study, schedules, study_params
 from scipy.special import stdtrit
 
-from transferability.notation import parse_network
+from transferability.networks.notation import parse_network
 
 CURVES = ["baseA", "baseB", "AnB", "AnB+"]
 

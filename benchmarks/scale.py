@@ -2,10 +2,11 @@
 
     python benchmarks/scale.py --study workflow/studies/imagenet-original.yaml --rate 0.1 [--gpus 8 64 256] [--dry-run]
 
---rate is the milliseconds that an image of a base network takes on one GPU; `python -m transferability.costs --measure`
-finds it. Hours are of a list schedule: whenever a GPU is free it takes the job that is ready and has most behind it, or
-with --order names, as a queue does, that came first. A job is a curve or a network, each in turn. Traffic is what jobs
-read of packed images (once each where the node's memory holds them, else every epoch) and write: networks and states.
+--rate is the milliseconds that an image of a base network takes on one GPU; `python -m transferability.study.costs
+--measure` finds it. Hours are of a list schedule: whenever a GPU is free it takes the job that is ready and has most
+behind it, or with --order names, as a queue does, that came first. A job is a curve or a network, each in turn.
+Traffic is what jobs read of packed images (once each where the node's memory holds them, else every epoch) and write:
+networks and states.
 --dry-run times `snakemake --dry-run` of the study.
 """
 
@@ -17,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from transferability.costs import read_params
-from transferability.jobs import (
+from transferability.study.costs import read_params
+from transferability.study.jobs import (
     START,
     Job,
     checkpoint_bytes,

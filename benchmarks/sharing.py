@@ -123,7 +123,8 @@ def main() -> None:
         rows.append(("dvc status", shell(place / "other", "dvc status")))
         rows.append(("snakemake --help, to start it", shell(place / "other", "snakemake --help")))
         guard = (
-            "from transferability.records import unrecorded_files as find; list(find(['data', 'models', 'results']))"
+            "from transferability.cluster.records import unrecorded_files as find; "
+            "list(find(['data', 'models', 'results']))"
         )
         rows.append(("the guard alone", shell(place / "other", f'PYTHONPATH=src {sys.executable} -c "{guard}"')))
         files = [path for top in ("models", "results") for path in (place / "other" / top).rglob("*") if path.is_file()]

@@ -25,7 +25,7 @@ def startup_seconds(repeats: int = 5) -> float:
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import transferability.training"], check=True, env=environment())
+        subprocess.run([sys.executable, "-c", "import transferability.training.job"], check=True, env=environment())
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from transferability import files
-from transferability.datasets import pack
-from transferability.splits import make_split
-from transferability.tasks import open_packed
+from transferability.data.packed import open_packed
+from transferability.data.packing import pack
+from transferability.data.splits import make_split
 
 # What tests start runs this checkout's code too.
 os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent / "src")

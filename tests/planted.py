@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from transferability.notation import RANDOM, Network
-from transferability.tables import NETWORKS, shape_table
+from transferability.analysis.tables import NETWORKS, shape_table
+from transferability.networks.notation import RANDOM, Network
 
 HALVES = {"random0": "random", "random1": "random", "random2": "random", "random3": "random"}
 # What each treatment adds to the accuracy of its own base network, as a function of n.

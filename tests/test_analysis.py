@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from transferability import analysis, files
-from transferability.analysis import grid_cells, read_networks
-from transferability.coverage import coverage_table
+from transferability import files
+from transferability.analysis import gathering
+from transferability.analysis.coverage import coverage_table
+from transferability.analysis.gathering import grid_cells, read_networks
+from transferability.analysis.tables import COVERAGE, DROPS, EFFECTS, LEARNING, NETWORKS, PAIRS, read_table
 from transferability.errors import InputError
-from transferability.notation import parse_network
-from transferability.tables import COVERAGE, DROPS, EFFECTS, LEARNING, NETWORKS, PAIRS, read_table
+from transferability.networks.notation import parse_network
 
 
 def metrics_of(network: str, top1: float = 0.5) -> dict:
@@ -290,7 +291,7 @@ def start(monkeypatch, study: Path, into: Path, grid: dict = GRID, drop: str = "
     options |= {"--grid": json.dumps(grid), "--drop": drop, "--unbalanced": "false"}
     options |= {f"--{name}": into / f"{name}.csv" for name in TABLES}
     monkeypatch.setattr(sys, "argv", ["analysis", *(str(word) for pair in options.items() for word in pair)])
-    analysis.main()
+    gathering.main()
 
 
 def test_the_command_writes_all_tables_the_same_twice(study, monkeypatch):

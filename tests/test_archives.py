@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferability import archives
-from transferability.datasets import pack
+from transferability.data import archives
+from transferability.data.packed import open_packed
+from transferability.data.packing import pack
 from transferability.errors import InputError
-from transferability.tasks import open_packed
 
 CHECKOUT = Path(__file__).parent.parent
 FORMS = [".zip", ".tar", ".tar.gz", ".tgz"]

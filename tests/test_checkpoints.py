@@ -11,10 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from transferability.checkpoints import Card, load_network, read_checkpoint, save_checkpoint
 from transferability.errors import InputError
-from transferability.networks import Architecture, build_network, initialise
-from transferability.notation import DEPTH
+from transferability.networks.alexnet import Architecture, build_network, initialise
+from transferability.networks.checkpoints import Card, load_network, read_checkpoint, save_checkpoint
+from transferability.networks.notation import DEPTH
 
 torch.set_num_threads(1)
 

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from transferability import clusters
-from transferability.clusters import (
+from transferability.cluster import slurm
+from transferability.cluster.slurm import (
     Partition,
     Request,
     check_accounting,
@@ -114,7 +114,7 @@ def test_settings_that_need_accounts_are_refused_without_them(request_, age, com
 
 
 def test_an_account_of_others_is_refused(monkeypatch):
-    monkeypatch.setattr(clusters, "ask", lambda *_: "physics\nbiology\n")
+    monkeypatch.setattr(slurm, "ask", lambda *_: "physics\nbiology\n")
     check_accounts([Request("base", None, "physics", 0, None, 1, None, None)], "ada")
     with pytest.raises(InputError, match="ada has no account 'chemistry' here \\(there are: biology, physics\\)"):
         check_accounts([Request("base", None, "chemistry", 0, None, 1, None, None)], "ada")
@@ -128,7 +128,7 @@ def test_a_machine_without_slurm_is_no_cluster(monkeypatch, tmp_path):
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch, tmp_path):
-    for name in clusters.COMMANDS:
+    for name in slurm.COMMANDS:
         (tmp_path / name).write_text("#!/bin/sh\necho noise >&2; echo 'Unable to contact controller' >&2; exit 1\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
@@ -142,8 +142,8 @@ def test_only_jobs_of_this_directory_stand_in_the_way(monkeypatch, tmp_path):
         shown = "".join(f"{job:<40}{comment:<400}{log:<4096}\n" for job, comment, log in rows)
         return subprocess.CompletedProcess(command, 0, shown, "")
 
-    monkeypatch.setattr(clusters.shutil, "which", lambda name: name)
-    monkeypatch.setattr(clusters.subprocess, "run", queue)
+    monkeypatch.setattr(slurm.shutil, "which", lambda name: name)
+    monkeypatch.setattr(slurm.subprocess, "run", queue)
     with pytest.raises(InputError) as error:
         refuse_live_jobs(tmp_path)
     assert "7 (rule_base_wildcards_A)" in str(error.value)

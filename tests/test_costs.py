@@ -16,16 +16,17 @@ from test_workflow import CHECKOUT, start
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from transferability import costs, files, jobs, rates
-from transferability.checkpoints import Card, save_checkpoint
-from transferability.costs import merge, read_params
+from transferability import files
 from transferability.errors import InputError
-from transferability.families import Architecture, layer_sizes
-from transferability.jobs import Job, Work, critical_path, study_jobs, task_size
-from transferability.networks import build_network
-from transferability.notation import parse_network
-from transferability.params import expand_curve, study_networks
-from transferability.treatments import prepare_network
+from transferability.networks.alexnet import build_network
+from transferability.networks.checkpoints import Card, save_checkpoint
+from transferability.networks.families import Architecture, layer_sizes
+from transferability.networks.notation import parse_network
+from transferability.networks.treatments import prepare_network
+from transferability.study import costs, jobs, rates
+from transferability.study.costs import merge, read_params
+from transferability.study.jobs import Job, Work, critical_path, study_jobs, task_size
+from transferability.study.params import expand_curve, study_networks
 
 torch.set_num_threads(1)
 
@@ -181,7 +182,7 @@ def test_memory_grows_with_networks_batch_and_images(params):
 
 
 def test_images_up_to_as_much_are_held_in_memory_as_tasks_hold():
-    from transferability.tasks import IN_MEMORY
+    from transferability.data.tasks import IN_MEMORY
 
     assert jobs.IN_MEMORY == IN_MEMORY
 
@@ -206,7 +207,7 @@ def test_studies_are_merged_as_snakemake_merges_them():
 
 
 def run_costs(*words: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "transferability.costs", *words]
+    command = [sys.executable, "-m", "transferability.study.costs", *words]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
@@ -249,7 +250,10 @@ def test_bad_input_is_told_in_a_sentence(tmp_path, words, complaint):
 
 
 def test_planning_imports_neither_torch_nor_numpy():
-    code = "import json, sys, transferability.costs; print(json.dumps(sorted({'torch', 'numpy'} & set(sys.modules))))"
+    code = (
+        "import json, sys, transferability.study.costs; "
+        "print(json.dumps(sorted({'torch', 'numpy'} & set(sys.modules))))"
+    )
     assert json.loads(subprocess.check_output([sys.executable, "-c", code])) == []
 
 
@@ -318,7 +322,7 @@ def test_memory_that_is_asked_is_enough(params, packed_digits, digits_split, tmp
         "augmentation": params["datasets"]["digits"]["augmentation"],
         "schedule": params["training"]["base"],
     }
-    command = [sys.executable, "-m", "transferability.training", "--split", digits_split, "--packed", packed_digits]
+    command = [sys.executable, "-m", "transferability.training.job", "--split", digits_split, "--packed", packed_digits]
     command += [word for name, section in sections.items() for word in (f"--{name}", json.dumps(section))]
     command += ["--seed", "0", "--device", "cpu", "--threads", "1", "--states", tmp_path / "states"]
     command += ["--models", tmp_path / "baseA/model.safetensors"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from planted import plant
 
-from transferability.coverage import coverage_line, coverage_table, means_table, require_balance
+from transferability.analysis.coverage import coverage_line, coverage_table, means_table, require_balance
+from transferability.analysis.tables import COVERAGE
 from transferability.errors import InputError
-from transferability.tables import COVERAGE
 
 
 def absent(network: str, split: str = "random0") -> dict:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferability import distances
-from transferability.distances import (
+from transferability.data import distances
+from transferability.data.distances import (
     SAMPLE,
     ancestors,
     features,
@@ -21,9 +21,9 @@ from transferability.distances import (
     synset_distance,
     task_distance,
 )
-from transferability.groups import read_groups
-from transferability.splits import random_halves
-from transferability.tasks import open_packed
+from transferability.data.groups import read_groups
+from transferability.data.packed import open_packed
+from transferability.data.splits import random_halves
 
 TINY_IMAGENET = Path(__file__).parent.parent.parent / "shared" / "data" / "tiny-imagenet-80.tar.gz"
 # The original's random halves: md5 of the synsets of A and of B, one a line.
@@ -236,8 +236,7 @@ def test_task_distance_gives_both_and_repeats_itself(packed_digits):
 
 
 def test_the_module_imports_no_heavy_library():
-    code = (
-        "import sys, transferability.distances; print({'torch', 'sklearn', 'pandas', 'torchvision'} & set(sys.modules))"
-    )
+    heavy = "{'torch', 'sklearn', 'pandas', 'torchvision'}"
+    code = f"import sys, transferability.data.distances; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

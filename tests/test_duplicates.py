@@ -1,6 +1,6 @@
 import pytest
 
-from transferability.duplicates import SHOWN, leaks, refuse, repeated, surplus
+from transferability.data.duplicates import SHOWN, leaks, refuse, repeated, surplus
 from transferability.errors import InputError
 
 HASHES = list("xyxzyxw")

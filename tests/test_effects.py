@@ -8,9 +8,9 @@ import pytest
 from planted import GAINS, HALVES, only, plant
 from scipy import stats
 
-from transferability.effects import CONTRASTS, READ_OUTS, drops_table, effects_table, match_pairs, pairs_table
+from transferability.analysis.effects import CONTRASTS, READ_OUTS, drops_table, effects_table, match_pairs, pairs_table
+from transferability.analysis.tables import DROPS, EFFECTS, PAIRS
 from transferability.errors import InputError
-from transferability.tables import DROPS, EFFECTS, PAIRS
 
 SCALES = {"test_top1": 1, "chosen_test_top1": 0.75, "validation_top1": 0.5, "mean_of_ten_best": 0.25, "train_loss": -1}
 LAYERS = (1, 4, 7)

@@ -12,13 +12,14 @@ from conftest import Stored
 from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
 from torch.nn import functional
 
-from transferability import evaluation, files
-from transferability.checkpoints import Card, save_checkpoint
+from transferability import files
+from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
-from transferability.evaluation import evaluate, mean_of_best, predict, read_history, score
-from transferability.networks import Architecture, build_network, initialise
-from transferability.notation import DEPTH
-from transferability.tasks import Task, open_task
+from transferability.evaluation import metrics as command
+from transferability.evaluation.metrics import evaluate, mean_of_best, predict, read_history, score
+from transferability.networks.alexnet import Architecture, build_network, initialise
+from transferability.networks.checkpoints import Card, save_checkpoint
+from transferability.networks.notation import DEPTH
 
 torch.set_num_threads(1)
 
@@ -236,7 +237,7 @@ def test_the_command_writes_one_file_a_checkpoint(checkpoint, task, packed_digit
             *("--models", str(checkpoint), "--metrics", str(path)),
         ],
     )
-    evaluation.main()
+    command.main()
     assert files.read_json(path) == evaluate(checkpoint, task, training_counts(task), CPU)
 
 
@@ -252,7 +253,7 @@ def test_whether_a_network_trained_is_told_by_the_classes_of_its_training_images
     options = {"--split": tmp_path / "split.json", "--packed": packed_digits, "--device": "cpu", "--threads": 1}
     options |= {"--models": checkpoint, "--metrics": path}
     monkeypatch.setattr(sys, "argv", ["evaluation", *(str(word) for pair in options.items() for word in pair)])
-    evaluation.main()
+    command.main()
     metrics = files.read_json(path)
     assert metrics["trained"] is False
     assert metrics["reason"].startswith("the training loss ended at 0.250, that of guessing is 0.2")

@@ -13,13 +13,14 @@ import torch
 from conftest import Stored
 from torch import nn
 
-from transferability import export, files
-from transferability.checkpoints import Card, save_checkpoint
+from transferability import files
+from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
-from transferability.export import best_of, compare, convert
-from transferability.networks import Architecture, build_network, initialise
-from transferability.notation import DEPTH, parse_network
-from transferability.tasks import Task, open_task
+from transferability.evaluation.export import best_of, compare, convert
+from transferability.evaluation.metrics import export
+from transferability.networks.alexnet import Architecture, build_network, initialise
+from transferability.networks.checkpoints import Card, save_checkpoint
+from transferability.networks.notation import DEPTH, parse_network
 
 torch.set_num_threads(1)
 

@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from transferability.errors import InputError
-from transferability.families import FAMILIES, Architecture, layer_sizes
-from transferability.networks import build_network
+from transferability.networks.alexnet import build_network
+from transferability.networks.families import FAMILIES, Architecture, layer_sizes
 
 torch.set_num_threads(1)
 
@@ -66,7 +66,7 @@ def test_sizes_agree_with_torch_at_every_size_of_image(family):
 
 def test_planning_needs_no_torch():
     code = (
-        "import json, sys, transferability.families; "
+        "import json, sys, transferability.networks.families; "
         "print(json.dumps([name for name in ('torch', 'numpy', 'pandas') if name in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

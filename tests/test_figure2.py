@@ -9,10 +9,10 @@ from matplotlib.colors import to_rgba
 from matplotlib.markers import MarkerStyle
 from planted import GAINS, HALVES, plant
 
-from transferability.conditions import KINDS
-from transferability.effects import effects_table, pairs_table
-from transferability.figure2 import draw_figure2
-from transferability.styles import READ_OUTS, Drawing, NothingToDrawError, ordered_treatments, style_of
+from transferability.analysis.conditions import KINDS
+from transferability.analysis.effects import effects_table, pairs_table
+from transferability.figures.figure2 import draw_figure2
+from transferability.figures.styles import READ_OUTS, Drawing, NothingToDrawError, ordered_treatments, style_of
 
 TREATMENTS = ["selffer", "selffer+", "transfer", "transfer+", "random"]
 

@@ -5,10 +5,10 @@ import pytest
 from matplotlib.axes import Axes
 from planted import GAINS, plant, reduce
 
-from transferability.effects import effects_table
-from transferability.figure3 import draw_figure3
-from transferability.styles import Drawing, NothingToDrawError
-from transferability.yosinski2014 import read_published
+from transferability.analysis.effects import effects_table
+from transferability.analysis.yosinski2014 import read_published
+from transferability.figures.figure3 import draw_figure3
+from transferability.figures.styles import Drawing, NothingToDrawError
 
 TASKS = {"natural-man-made": {"A": "natural", "B": "man-made"}}
 

@@ -9,17 +9,17 @@ import torch
 from matplotlib.axes import Axes
 from planted import GAINS, HALVES, plant, reduce
 
-from transferability.checkpoints import Card, save_checkpoint
-from transferability.effects import effects_table, pairs_table
+from transferability.analysis.effects import effects_table, pairs_table
+from transferability.analysis.tables import IDENTITY, LEARNING, shape_table
 from transferability.errors import InputError
-from transferability.figure_distance import draw_distance
-from transferability.figure_effects import draw_effects
-from transferability.figure_filters import BETWEEN, SCALE, draw_filters, tile_filters
-from transferability.figure_learning import draw_learning
-from transferability.figure_volume import draw_volume
-from transferability.networks import Architecture, build_network
-from transferability.styles import Drawing, NothingToDrawError
-from transferability.tables import IDENTITY, LEARNING, shape_table
+from transferability.figures.distance import draw_distance
+from transferability.figures.effects import draw_effects
+from transferability.figures.filters import BETWEEN, SCALE, draw_filters, tile_filters
+from transferability.figures.learning import draw_learning
+from transferability.figures.styles import Drawing, NothingToDrawError
+from transferability.figures.volume import draw_volume
+from transferability.networks.alexnet import Architecture, build_network
+from transferability.networks.checkpoints import Card, save_checkpoint
 
 
 def some(*treatments: str) -> dict:

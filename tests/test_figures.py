@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from planted import GAINS, HALVES, plant, reduce
 
-from transferability.coverage import coverage_table
-from transferability.effects import drops_table, effects_table, pairs_table
+from transferability.analysis.coverage import coverage_table
+from transferability.analysis.effects import drops_table, effects_table, pairs_table
+from transferability.analysis.tables import LEARNING, write_table
+from transferability.analysis.yosinski2014 import read_published
 from transferability.errors import InputError
-from transferability.figure_studies import draw_studies, name_studies
-from transferability.params import study_figures
-from transferability.styles import NothingToDrawError
-from transferability.tables import LEARNING, write_table
-from transferability.yosinski2014 import read_published
+from transferability.figures.studies import draw_studies, name_studies
+from transferability.figures.styles import NothingToDrawError
+from transferability.study.params import study_figures
 
 
 def write_tables(folder: Path, networks: pd.DataFrame) -> Path:

@@ -21,14 +21,16 @@ import torch
 
 import transferability
 from transferability import files
-from transferability.datasets import pack
-from transferability.draws import Augmentation, Draws
-from transferability.networks import Architecture
-from transferability.notation import parse_network
-from transferability.solvers import Schedule
-from transferability.splits import make_split
-from transferability.tasks import Task, open_packed, open_task
-from transferability.training import start_network, train
+from transferability.data.augmentation import Augmentation
+from transferability.data.packed import open_packed
+from transferability.data.packing import pack
+from transferability.data.splits import make_split
+from transferability.data.tasks import Task, open_task
+from transferability.networks.alexnet import Architecture
+from transferability.networks.notation import parse_network
+from transferability.training.job import start_network, train
+from transferability.training.optimizers import Schedule
+from transferability.training.randomness import Draws
 
 torch.set_num_threads(1)
 
@@ -107,12 +109,12 @@ def test_results_are_as_they_were(packed_digits, digits_split):
 PROBE = """
 import numpy, torch
 from transferability import provenance
-from transferability.networks import Architecture
-from transferability.tasks import Task
-from transferability.draws import Augmentation, Draws
-from transferability.solvers import Schedule
-from transferability.training import start_network, state_hash, train
-from transferability.notation import parse_network
+from transferability.networks.alexnet import Architecture
+from transferability.data.tasks import Task
+from transferability.training.randomness import Augmentation, Draws
+from transferability.training.optimizers import Schedule
+from transferability.training.job import start_network, state_hash, train
+from transferability.networks.notation import parse_network
 
 torch.set_num_threads(1)
 images = numpy.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=numpy.uint8)
@@ -126,7 +128,7 @@ train(
     {"baseA": network}, task, Schedule(4, 16, 0.03, 1, "cosine", 0.9, True, 5e-4, 1, 1, "fp32"),
     Augmentation(1, False), draws, torch.device("cpu"), print,
 )
-print(provenance.PACKAGE, state_hash(network), provenance.fingerprint("training"))
+print(provenance.PACKAGE, state_hash(network), provenance.fingerprint("training.job"))
 """
 
 

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from transferability import FACTS
+from transferability.data.groups import SHIPPED, groups_of, read_groups
 from transferability.errors import InputError
-from transferability.groups import SHIPPED, groups_of, read_groups
+from transferability.facts import FACTS
 
 
 def md5_of_list(names: list[str]) -> str:
@@ -125,6 +125,6 @@ def test_a_whole_name_goes_before_the_name_within_the_set():
 
 
 def test_the_module_imports_no_library():
-    code = "import sys; import transferability.groups; print({'numpy', 'torch', 'pandas'} & set(sys.modules))"
+    code = "import sys; import transferability.data.groups; print({'numpy', 'torch', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

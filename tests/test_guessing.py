@@ -7,7 +7,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, log_loss
 
-from transferability.guessing import chance, guessing_loss, verdict
+from transferability.evaluation.guessing import chance, guessing_loss, verdict
 
 
 def row(train_loss: float, validation_loss: float) -> dict[str, float]:

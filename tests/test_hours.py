@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from transferability import files
+from transferability.cluster.hours import Spent, hours_table, spent_hours
 from transferability.errors import InputError
-from transferability.hours import Spent, hours_table, spent_hours
 
 
 def write_run(path: Path, treatment: str, device: str, networks: int, seconds: float) -> Path:
@@ -47,7 +47,7 @@ def test_a_foreign_record_is_named(tmp_path):
 
 
 def test_the_command_says_when_there_is_nothing(tmp_path, runs):
-    command = [sys.executable, "-m", "transferability.hours"]
+    command = [sys.executable, "-m", "transferability.cluster.hours"]
     assert "transfer" in subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=True).stdout
     (tmp_path / "empty").mkdir()
     done = subprocess.run([*command, str(tmp_path / "empty")], capture_output=True, text=True)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 from torchvision import transforms
 
-from transferability.images import decode, encode, fit, is_stored_form, open_image
+from transferability.data.images import decode, encode, fit, is_stored_form, open_image
 
 
 def test_a_square_image_of_the_right_size_keeps_its_pixels(noise):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transferability.intervals import STUDENTISED_FROM, adjust, correlate, estimate_mean, studentised_quantiles
+from transferability.analysis.intervals import STUDENTISED_FROM, adjust, correlate, estimate_mean, studentised_quantiles
 
 RUNS = 2000
 # Of 2000 intervals that hold with probability 0.95, outside of these fewer than 1 in 1000 studies would fall.

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from transferability.data.batches import normalise
 from transferability.errors import InputError
-from transferability.networks import (
+from transferability.networks.alexnet import (
     DEPTH,
     FAMILIES,
     Architecture,
@@ -18,7 +19,6 @@ from transferability.networks import (
     initialise,
     input_std,
     layer_name,
-    normalise,
 )
 
 torch.set_num_threads(1)

@@ -9,8 +9,8 @@ import yaml
 from snakemake.utils import update_config
 
 from transferability.errors import InputError
-from transferability.notation import parse_network
-from transferability.params import (
+from transferability.networks.notation import parse_network
+from transferability.study.params import (
     SIDES,
     canonical,
     check_params,

@@ -14,7 +14,11 @@ from transferability import provenance
 from transferability.provenance import fingerprint, git_revision, imported_modules, significant_text, versions
 
 PACKAGE = Path(transferability.__file__).parent
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.stem != "__init__"
+)
 
 FUNCTION = """
 def area(width, height):
@@ -30,11 +34,11 @@ for module in modules:
     for name in [name for name in sys.modules if name.startswith("transferability")]:
         del sys.modules[name]
     importlib.import_module(f"transferability.{module}")
-    imported[module] = sorted(name.split(".")[1] for name in sys.modules if name.startswith("transferability."))
+    imported[module] = sorted(name.partition(".")[2] for name in sys.modules if name.startswith("transferability."))
 print(json.dumps(imported))
 """
 
-FINGERPRINT = "import sys; from transferability.provenance import fingerprint; print(fingerprint(sys.argv[1]))"
+FINGERPRINT = "import sys; from transferability.provenance import fingerprint; print(fingerprint(*sys.argv[1:]))"
 
 
 @pytest.fixture
@@ -43,10 +47,16 @@ def copy(tmp_path) -> Path:
     return Path(shutil.copytree(PACKAGE, tmp_path / "src" / "transferability"))
 
 
-def fingerprint_of(copy: Path, module: str) -> str:
+def change(copy: Path, module: str, line: str = "CHANGED = True") -> None:
+    """Add a line to a module of a copy of the package."""
+    with open(copy / f"{module.replace('.', '/')}.py", "a") as file:
+        file.write(f"\n\n{line}\n")
+
+
+def fingerprint_of(copy: Path, *modules: str) -> str:
     """What a copy of the package says of itself, in a Python of its own."""
     environment = {**os.environ, "PYTHONPATH": str(copy.parent)}
-    command = [sys.executable, "-c", FINGERPRINT, module]
+    command = [sys.executable, "-c", FINGERPRINT, *modules]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -118,9 +128,13 @@ from pathlib import Path
 from transferability import files, provenance as p
 from transferability.errors import InputError
 def late():
-    from transferability.tasks import open_task
+    from transferability.data.tasks import open_task
+    try:
+        import transferability.locks
+    except ImportError:
+        from transferability.networks import notation as n
 """
-    assert imported_modules(source) == {"files", "provenance", "errors", "tasks"}
+    assert imported_modules(source) == {"files", "provenance", "errors", "data.tasks", "locks", "networks.notation"}
 
 
 def test_what_the_package_lacks_is_no_module_of_it():
@@ -129,7 +143,7 @@ def test_what_the_package_lacks_is_no_module_of_it():
 
 
 def test_the_same_code_has_the_same_fingerprint_wherever_it_lies(copy):
-    assert fingerprint_of(copy, "training") == fingerprint("training")
+    assert fingerprint_of(copy, "training.job") == fingerprint("training.job")
 
 
 def test_every_module_has_a_fingerprint_of_its_own():
@@ -141,48 +155,86 @@ def test_every_module_has_a_fingerprint_of_its_own():
 @pytest.mark.parametrize(
     ("edited", "module"),
     [
-        ("training", "training"),
-        ("networks", "training"),  # near
-        ("errors", "training"),  # far: by way of files and others
-        ("networks", "evaluation"),
-        ("tasks", "splits"),
-        ("figures", "figures"),
-        ("files", "figures"),
+        ("training.job", "training.job"),
+        ("networks.checkpoints", "training.job"),  # near
+        ("errors", "training.job"),  # far: by way of files and others
+        ("networks.checkpoints", "evaluation.metrics"),
+        ("data.tasks", "data.splits"),
+        ("figures.drawing", "figures.drawing"),
+        ("files", "figures.drawing"),
     ],
 )
 def test_an_edit_of_a_module_near_or_far_changes_the_fingerprint(copy, edited, module):
-    with open(copy / f"{edited}.py", "a") as file:
-        file.write("\nCHANGED = True\n")
+    change(copy, edited)
     assert fingerprint_of(copy, module) != fingerprint(module)
 
 
 @pytest.mark.parametrize(
     ("edited", "module"),
-    [("figures", "training"), ("analysis", "training"), ("training", "datasets"), ("networks", "splits")],
+    [
+        ("figures.drawing", "training.job"),
+        ("analysis.gathering", "training.job"),
+        ("training.job", "data.packing"),
+        ("networks.alexnet", "data.splits"),
+    ],
 )
 def test_an_edit_of_a_module_that_is_not_imported_does_not_change_the_fingerprint(copy, edited, module):
-    with open(copy / f"{edited}.py", "a") as file:
-        file.write("\nCHANGED = True\n")
+    change(copy, edited)
     assert fingerprint_of(copy, edited) != fingerprint(edited)
     assert fingerprint_of(copy, module) == fingerprint(module)
 
 
 def test_a_comment_in_an_imported_module_does_not_change_the_fingerprint(copy):
-    with open(copy / "networks.py", "a") as file:
-        file.write("\n\n# A remark.\n")
-    assert fingerprint_of(copy, "training") == fingerprint("training")
+    change(copy, "networks.checkpoints", "# A remark.")
+    assert fingerprint_of(copy, "training.job") == fingerprint("training.job")
 
 
 def test_a_new_import_brings_the_imported_module_into_the_fingerprint(copy):
-    source = (copy / "datasets.py").read_text()
-    (copy / "datasets.py").write_text(
-        source.replace("from transferability import files, ", "from transferability import devices, files, ")
+    source = (copy / "data/packing.py").read_text()
+    (copy / "data/packing.py").write_text(
+        source.replace("from transferability import files\n", "from transferability import devices, files\n")
     )
-    before = fingerprint_of(copy, "datasets")
-    with open(copy / "devices.py", "a") as file:
-        file.write("\nCHANGED = True\n")
-    assert before != fingerprint("datasets")
-    assert fingerprint_of(copy, "datasets") != before
+    before = fingerprint_of(copy, "data.packing")
+    change(copy, "devices")
+    assert before != fingerprint("data.packing")
+    assert fingerprint_of(copy, "data.packing") != before
+
+
+def test_a_module_that_moves_changes_no_fingerprint(copy):
+    for path in copy.rglob("*.py"):
+        text = path.read_text().replace("transferability.data.groups import", "transferability.clusters.named import")
+        path.write_text(text)
+    (copy / "clusters").mkdir()
+    (copy / "clusters/__init__.py").touch()
+    (copy / "data/groups.py").rename(copy / "clusters/named.py")
+    assert fingerprint_of(copy, "data.splits") == fingerprint("data.splits")
+
+
+def test_the_same_name_from_another_module_changes_the_fingerprint(copy):
+    path = copy / "data/splits.py"
+    source = path.read_text()
+    assert "from transferability.data.groups import groups_of\n" in source
+    path.write_text(source.replace("data.groups import groups_of", "data.duplicates import groups_of"))
+    assert fingerprint_of(copy, "data.splits") != fingerprint("data.splits")
+
+
+def test_a_module_chosen_by_name_is_in_the_fingerprint_of_who_names_it(copy):
+    (copy / "networks/residual.py").write_text("DEPTH = 18\n")
+    alone, named = fingerprint_of(copy, "training.job"), fingerprint_of(copy, "training.job", "networks.residual")
+    assert alone == fingerprint("training.job") != named
+    change(copy, "networks.residual")
+    assert fingerprint_of(copy, "training.job") == alone
+    assert fingerprint_of(copy, "training.job", "networks.residual") != named
+
+
+def test_a_module_that_the_package_lacks_has_no_fingerprint():
+    with pytest.raises(ValueError, match="the package has no module"):
+        fingerprint("networks.nothing")
+
+
+def test_rooms_import_nothing_by_themselves():
+    for path in PACKAGE.rglob("__init__.py"):
+        assert not imported_modules(path.read_text()), path
 
 
 def test_a_fingerprint_covers_the_modules_that_python_really_imports_and_no_others(copy, monkeypatch):
@@ -191,16 +243,18 @@ def test_a_fingerprint_covers_the_modules_that_python_really_imports_and_no_othe
     command = [sys.executable, "-c", REALLY_IMPORTED, *MODULES]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     imported = json.loads(done.stdout)
-    assert {"errors", "files", "networks", "provenance", "tasks", "treatments"} < set(imported["training"])
+    assert {"errors", "files", "networks.checkpoints", "data.tasks"} < set(imported["training.job"])
 
     monkeypatch.setattr(provenance, "PACKAGE", copy)
     before = {module: fingerprint(module) for module in MODULES}
     for edited in MODULES:
-        source = (copy / f"{edited}.py").read_text()
-        (copy / f"{edited}.py").write_text(f"{source}\nCHANGED = True\n")
+        path = copy / f"{edited.replace('.', '/')}.py"
+        source = path.read_text()
+        path.write_text(f"{source}\nCHANGED = True\n")
+        provenance.module_hash.cache_clear()
         changed = [module for module in MODULES if fingerprint(module) != before[module]]
         assert changed == [module for module in MODULES if edited in imported[module]], edited
-        (copy / f"{edited}.py").write_text(source)
+        path.write_text(source)
 
 
 def test_the_revision_of_a_checkout_says_whether_tracked_files_differ(copy, monkeypatch):
@@ -235,8 +289,8 @@ def test_versions_name_python_the_machine_and_the_libraries_that_results_depend_
 
 
 def test_an_edit_of_a_table_that_a_module_names_changes_the_fingerprint(copy):
-    before = {module: fingerprint_of(copy, module) for module in ("distances", "splits", "training")}
+    before = {module: fingerprint_of(copy, module) for module in ("data.distances", "data.splits", "training.job")}
     with open(copy / "facts" / "wordnet.csv", "a") as file:
         file.write("n99999999,n00001740\n")
     after = {module: fingerprint_of(copy, module) for module in before}
-    assert {module for module in before if before[module] != after[module]} == {"distances", "splits"}
+    assert {module for module in before if before[module] != after[module]} == {"data.distances", "data.splits"}

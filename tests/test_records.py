@@ -1,6 +1,6 @@
 """Records: what Snakemake keeps of files, written and read by its own rules."""
 
-from transferability.records import (
+from transferability.cluster.records import (
     INCOMPLETE,
     handed_over,
     handed_over_logs,

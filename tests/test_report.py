@@ -16,11 +16,11 @@ from planted import GAINS, plant, reduce
 from test_figures import command, draw, write_tables
 
 from transferability import files
-from transferability.coverage import coverage_table
-from transferability.effects import drops_table, effects_table
-from transferability.report import coverage_cells, effect_tables, headline_tiles
-from transferability.tables import write_table
-from transferability.yosinski2014 import read_published
+from transferability.analysis.coverage import coverage_table
+from transferability.analysis.effects import drops_table, effects_table
+from transferability.analysis.tables import write_table
+from transferability.analysis.yosinski2014 import read_published
+from transferability.figures.page import coverage_cells, effect_tables, headline_tiles
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path, in which the page is opened")
@@ -261,7 +261,7 @@ def test_the_browser_test_sees_a_complaint_of_the_console(study, tmp_path):
 
 
 def test_the_template_travels_with_the_package():
-    code = "from transferability.report import TEMPLATE; import sys; sys.exit(not TEMPLATE.exists())"
+    code = "from transferability.figures.page import TEMPLATE; import sys; sys.exit(not TEMPLATE.exists())"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
     declared = (Path(__file__).parent.parent / "pyproject.toml").read_text()
     assert '"report.html"' in declared

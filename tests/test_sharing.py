@@ -25,10 +25,10 @@ from PIL import Image
 from planted import plant
 from test_workflow import CHECKOUT, DRAWN, change, jobs_of, network_hashes, plan, run, start
 
-from transferability.effects import effects_table
-from transferability.params import described
-from transferability.records import recorded_files, unrecorded_files
-from transferability.tables import write_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.tables import write_table
+from transferability.cluster.records import recorded_files, unrecorded_files
+from transferability.study.params import described
 
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
@@ -203,7 +203,7 @@ CHANGES = {
     ),
     "a comment in the training code": (
         lambda place: edit(
-            place / "src/transferability/training.py",
+            place / "src/transferability/training/job.py",
             "    first, checked = 0, 0\n",
             "    # None yet.\n    first, checked = 0, 0\n",
         ),
@@ -211,12 +211,14 @@ CHANGES = {
     ),
     "an edit of the training code": (
         lambda place: edit(
-            place / "src/transferability/training.py", "    first, checked = 0, 0\n", "    first, checked = 0, 0 + 0\n"
+            place / "src/transferability/training/job.py",
+            "    first, checked = 0, 0\n",
+            "    first, checked = 0, 0 + 0\n",
         ),
         EVERY - {"split random0", "split random1"},
     ),
     "an edit of the figures": (
-        lambda place: edit(place / "src/transferability/figure2.py", "s=16", "s=17"),
+        lambda place: edit(place / "src/transferability/figures/figure2.py", "s=16", "s=17"),
         DRAWN,
     ),
 }
@@ -248,7 +250,7 @@ def test_results_without_intermediates_have_nothing_to_do(producer, tmp_path):
     shell(fresh, "dvc pull results .snakemake/metadata")
     assert sorted(path.name for path in fresh.iterdir() if path.name in ("data", "models", "results")) == ["results"]
     assert plan(fresh, "results/digits/tiny/figures/figure2.svg", checkout=fresh) == set()
-    edit(fresh / "src/transferability/summary.py", "round(row.mean, 4)", "round(row.mean, 5)")
+    edit(fresh / "src/transferability/analysis/summary.py", "round(row.mean, 4)", "round(row.mean, 5)")
     assert plan(fresh, "results/summary/metrics.json", checkout=fresh) == {"summary"}
 
 
@@ -295,7 +297,9 @@ def test_metrics_hold_means_over_networks_and_differences_of_pairs(tmp_path):
     (tmp_path / "tables").mkdir()
     write_table(tmp_path / "tables/networks.csv", networks)
     write_table(tmp_path / "tables/effects.csv", effects_table(networks, unbalanced=False))
-    command = "python -m transferability.summary --tables tables --metrics m.json --accuracy a.csv --effects e.csv"
+    command = (
+        "python -m transferability.analysis.summary --tables tables --metrics m.json --accuracy a.csv --effects e.csv"
+    )
     shell(tmp_path, f"PYTHONPATH='{CHECKOUT}/src' {command}")
     assert json.loads((tmp_path / "m.json").read_text()) == {
         "digits": {

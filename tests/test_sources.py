@@ -15,12 +15,13 @@ from PIL import Image
 from scipy.io import savemat
 from sklearn.datasets import load_digits
 
-from transferability import datasets, files
-from transferability.datasets import pack
+from transferability import files
+from transferability.data import packing
+from transferability.data.images import fit
+from transferability.data.packed import Packed, open_packed
+from transferability.data.packing import pack
+from transferability.data.sources import read_list
 from transferability.errors import InputError
-from transferability.images import fit
-from transferability.sources import read_list
-from transferability.tasks import Packed, open_packed
 
 CHECKOUT = Path(__file__).parent.parent
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
@@ -304,7 +305,7 @@ def test_a_flat_part_has_its_classes_from_a_list(tmp_path, text):
 
 
 def test_a_list_that_is_edited_while_packing_is_stopped_counts_for_what_was_packed(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "CHUNK", 1)
+    monkeypatch.setattr(packing, "CHUNK", 1)
     root, listed = flat(tmp_path / "x", ["a.png", "b.png"]), tmp_path / "list.txt"
     whole = (root / "val/b.png").read_bytes()
     (root / "val/b.png").write_bytes(b"")

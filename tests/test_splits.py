@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transferability import FACTS, files
-from transferability.errors import InputError
-from transferability.groups import read_groups
-from transferability.splits import (
+from transferability import files
+from transferability.data.groups import read_groups
+from transferability.data.packed import PARTS, Packed, open_packed
+from transferability.data.splits import (
     choose_classes,
     divide,
     graded_classes,
@@ -23,7 +23,8 @@ from transferability.splits import (
     random_halves,
     reduce_volume,
 )
-from transferability.tasks import PARTS, Packed, open_packed
+from transferability.errors import InputError
+from transferability.facts import FACTS
 
 CHECKOUT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src")}
@@ -400,7 +401,7 @@ def test_a_splits_normalisation_is_that_of_both_sides_training_images(packed_dig
 
 
 def test_of_many_training_images_a_sample_gives_the_normalisation(monkeypatch):
-    monkeypatch.setattr("transferability.splits.SAMPLE", 500)
+    monkeypatch.setattr("transferability.data.splits.SAMPLE", 500)
     images = np.random.default_rng(0).integers(0, 256, (3000, 1, 8, 8), dtype=np.uint8)
     result = normalisation(packed_like(images), np.arange(3000))
     assert result != {"mean": [(images / 255).mean().round(6)], "std": [(images / 255).std().round(6)]}
@@ -469,7 +470,7 @@ def command_of(packed: Path, definition: dict, into: Path) -> list[str | Path]:
         files.write_json(into.with_name(f"{name}.json"), content)
         options[name] = into.with_name(f"{name}.json")
     options |= {"--packed": packed, "--parts": json.dumps(SHARES), "--into": into}
-    return [sys.executable, "-m", "transferability.splits", *(word for pair in options.items() for word in pair)]
+    return [sys.executable, "-m", "transferability.data.splits", *(word for pair in options.items() for word in pair)]
 
 
 def test_the_command_writes_the_split(packed_digits, tmp_path):

@@ -7,8 +7,8 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
-from transferability.sentences import points
-from transferability.styles import DASHES, SERIES, finish, label_ends, save_figure, set_theme, style_of
+from transferability.figures.styles import DASHES, SERIES, finish, label_ends, save_figure, set_theme, style_of
+from transferability.words import points
 
 TREATMENTS = ["selffer", "selffer+", "transfer", "transfer+", "random"]
 EVERY_TREATMENT = ["base", *TREATMENTS, *(f"{kind}-k{k}" for kind in ("selffer", "transfer") for k in range(1, 7))]

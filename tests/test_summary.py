@@ -2,9 +2,9 @@
 
 from planted import GAINS, plant, reduce
 
-from transferability.coverage import means_table
-from transferability.effects import effects_table
-from transferability.summary import curves, summarise
+from transferability.analysis.coverage import means_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.summary import curves, summarise
 
 
 def test_the_reduced_task_and_the_other_one_have_names_of_their_own():

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from planted import plant
 
-from transferability.effects import effects_table, pairs_table
+from transferability.analysis.effects import effects_table, pairs_table
+from transferability.analysis.tables import EFFECTS, NETWORKS, PAIRS, read_table, write_table
 from transferability.errors import InputError
-from transferability.tables import EFFECTS, NETWORKS, PAIRS, read_table, write_table
 
 
 def test_tables_come_back_as_they_were_written(tmp_path):

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from transferability import files, tasks
-from transferability.datasets import pack
+from transferability import files
+from transferability.data import tasks
+from transferability.data.images import decode
+from transferability.data.packed import PARTS, Jpegs, open_packed
+from transferability.data.packing import pack
+from transferability.data.splits import make_split
+from transferability.data.tasks import Selection, open_task
 from transferability.errors import InputError
-from transferability.images import decode
-from transferability.splits import make_split
-from transferability.tasks import PARTS, Jpegs, Selection, open_packed, open_task
 
 
 @pytest.mark.parametrize("side", ["A", "B"])

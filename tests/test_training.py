@@ -19,21 +19,20 @@ from conftest import Stored
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transferability import files, provenance, training
-from transferability.checkpoints import load_network
+from transferability import files, provenance
+from transferability.data.augmentation import Augmentation, augment
+from transferability.data.batches import normalise
+from transferability.data.packed import PARTS
+from transferability.data.tasks import Task, open_task
 from transferability.devices import choose_device
-from transferability.draws import Augmentation, Draws, augment
 from transferability.errors import InputError
-from transferability.networks import Architecture, Dropout, build_network, initialise, normalise
-from transferability.notation import DEPTH, parse_network
-from transferability.solvers import Schedule, descend, learning_groups
-from transferability.tasks import PARTS, Task, open_task
-from transferability.training import (
-    start_network,
-    state_hash,
-    train,
-    validate,
-)
+from transferability.networks.alexnet import Architecture, Dropout, build_network, initialise
+from transferability.networks.checkpoints import load_network
+from transferability.networks.notation import DEPTH, parse_network
+from transferability.training import job
+from transferability.training.job import start_network, state_hash, train, validate
+from transferability.training.optimizers import Schedule, descend, learning_groups
+from transferability.training.randomness import Draws
 
 # Sums depend on the number of threads.
 torch.set_num_threads(1)
@@ -432,7 +431,7 @@ def test_networks_trained_together_equal_those_trained_one_by_one(names, kind, t
 def test_frozen_layers_in_common_compute_a_batch_once(tasks, bases):
     networks = start(["A2B", "A5B", "A7B", "A3B+"], DROPOUT, tasks["B"], bases["dropout"]["A"])
     networks |= start(["R5B"], DROPOUT, tasks["B"], None)
-    training.share_frozen_layers(networks)
+    job.share_frozen_layers(networks)
     assert networks["A2B"][1] is networks["A7B"][1]
     assert networks["A2B"][2] is not networks["A7B"][2]
     assert networks["A3B+"][0] is not networks["A2B"][0] is not networks["R5B"][0]
@@ -732,7 +731,7 @@ def test_weights_that_overflow_in_the_last_step_are_refused(tasks):
 def command(folder: Path, split: Path, packed: Path, names: list[str], source: Path | None) -> list[str]:
     """The command that trains networks into folder/<name>/."""
     return [
-        *(sys.executable, "-m", "transferability.training"),
+        *(sys.executable, "-m", "transferability.training.job"),
         *("--split", str(split), "--packed", str(packed)),
         *("--architecture", '{"family": "tiny", "width": 1, "norm": "batch", "dropout": 0.5}'),
         *("--augmentation", '{"padding": 1, "flip": false}'),
@@ -789,7 +788,7 @@ def test_the_command_writes_checkpoint_history_and_record(trained_base, packed_d
     assert run["parameters"]["schedule"]["learning_rate"] == 0.03
     assert run["inputs"] == {str(digits_split): files.sha256(digits_split)}
     assert run["images"] == files.read_json(packed_digits / "card.json")["content"]
-    assert run["code"] == provenance.fingerprint("training")
+    assert run["code"] == provenance.fingerprint("training.job")
     assert run["model_sha256"] == files.sha256(trained_base / "model.safetensors")
     assert run["images_seen"] == 128
     assert run["frozen"]["layers"] == 0
@@ -800,7 +799,7 @@ def test_the_command_crops_and_the_card_has_the_crops_shape(packed_digits, digit
     place = arguments.index("--augmentation") + 1
     arguments[place] = '{"padding": 0, "flip": false, "crop": 7}'
     monkeypatch.setattr(sys, "argv", ["training", *arguments])
-    training.main()
+    job.main()
     card, _ = load_network(tmp_path / "baseA/model.safetensors")
     assert card.shape == (1, 7, 7)
     assert files.read_json(tmp_path / "baseA/run.json")["parameters"]["augmentation"]["crop"] == 7
@@ -808,7 +807,7 @@ def test_the_command_crops_and_the_card_has_the_crops_shape(packed_digits, digit
     arguments[place] = '{"padding": 1, "flip": false, "crop": 9}'
     monkeypatch.setattr(sys, "argv", ["training", *arguments])
     with pytest.raises(InputError) as error:
-        training.main()
+        job.main()
     assert str(error.value) == (
         "datasets.*.augmentation.crop is 9, more than the 8 pixels of the stored images; "
         "lower it, or raise datasets.*.images.size"
@@ -849,7 +848,7 @@ def test_a_source_of_another_architecture_is_named_with_the_network(
     arguments[arguments.index("--architecture") + 1] = json.dumps(architecture)
     monkeypatch.setattr(sys, "argv", ["training", *arguments])
     with pytest.raises(InputError, match=f"^A4B from {re.escape(str(source))}: the source is of another architecture"):
-        training.main()
+        job.main()
 
 
 def test_a_source_that_is_another_base_is_refused(trained_base, packed_digits, digits_split, tmp_path):
@@ -866,7 +865,7 @@ def test_too_small_images_are_no_fault_of_a_source(packed_digits, digits_split, 
     arguments[arguments.index("--architecture") + 1] = json.dumps(architecture)
     monkeypatch.setattr(sys, "argv", ["training", *arguments])
     with pytest.raises(InputError) as error:
-        training.main()
+        job.main()
     assert "images of 8×8 are too small for 'small'" in str(error.value)
     assert "from None" not in str(error.value)
 
@@ -886,9 +885,9 @@ def test_a_full_gpu_says_what_to_lower(names, section, fault, packed_digits, dig
         raise fault
 
     monkeypatch.setattr(sys, "argv", ["training", *command(tmp_path, digits_split, packed_digits, names, None)[3:]])
-    monkeypatch.setattr(training, "train", fill)
+    monkeypatch.setattr(job, "train", fill)
     with pytest.raises(InputError) as error:
-        training.main()
+        job.main()
     assert str(error.value) == (
         f"{', '.join(names)}: {len(names)} networks and batches of 32 images do not fit into the GPU's memory; "
         f'set jobs to "network", lower training.{section}.batch_size, or that of training.reduced if the split '

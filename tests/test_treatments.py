@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from transferability.errors import InputError
-from transferability.networks import Architecture, Dropout, build_network, initialise
-from transferability.notation import DEPTH, Network, parse_network
-from transferability.treatments import copy_layers, freeze_layers, prepare_network
+from transferability.networks.alexnet import Architecture, Dropout, build_network, initialise
+from transferability.networks.notation import DEPTH, Network, parse_network
+from transferability.networks.treatments import copy_layers, freeze_layers, prepare_network
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
 EVERY_NETWORK = [

@@ -1,9 +1,11 @@
 """Provenance: which code, which versions and which revision made a file."""
 
+import ast
 import hashlib
 import platform
 import re
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +13,6 @@ from pathlib import Path
 from transferability import files
 
 PACKAGE = Path(__file__).parent
-DATA = [*sorted((PACKAGE / "facts").iterdir()), *sorted(PACKAGE.glob("*.html"))]
 LIBRARIES = ("numpy", "safetensors", "torch")
 
 
@@ -19,13 +20,9 @@ TOKEN = re.compile(
     r"""#[^\n]*|(\"{3}|'{3})(?:\\.|.)*?\1|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""",
     re.DOTALL,
 )
-"""A comment or a string. Python's own tokenizer takes a second for what a plan needs, its parser a fifth of one."""
-
-IMPORT = re.compile(rf"^ *from {PACKAGE.name}(?:\.(\w+))? import (\([^)]*\)|.*)", re.MULTILINE)
+"""A comment or a string. Python's own tokenizer takes a second for what a plan needs."""
 
 
-# Most modules are in the fingerprint of several rules, and a study is planned often.
-@cache
 def significant_text(source: str) -> str:
     """A module's source without comments, docstrings and blank lines: what may change what it does."""
     strings: list[str] = []
@@ -47,28 +44,85 @@ def significant_text(source: str) -> str:
     return "\n".join(kept)
 
 
+def statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement of a parsed module, those inside functions and branches too."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.stmt):
+            yield node
+        if isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from statements(node)
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a module of this package by its dotted name inside it ("data.tasks"); None if there is none."""
+    place = PACKAGE.joinpath(*name.split("."))
+    candidates = (place.with_suffix(".py"), place / "__init__.py")
+    return next((path for path in candidates if name and path.is_file()), None)
+
+
+def package_import(node: ast.stmt) -> list[tuple[str, str]]:
+    """What a statement imports from this package: (module, name), the name "" for the module itself."""
+    root = PACKAGE.name
+    if isinstance(node, ast.Import):
+        names = [alias.name.removeprefix(f"{root}.") for alias in node.names if alias.name.startswith(f"{root}.")]
+        return [(name, "") for name in names]
+    if not isinstance(node, ast.ImportFrom) or not node.module or f"{node.module}.".find(f"{root}.") != 0:
+        return []
+    room = node.module.removeprefix(root).removeprefix(".")
+    inside = [(f"{room}.{alias.name}".removeprefix("."), alias) for alias in node.names]
+    return [
+        (module, alias.asname or "") if module_file(module) else (room, f"{alias.name} {alias.asname or ''}".strip())
+        for module, alias in inside
+    ]
+
+
 @cache
+def parsed(source: str) -> tuple[str, list[tuple[str, str]]]:
+    """A module's significant text without its imports from this package, and these imports."""
+    imports, lines = [], source.split("\n")
+    for node in statements(ast.parse(source)):
+        if found := package_import(node):
+            imports += found
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return significant_text("\n".join(lines)), imports
+
+
 def imported_modules(source: str) -> set[str]:
-    """The modules of this package that a module's source imports, by their short names."""
-    found = set()
-    for module, names in IMPORT.findall(significant_text(source)):
-        found |= {module} if module else set(re.findall(r"\w+", names))
-    return {name for name in found if (PACKAGE / f"{name}.py").exists()}
+    """The modules of this package that a module's source imports, by their dotted names inside it."""
+    return {module for module, _ in parsed(source)[1] if module_file(module)}
 
 
-def fingerprint(module: str) -> str:
-    """The hash of a module of this package together with the package's modules that it imports, near and far, and
-    the data files of the package that they name.
+@cache
+def data_files() -> list[Path]:
+    """The files of this package that are no code."""
+    return sorted(path for path in PACKAGE.rglob("*.*") if path.suffix not in (".py", ".pyc"))
+
+
+@cache
+def module_hash(path: Path) -> str:
+    """The hash of a module's text, of what it imports from this package, by content, and of the data files it names.
+
+    Names of modules are not in it: a module that moves changes nothing.
     """
-    texts: dict[str, str] = {}
-    waiting = {module}
-    while waiting:
-        name = waiting.pop()
-        source = (PACKAGE / f"{name}.py").read_text(encoding="utf-8")
-        texts[name] = significant_text(source)
-        texts |= {data.name: files.sha256(data) for data in DATA if f'"{data.name}"' in source}
-        waiting |= imported_modules(source) - texts.keys()
-    return hashlib.sha256("\0".join(f"{name}\0{texts[name]}" for name in sorted(texts)).encode()).hexdigest()[:16]
+    source = path.read_text(encoding="utf-8")
+    text, imports = parsed(source)
+    near = {(module_hash(file), name) for module, name in imports if (file := module_file(module))}
+    data = {(data.name, files.sha256(data)) for data in data_files() if f'"{data.name}"' in source}
+    return hashlib.sha256(repr((text, sorted(near), sorted(data))).encode()).hexdigest()
+
+
+def fingerprint(*modules: str) -> str:
+    """The hash of modules of this package ("training.job") with all that they import from it, near and far.
+
+    A module that is chosen at run time by its name, such as the library of an architecture, is imported by none: who
+    uses it names it here.
+    """
+    hashes = []
+    for name in modules:
+        if (file := module_file(name)) is None:
+            raise ValueError(f"the package has no module {name}")
+        hashes.append(module_hash(file))
+    return hashlib.sha256("\0".join(sorted(hashes)).encode()).hexdigest()[:16]
 
 
 def git_revision() -> str | None:

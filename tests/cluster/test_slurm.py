@@ -83,7 +83,7 @@ def trainer(directory: Path) -> int | None:
         try:
             if path.name.isdigit() and (path / "cwd").readlink() == directory:
                 command = (path / "cmdline").read_bytes().split(b"\0")
-                if b"transferability.training" in command and command[0].endswith(b"python"):
+                if b"transferability.training.job" in command and command[0].endswith(b"python"):
                     return int(path.name)
         except OSError:
             continue

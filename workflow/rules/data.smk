@@ -24,10 +24,10 @@ rule pack:
                 (packed_card(wildcards.dataset) or {}).get("source"),
             )
         ),
-        code=fingerprint("datasets"),
+        code=fingerprint("data.packing"),
     shell:
         """
-        python -m transferability.datasets \
+        python -m transferability.data.packing \
             --source {resources.source:q} \
             --description {params.description:q} \
             --threads {threads} \
@@ -57,11 +57,11 @@ rule split:
         partial=lambda wildcards: (
             "--partial" if isinstance(config["datasets"][wildcards.dataset].get("groups"), str) else ""
         ),
-        code=fingerprint("splits"),
+        code=fingerprint("data.splits"),
     # Files, because the thousands of classes that these may name are more than the system takes as an argument.
     shell:
         """
-        python -m transferability.splits \
+        python -m transferability.data.splits \
             --packed data/packed/{wildcards.dataset:q} \
             --definition <(printf %s {params.definition:q}) \
             --groups <(printf %s {params.groups:q}) {params.partial} \

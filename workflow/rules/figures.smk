@@ -32,10 +32,10 @@ rule figures:
         unbalanced=canonical(config["analysis"]["unbalanced"]),
         width=config["figures"]["width"],
         dpi=config["figures"]["dpi"],
-        code=fingerprint("figures"),
+        code=fingerprint("figures.drawing"),
     shell:
         """
-        python -m transferability.figures \
+        python -m transferability.figures.drawing \
             --tables {params.tables:q} \
             {params.models} \
             --tasks {params.tasks:q} \
@@ -94,10 +94,10 @@ rule page:
         tables=subpath(input.networks, parent=True),
         files="--models models/{dataset}/{architecture} --splits data/splits/{dataset}",
         read_out=config["figures"]["read_out"],
-        code=fingerprint("report"),
+        code=fingerprint("figures.page"),
     shell:
         """
-        python -m transferability.report \
+        python -m transferability.figures.page \
             --tables {params.tables:q} \
             --figures {params.tables:q}/figures \
             {params.files} \

@@ -29,11 +29,11 @@ rule base:
         architecture=lambda wildcards: canonical(config["architectures"][wildcards.architecture]),
         augmentation=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["augmentation"]),
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "base")),
-        code=fingerprint("training"),
+        code=fingerprint("training.job"),
     # In place of the shell, which a cluster's signal to end would end at once: the training first saves its state.
     shell:
         """
-        exec python -m transferability.training \
+        exec python -m transferability.training.job \
             --split {input.split:q} \
             --packed data/packed/{wildcards.dataset:q} \
             --architecture {params.architecture:q} \

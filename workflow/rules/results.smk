@@ -23,10 +23,10 @@ rule evaluate:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        code=fingerprint("evaluation"),
+        code=fingerprint("evaluation.metrics"),
     shell:
         """
-        python -m transferability.evaluation \
+        python -m transferability.evaluation.metrics \
             --split {input.split:q} \
             --packed data/packed/{wildcards.dataset:q} \
             --device {resources.device:q} \
@@ -66,10 +66,10 @@ rule evaluate_curve:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        code=fingerprint("evaluation"),
+        code=fingerprint("evaluation.metrics"),
     shell:
         """
-        python -m transferability.evaluation \
+        python -m transferability.evaluation.metrics \
             --split {input.split:q} \
             --packed data/packed/{wildcards.dataset:q} \
             --device {resources.device:q} \
@@ -132,10 +132,10 @@ rule tables:
         grid=canonical({"seed": STUDY["seed"], "networks": NETWORKS}),
         drop=config["analysis"]["drop"],
         unbalanced=canonical(config["analysis"]["unbalanced"]),
-        code=fingerprint("analysis"),
+        code=fingerprint("analysis.gathering"),
     shell:
         """
-        python -m transferability.analysis \
+        python -m transferability.analysis.gathering \
             --results results/{wildcards.dataset:q}/{wildcards.architecture:q} \
             --splits data/splits/{wildcards.dataset:q} \
             --grid {params.grid:q} \
@@ -188,10 +188,10 @@ rule yosinski2014:
     params:
         drop=config["analysis"]["drop"],
         unbalanced=canonical(config["analysis"]["unbalanced"]),
-        code=fingerprint("yosinski2014"),
+        code=fingerprint("analysis.yosinski2014"),
     shell:
         """
-        python -m transferability.yosinski2014 \
+        python -m transferability.analysis.yosinski2014 \
             --drop {params.drop} \
             --unbalanced {params.unbalanced} \
             --networks {output.networks:q} \
@@ -219,10 +219,10 @@ rule summary:
         "logs/summary.log",
     params:
         tables=expand("results/{dataset}/{architecture}", dataset=STUDY["dataset"], architecture=STUDY["architecture"]),
-        code=fingerprint("summary"),
+        code=fingerprint("analysis.summary"),
     shell:
         """
-        python -m transferability.summary \
+        python -m transferability.analysis.summary \
             --tables {params.tables:q} \
             --metrics {output.metrics:q} \
             --accuracy {output.accuracy:q} \
@@ -256,10 +256,10 @@ rule export:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        code=fingerprint("export"),
+        code=fingerprint("evaluation.export"),
     shell:
         """
-        python -m transferability.export \
+        python -m transferability.evaluation.export \
             --split {input.split:q} \
             --packed data/packed/{wildcards.dataset:q} \
             --models models/{wildcards.dataset:q}/{wildcards.architecture:q}/{wildcards.split:q}/seed{wildcards.seed} \

@@ -1,0 +1,1 @@
+"""Analysis: a study's metrics as tables, effects and intervals."""

@@ -1,0 +1,202 @@
+"""Analysis: a study's metrics as tidy tables: networks, learning, pairs, effects, drops and coverage."""
+
+import argparse
+import json
+import math
+import sys
+from collections import Counter
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from transferability import files
+from transferability.analysis.coverage import coverage_table
+from transferability.analysis.effects import drops_table, effects_table, pairs_table
+from transferability.analysis.tables import LEARNING, NETWORKS, shape_table, write_table
+from transferability.errors import InputError, exit_plainly
+from transferability.evaluation.guessing import chance
+from transferability.networks.notation import parse_network
+
+# Columns that stand in a network's metrics under the same name.
+COPIED = (
+    "network",
+    "treatment",
+    "source",
+    "n",
+    "target",
+    "fine_tune",
+    "preserved",
+    "trained",
+    "reason",
+    "classes",
+    "images_seen",
+    "train_loss",
+)
+
+
+def grid_cells(grid: dict) -> list[tuple[str, int, str]]:
+    """The networks of a grid as (split, seed, network), each once.
+
+    A grid is {"split": [...], "seed": [...], "network": [...]}, every combination, or {"seed": [...],
+    "networks": {split: [...]}}, where each split has networks of its own.
+    """
+    if not isinstance(grid, dict) or grid.keys() not in ({"split", "seed", "network"}, {"seed", "networks"}):
+        raise InputError('--grid: give "split", "seed" and "network", or "seed" and "networks", as a JSON object')
+    networks = grid["networks"] if "networks" in grid else dict.fromkeys(grid["split"], grid["network"])
+    if not isinstance(networks, dict) or not all(isinstance(names, list) for names in networks.values()):
+        raise InputError('--grid: "networks" must give each split its list of networks')
+    cells = [(split, seed, name) for split, names in networks.items() for seed, name in product(grid["seed"], names)]
+    for (split, seed, name), count in Counter(cells).items():
+        parse_network(name)
+        if count > 1:
+            raise InputError(f"--grid: names {name} of {split}, seed {seed}, twice")
+    return cells
+
+
+def number(metrics: dict, *keys: str) -> float:
+    """A finite number out of a network's metrics."""
+    value = metrics
+    for key in keys:
+        value = value[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{'.'.join(keys)} is {value!r}, which is no number")
+    return value
+
+
+def split_place(path: Path) -> dict:
+    """What a split's file says of all its networks: kind, volumes by side, and distances where it has them."""
+    split = files.read_json(path)
+    try:
+        distance = split.get("distance") or {}
+        return {
+            "kind": split["kind"],
+            "volume": {side: int(split["volume"][side]) for side in "AB" if side in (split.get("volume") or {})},
+            "synset_distance": distance.get("synset"),
+            "a_distance": distance.get("a_distance"),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{path}: no split; delete it and run again") from None
+
+
+def network_row(place: dict, metrics: dict) -> dict:
+    """One row of networks.csv from where a network is, its split's part included, and what it scores."""
+    target = metrics["target"]
+    counts = {
+        part: [number(entry, "count") for entry in metrics[part]["per_class"].values()]
+        for part in ("validation", "test")
+    }
+    return {
+        **place,
+        "volume": place["volume"].get(target),
+        "other_volume": place["volume"].get("B" if target == "A" else "A"),
+        **{name: metrics[name] for name in COPIED},
+        "train_loss": number(metrics, "train_loss"),
+        "validation_top1": number(metrics, "validation", "top1"),
+        "validation_loss": number(metrics, "validation", "loss"),
+        "validation_chance": chance(counts["validation"]),
+        "mean_of_ten_best": number(metrics, "mean_of_ten_best", "validation_top1"),
+        "test_top1": number(metrics, "test", "top1"),
+        "chosen_test_top1": number(metrics, "chosen", "test_top1"),
+        "test_top5": metrics["test"].get("top5"),
+        "test_loss": number(metrics, "test", "loss"),
+        "test_chance": chance(counts["test"]),
+        "validation_images": number(metrics, "validation", "count"),
+        "test_images": number(metrics, "test", "count"),
+    }
+
+
+def learning_rows(metrics: dict) -> list[dict]:
+    """The rows of learning.csv from a network's metrics, without where it is."""
+    if not metrics["learning"]:
+        raise ValueError("learning is empty")
+    return [
+        {"network": metrics["network"], "step": int(number(row, "step"))}
+        | {name: number(row, name) for name in ("train_loss", "validation_loss", "validation_top1")}
+        for row in metrics["learning"]
+    ]
+
+
+def read_networks(results: Path, grid: dict, splits: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[dict]]:
+    """The networks of a grid and how they learnt, as NETWORKS and LEARNING have them, from their metrics at
+    `results`/{split}/seed{seed}/{network}.json.
+
+    Also returns the networks that could not be read, for `coverage_table`, each with its reason: the others are
+    analysed without them. If none can be read, the first reason is an InputError.
+    """
+    places: dict[str, dict] = {}
+    rows, learning, absent = [], [], []
+    for split, seed, network in grid_cells(grid):
+        path = results / split / f"seed{seed}" / f"{network}.json"
+        place = {"dataset": results.parent.name, "architecture": results.name, "split": split, "seed": seed}
+        try:
+            if split not in places:
+                places[split] = split_place(splits / f"{split}.json")
+            metrics = files.read_json(path)
+            try:
+                row = network_row(place | places[split], metrics)
+                learnt = [place | step for step in learning_rows(metrics)]
+            except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+                raise InputError(f"{path}: no network's metrics ({error!r}); delete it and run again") from None
+            if row["network"] != network:
+                raise InputError(f"{path}: holds the metrics of {row['network']}; delete it and run again")
+            rows.append(row)
+            learning += learnt
+        except InputError as error:
+            kind = places[split]["kind"] if split in places else "unknown"
+            absent.append(place | {"kind": kind, "network": network, "reason": str(error)})
+    if not rows:
+        raise InputError(absent[0]["reason"] if absent else "--grid: names no network")
+    return shape_table(rows, NETWORKS), shape_table(learning, LEARNING), absent
+
+
+def write_tables(
+    networks: pd.DataFrame, absent: list[dict], into: dict[str, Path], drop: float, unbalanced: bool
+) -> None:
+    """Write the five tables that any study has, each to its file in `into`."""
+    if not 0 < drop < 1:
+        raise InputError(f"--drop: {drop:g} is no share between 0 and 1")
+    effects = effects_table(networks, unbalanced)
+    write_table(into["networks"], networks)
+    write_table(into["pairs"], pairs_table(networks))
+    write_table(into["effects"], effects)
+    write_table(into["drops"], drops_table(effects, drop))
+    write_table(into["coverage"], coverage_table(networks, absent))
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that ends in `write_tables`."""
+    for table in ("networks", "pairs", "effects", "drops", "coverage"):
+        parser.add_argument(f"--{table}", type=Path, required=True, help=f"{table}.csv to write")
+    parser.add_argument("--drop", type=float, required=True, help="the drop whose first layer drops.csv gives")
+    parser.add_argument(
+        "--unbalanced",
+        type=json.loads,
+        choices=(True, False),
+        required=True,
+        help="true: make means over unbalanced cells, and mark them",
+    )
+
+
+def table_files(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The files that the options of `add_table_options` name."""
+    return {name: getattr(arguments, name) for name in ("networks", "pairs", "effects", "drops", "coverage")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Gather the metrics of one data set and architecture in tables.")
+    parser.add_argument("--results", type=Path, required=True, help="results/{dataset}/{architecture}")
+    parser.add_argument("--splits", type=Path, required=True, help="data/splits/{dataset}")
+    parser.add_argument("--grid", type=json.loads, required=True, help="the networks of the study, as JSON")
+    add_table_options(parser)
+    parser.add_argument("--learning", type=Path, required=True, help="learning.csv to write")
+    arguments = parser.parse_args()
+    networks, learning, absent = read_networks(arguments.results, arguments.grid, arguments.splits)
+    for place in absent:
+        print(f"left out: {place['reason']}", file=sys.stderr)
+    write_tables(networks, absent, table_files(arguments), arguments.drop, arguments.unbalanced)
+    write_table(arguments.learning, learning)
+
+
+if __name__ == "__main__":
+    exit_plainly(main)

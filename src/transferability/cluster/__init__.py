@@ -1,0 +1,1 @@
+"""Cluster: SLURM, Snakemake's records, and the hours that networks have cost."""

@@ -1,0 +1,1 @@
+"""Evaluation: what a trained network scores, and the file that deploys it."""

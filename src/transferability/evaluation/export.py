@@ -1,0 +1,154 @@
+"""Export: a trained network as one ONNX file that takes raw images, checked against torch on real ones."""
+
+import argparse
+import json
+import logging
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from transferability import files
+from transferability.data.batches import centre, hold, in_order, normalise
+from transferability.data.packed import Images
+from transferability.data.tasks import open_task
+from transferability.devices import choose_device
+from transferability.errors import InputError, exit_plainly
+from transferability.networks.checkpoints import Card, load_network
+from transferability.networks.notation import parse_network
+
+TOLERANCE = 1e-4
+"""The largest difference between onnxruntime's and torch's logits, as a share of the largest logit (at least 1)."""
+
+COMPARED = 500
+"""At most so many test images, evenly from all classes, go through both."""
+
+
+class Deployed(nn.Module):
+    """A network with its preprocessing: uint8 images (n, C, H, W) → logits (n, classes)."""
+
+    def __init__(self, network: nn.Sequential, card: Card) -> None:
+        super().__init__()
+        self.network = network
+        self.mean, self.std = card.mean, card.std
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(normalise(images, self.mean, self.std))
+
+
+def convert(network: nn.Sequential, card: Card, identity: dict[str, str]) -> onnx.ModelProto:
+    """A network as an ONNX model: input `images` with a free batch size, output `logits`, weights inside.
+
+    The metadata hold the identity, and the class names as a JSON list in the order of the logits.
+    """
+    example = torch.zeros(2, *card.shape, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # The exporter warns about its own internals; what it makes is checked.
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            Deployed(network, card).eval(),
+            (example,),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
+            dynamo=True,
+            verbose=False,
+        )
+    model = program.model_proto
+    # The exporter's stack traces hold paths of this machine, which are nobody's business and differ between clones.
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+    onnx.helper.set_model_props(model, {**identity, "classes": json.dumps(card.classes)})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def compare(model: onnx.ModelProto, network: nn.Sequential, card: Card, images: Images) -> dict:
+    """Run some images of a task through onnxruntime and torch; a mismatch is a RuntimeError."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    deployed, cpu = Deployed(network, card), torch.device("cpu")
+    ours, theirs = [], []
+    images = images[np.linspace(0, len(images) - 1, min(COMPARED, len(images))).astype(np.int64)]
+    for _, chunk in in_order(hold(images, cpu), cpu):
+        seen = centre(chunk, card.shape).contiguous()
+        ours += session.run(["logits"], {"images": seen.numpy()})
+        with torch.no_grad():
+            theirs.append(deployed(seen).numpy())
+    ours, theirs = np.concatenate(ours), np.concatenate(theirs)
+    difference = float(np.abs(ours - theirs).max())
+    agreement = float((ours.argmax(1) == theirs.argmax(1)).mean())
+    if not difference <= TOLERANCE * max(1.0, float(np.abs(theirs).max())):
+        raise RuntimeError(
+            f"{card.network}: onnxruntime and torch differ by {difference:.3g} in the logits of {len(images)} "
+            f"test images (top-1 agreement {agreement:.1%})"
+        )
+    return {"images": len(images), "max_abs_difference": difference, "top1_agreement": agreement}
+
+
+def best_of(metrics: list[Path]) -> dict:
+    """The metrics of the network with the best validation accuracy; of equals the one with the lowest loss."""
+    candidates = [files.read_json(path) for path in metrics]
+    return max(candidates, key=lambda found: (found["validation"]["top1"], -found["validation"]["loss"]))
+
+
+def open_network(checkpoint: Path, metrics: dict) -> tuple[Card, nn.Sequential]:
+    """The network of a checkpoint that metrics are about; if they are of other weights, an InputError."""
+    if files.sha256(checkpoint) != metrics.get("model_sha256"):
+        raise InputError(f"{checkpoint}: its metrics are of other weights; delete the metrics and run again")
+    return load_network(checkpoint)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Export networks of one split and seed as ONNX.")
+    parser.add_argument("--split", type=Path, required=True, help="the split's file")
+    parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="metrics of the networks to choose from")
+    parser.add_argument("--models", type=Path, required=True, help="folder of the split and seed, models/.../seedS")
+    parser.add_argument(
+        "--into",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="files to write, NAME/model.onnx, NAME a network or a curve (AnB+: its best network on validation)",
+    )
+    parser.add_argument("--checks", type=Path, required=True, help="file to write: of each what it is, and its check")
+    arguments = parser.parse_args()
+    choose_device("cpu", threads=1)
+
+    @cache
+    def test_images(target: str) -> Images:
+        return open_task(arguments.split, target, arguments.packed, parts=("test",)).images["test"]
+
+    checks = {}
+    for path in arguments.into:
+        name = path.parent.name
+        members = [file for file in arguments.metrics if name in (file.stem, parse_network(file.stem).curve)]
+        if not members:
+            raise InputError(f"export: there is no network {name} in the study")
+        chosen = best_of(members)
+        card, network = open_network(arguments.models / chosen["network"] / "model.safetensors", chosen)
+        identity = {
+            "name": chosen["network"],
+            "model_sha256": chosen["model_sha256"],
+            "split": str(arguments.split),
+            "seed": arguments.models.name.removeprefix("seed"),
+            "task": f"{chosen['target']} of {arguments.split.stem}",
+            "test_top1": f"{chosen['test']['top1']:.4f}",
+        }
+        model = convert(network, card, identity)
+        checks[name] = identity | compare(model, network, card, test_images(chosen["target"]))
+        with files.replacing(path) as temporary:
+            onnx.save_model(model, temporary)
+    files.write_json(arguments.checks, checks)
+
+
+if __name__ == "__main__":
+    exit_plainly(main)

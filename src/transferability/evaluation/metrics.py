@@ -1,0 +1,146 @@
+"""Evaluation: what a trained network scores, as one JSON file a network."""
+
+import argparse
+import csv
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transferability import files
+from transferability.data.batches import centre, hold, in_order, normalise
+from transferability.data.packed import Images
+from transferability.data.tasks import Task, open_task
+from transferability.devices import choose_device, fitting
+from transferability.errors import InputError, exit_plainly
+from transferability.evaluation.guessing import verdict
+from transferability.networks.checkpoints import Card, load_network
+from transferability.networks.notation import parse_network
+
+
+@torch.no_grad()
+def predict(network: nn.Module, images: Images, card: Card, device: torch.device) -> Tensor:
+    """Logits, float (n, classes) on the CPU, of a task's images, by a network in evaluation mode on the device."""
+    return torch.cat(
+        [
+            network(normalise(centre(chunk, card.shape), card.mean, card.std)).cpu()
+            for _, chunk in in_order(hold(images, device), device)
+        ]
+    )
+
+
+def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
+    """Top-1, loss, counts and per-class top-1; top-5 where there are more than 5 classes."""
+    ranks = logits.argsort(dim=1, descending=True, stable=True)
+    hits = ranks[:, 0] == labels
+    scores = {
+        "count": len(labels),
+        "top1": hits.double().mean().item(),
+        "loss": functional.cross_entropy(logits.double(), labels).item(),
+    }
+    if len(classes) > 5:
+        scores["top5"] = (ranks[:, :5] == labels[:, None]).any(dim=1).double().mean().item()
+    scores["per_class"] = {
+        name: {"count": int((labels == label).sum()), "top1": hits[labels == label].double().mean().item()}
+        for label, name in enumerate(classes)
+    }
+    return scores
+
+
+HISTORY = {"step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1", "test_top1"}
+
+
+def read_history(path: Path) -> list[dict[str, float | None]]:
+    """A network's history.csv as a list of rows, of which one has a test accuracy, and the others None."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [
+                {name: None if (name, value) == ("test_top1", "") else float(value) for name, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
+        if not rows or rows[0].keys() != HISTORY:
+            raise ValueError("its columns are not a history's, or it has no rows")
+        if sum(row["test_top1"] is not None for row in rows) != 1:
+            raise ValueError("not one of its rows, the best one, has a test accuracy")
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a whole history ({error}); delete it and run again") from None
+    return rows
+
+
+def mean_of_best(history: list[dict[str, float]], best: int = 10) -> dict:
+    """The paper's read-out: the mean of the ten best validations. It is optimistic; the count says how many."""
+    top = sorted((row["validation_top1"] for row in history), reverse=True)[:best]
+    return {"validation_top1": float(np.mean(top)), "of": len(top)}
+
+
+def chosen_on_validation(history: list[dict[str, float]]) -> dict:
+    """What the network scored on test images when it was best on validation images, for the first time."""
+    (best,) = [row for row in history if row["test_top1"] is not None]
+    return {"step": int(best["step"]), "validation_top1": best["validation_top1"], "test_top1": best["test_top1"]}
+
+
+def learnt(history: list[dict[str, float]]) -> list[dict]:
+    """How the network learnt: step, losses and accuracy of each validation."""
+    return [
+        {"step": int(row["step"])} | {name: row[name] for name in ("train_loss", "validation_loss", "validation_top1")}
+        for row in history
+    ]
+
+
+def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.device) -> dict:
+    """The metrics of one network: on validation and test at the end of training, and its history with two read-outs.
+
+    `training` is the number of training images of each class, in the order of the task's classes.
+    """
+    card, network = load_network(checkpoint)
+    if (card.classes, card.mean) != (task.classes, task.mean):
+        raise InputError(f"{checkpoint}: trained on another task than the split's; delete it and run again")
+    network = network.to(device)
+    history = read_history(checkpoint.parent / "history.csv")
+    identity = parse_network(card.network)
+    trained, reason = verdict(history, training, np.bincount(task.labels["validation"]).tolist())
+    metrics = {
+        "network": card.network,
+        "treatment": identity.treatment,
+        **asdict(identity),
+        "model_sha256": files.sha256(checkpoint),
+        "trained": trained,
+        "reason": reason,
+        "classes": len(task.classes),
+        "images_seen": int(history[-1]["images_seen"]),
+        "train_loss": history[-1]["train_loss"],
+        "chosen": chosen_on_validation(history),
+        "mean_of_ten_best": mean_of_best(history),
+        "learning": learnt(history),
+    }
+    for part in ("validation", "test"):
+        logits = predict(network, task.images[part], card, device)
+        metrics[part] = score(logits, torch.from_numpy(task.labels[part]), task.classes)
+    return metrics
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Evaluate the networks of one target.")
+    parser.add_argument("--split", type=Path, required=True, help="the split's file")
+    parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
+    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="checkpoints; history.csv beside each")
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="files to write, one a checkpoint")
+    arguments = parser.parse_args()
+
+    (target,) = {parse_network(path.parent.name).target for path in arguments.models}
+    task = open_task(arguments.split, target, arguments.packed, parts=("validation", "test"))
+    side = files.read_json(arguments.split)["tasks"][target]
+    training = [len(side["train"][name]) for name in task.classes]
+    device = choose_device(arguments.device, arguments.threads)
+    with fitting("evaluation: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):
+        for checkpoint, path in zip(arguments.models, arguments.metrics, strict=True):
+            files.write_json(path, evaluate(checkpoint, task, training, device))
+
+
+if __name__ == "__main__":
+    exit_plainly(main)

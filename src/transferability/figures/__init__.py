@@ -1,0 +1,1 @@
+"""Figures: a study's tables as figures and as one page."""

@@ -1,0 +1,42 @@
+"""Captions: the numbers of effects.csv as captions and footers state them."""
+
+import pandas as pd
+
+from transferability.words import counted, in_words, points
+
+
+def footer(networks: pd.DataFrame, coverage: str) -> str:
+    """What a figure rests on: data set, architecture, the networks that it shows, and the study's coverage line."""
+    names = [in_words(sorted(networks[name].unique())) for name in ("dataset", "architecture")]
+    return f"{', '.join(names)}: {counted(len(networks), 'network')} shown. Study: {coverage}"
+
+
+def estimated(row: pd.Series) -> str:
+    """A row of effects.csv as its mean in percentage points with its interval, or why it has none."""
+    if pd.isna(row["mean"]):
+        return "no mean"
+    text = f"{points(row['mean'])} points"
+    if pd.isna(row["low"]):
+        return f"{text} ({counted(row['units'], 'unit')}, no interval)"
+    return f"{text} (95 % interval {points(row['low'])} to {points(row['high'])}, {counted(row['units'], 'unit')})"
+
+
+def effect_rows(effects: pd.DataFrame, effect: str, read_out: str) -> pd.DataFrame:
+    """The rows of one effect and read-out by layer that have a mean, in the order of n."""
+    chosen = (effects["effect"] == effect) & (effects["read_out"] == read_out)
+    return effects[chosen & effects["n"].notna() & effects["mean"].notna()].sort_values("n")
+
+
+def at_ends(layers: pd.DataFrame) -> str:
+    """The first and the last layer of an effect's rows as `estimated` states them."""
+    rows = [row for _, row in (layers.iloc[[0, -1]] if len(layers) > 1 else layers).iterrows()]
+    return in_words([f"{estimated(row)} at n = {row['n']}" for row in rows])
+
+
+def from_to(layers: pd.DataFrame) -> str:
+    """The first and the last layer of an effect's rows, briefly: −0.1 (−1.5 to +1.3) at n = 1, ..."""
+    said = []
+    for row in (layers.iloc[[0, -1]] if len(layers) > 1 else layers).to_dict("records"):
+        interval = f" ({points(row['low'])} to {points(row['high'])})" if pd.notna(row["low"]) else ""
+        said.append(f"{points(row['mean'])}{interval} at n = {row['n']}")
+    return ", ".join(said)

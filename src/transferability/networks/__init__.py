@@ -1,0 +1,1 @@
+"""Networks: what they are named, what they are made of, and how one starts from another."""

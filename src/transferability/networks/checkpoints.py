@@ -1,0 +1,72 @@
+"""Checkpoints: a trained network as one safetensors file that says what it is; loading one runs no code."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from transferability import files
+from transferability.errors import InputError
+from transferability.networks.alexnet import Architecture, build_network
+from transferability.networks.notation import DEPTH
+from transferability.networks.treatments import copy_layers
+
+# One key, because safetensors writes several in an order that changes from run to run.
+KEY = "transferability"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is needed to rebuild a network and to feed it.
+
+    `network` in the paper's notation; `shape` (C, H, W) of its images; `classes` in the order of its logits;
+    `mean` and `std` of a channel in units of 0..1, by which images are normalised.
+    """
+
+    network: str
+    architecture: Architecture
+    shape: tuple[int, int, int]
+    classes: list[str]
+    mean: list[float]
+    std: list[float]
+
+
+def save_checkpoint(path: Path, network: nn.Sequential, card: Card) -> None:
+    """Write parameters, buffers and card, whole or not at all. The same network gives the same bytes."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with files.replacing(path) as temporary:
+        # The library's own way to a file leaves one that nobody else may read.
+        temporary.write_bytes(save(state, {KEY: json.dumps(asdict(card), sort_keys=True)}))
+
+
+def read_checkpoint(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    """A checkpoint's card and state, on the CPU; one that is truncated or not ours is an InputError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {})[KEY])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such checkpoint") from None
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a whole checkpoint ({error}); delete it and run again") from None
+    except KeyError:
+        raise InputError(f"{path}: a safetensors file, but no network of a study (it has no card)") from None
+    try:
+        architecture, shape = Architecture(**card["architecture"]), tuple(card["shape"])
+        return Card(**{**card, "architecture": architecture, "shape": shape}), state
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: its card does not describe a network; delete it and run again") from None
+
+
+def load_network(path: Path) -> tuple[Card, nn.Sequential]:
+    """Rebuild a checkpoint's network, in evaluation mode on the CPU."""
+    card, state = read_checkpoint(path)
+    network = build_network(card.architecture, card.shape, len(card.classes))
+    try:
+        copy_layers(state, network, DEPTH)
+    except InputError as error:
+        raise InputError(f"{path}: its weights do not fit its own card ({error}); delete it and run again") from None
+    return card, network.eval()

@@ -1,0 +1,181 @@
+"""Costs: what a study will take, from its params alone: networks, images seen, arithmetic, disk, memory and time.
+
+    python -m transferability.costs --params params.yaml --study workflow/studies/tiny-imagenet.yaml --measure
+
+Time follows from the arithmetic and a rate of the architecture (`rates` of the params), which --measure finds; without
+it nothing here takes longer than reading the params.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import yaml
+
+from transferability.errors import InputError, exit_plainly
+from transferability.study.jobs import (
+    START,
+    Job,
+    checkpoint_bytes,
+    critical_path,
+    job_layers,
+    job_schedule,
+    reference_work,
+    study_jobs,
+    training_work,
+    work_seconds,
+)
+from transferability.study.params import check_params, members_of
+from transferability.study.rates import measure_rate
+
+SCHEMA = Path(__file__).parents[3] / "workflow" / "schemas" / "params.schema.yaml"
+
+
+def merge(params: dict, study: dict) -> dict:
+    """Params with what a study file states in their place, as Snakemake merges them: mappings key by key."""
+    merged = dict(params)
+    for key, value in study.items():
+        below = merged.get(key)
+        merged[key] = merge(below if isinstance(below, dict) else {}, value) if isinstance(value, dict) else value
+    return merged
+
+
+def read_params(params: Path, studies: list[Path]) -> dict:
+    """The params of a study, checked: params.yaml, and the study files that change it, in their order."""
+    if not SCHEMA.exists():
+        raise InputError(
+            f"{SCHEMA}: there is no such file; install the package from a checkout, `pip install --editable .`"
+        )
+    merged: dict = {}
+    for path in (params, *studies):
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: there is no such file") from None
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: holds no params; it must be a mapping such as params.yaml")
+        merged = merge(merged, content)
+    check_params(merged, SCHEMA)
+    return merged
+
+
+def in_words(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def in_units(value: float, unit: str) -> str:
+    """A count with a prefix, three digits: 1.23e12 of FLOP as 1.23 TFLOP."""
+    power = min(6, max(0, int(math.log10(value)) // 3)) if value >= 1 else 0
+    return f"{value / 1000**power:.3g} {['', 'k', 'M', 'G', 'T', 'P', 'E'][power]}{unit}"
+
+
+def table_lines(params: dict, jobs: list[Job], rates: dict[str, float]) -> list[str]:
+    """A table of a study's training, a row a treatment, and their sum."""
+    rows: dict[str, list[float]] = {}
+    for job in jobs:
+        layers, schedule = job_layers(params, job), job_schedule(params, job)
+        work, count = training_work(params, job), len(job.networks)
+        seconds = work_seconds(params, job.architecture, work, rates)
+        values = [
+            count,
+            1,
+            count * schedule["steps"] * schedule["batch_size"],
+            2 * work.forward,
+            2 * work.backward,
+            count * checkpoint_bytes(layers),
+            math.nan if seconds is None else seconds + START,
+        ]
+        for row in (job.networks[0].treatment, "all"):
+            rows[row] = [a + b for a, b in zip(rows.get(row, [0] * len(values)), values, strict=True)]
+    lines = [("treatment", "networks", "jobs", "images seen", "forward", "backward", "disk", "one core")]
+    for name, (networks, count, images, forward, backward, disk, seconds) in rows.items():
+        if name != "all":
+            lines.append((name, networks, count, images, forward, backward, disk, seconds))
+    lines.append(("all", *rows["all"]))
+    written = [
+        "{:<13}{:>9}{:>7}{:>14}{:>14}{:>14}{:>10}{:>12}".format(
+            name,
+            networks,
+            count,
+            in_units(images, ""),
+            in_units(forward, "FLOP"),
+            in_units(backward, "FLOP"),
+            in_units(disk, "B"),
+            "?" if math.isnan(seconds) else in_words(seconds),
+        )
+        for name, networks, count, images, forward, backward, disk, seconds in lines[1:]
+    ]
+    return ["{:<13}{:>9}{:>7}{:>14}{:>14}{:>14}{:>10}{:>12}".format(*lines[0]), *written]
+
+
+def notes(params: dict, jobs: list[Job], rates: dict[str, float], cores: int) -> list[str]:
+    """What the table does not say: further disk, what is not known, and the time on some cores."""
+    study, lines = params["study"], []
+    exported = sum(
+        checkpoint_bytes(job_layers(params, job))
+        for job in jobs
+        for network in job.networks
+        if members_of(params["export"], [network.name])
+    )
+    lines.append(f"ONNX files: at most {in_units(exported, 'B')} (a curve's name exports one network of it)")
+    for dataset in study["dataset"]:
+        stored = Path("data/packed") / dataset / "images.npy"
+        lines.append(
+            f"images of {dataset}: "
+            + (
+                in_units(stored.stat().st_size, "B")
+                if stored.exists()
+                else "not packed; classes and counts are assumed"
+            )
+        )
+    unknown = [name for name in study["architecture"] if name not in rates]
+    if unknown:
+        return [
+            *lines,
+            f"time: no rate of {', '.join(unknown)}; --measure finds it, and `rates` of the params keeps it",
+        ]
+    seconds = {
+        job: START + work_seconds(params, job.architecture, training_work(params, job), rates) for job in set(jobs)
+    }
+    path, chain = critical_path(jobs, seconds)
+    total = sum(seconds[job] for job in jobs)
+    names = ", then ".join(f"{job.name} ({in_words(seconds[job])})" for job in chain)
+    return [
+        *lines,
+        f"training: {in_words(total)} on one core or GPU, at least {in_words(max(total / cores, path))} on {cores}; "
+        f"never less than its longest chain, {in_words(path)}: {names}",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Tell what a study will cost, before anything is run.")
+    parser.add_argument("--params", type=Path, required=True, help="params.yaml")
+    parser.add_argument("--study", type=Path, nargs="*", default=[], help="files of workflow/studies on top of it")
+    parser.add_argument("--measure", action="store_true", help="measure the rates on this machine first")
+    parser.add_argument("--cores", type=int, default=1, help="jobs at once: cores, or GPUs")
+    arguments = parser.parse_args()
+    if arguments.cores < 1:
+        raise InputError(f"--cores is {arguments.cores}; it must be at least 1")
+    params = read_params(arguments.params, arguments.study)
+    rates = dict(params.get("rates", {}))
+    if arguments.measure:
+        rates |= {name: measure_rate(params, name, arguments.cores) for name in params["study"]["architecture"]}
+    jobs = study_jobs(params)
+    print("\n".join([*table_lines(params, jobs, rates), "", *notes(params, jobs, rates, arguments.cores)]))
+    if arguments.measure:
+        measured = {name: rates[name] for name in params["study"]["architecture"]}
+        for name, rate in measured.items():
+            speed = in_units(1000 * reference_work(params, name).flops / rate, "FLOP/s")
+            print(f"{name}: {rate:.3g} ms an image of a base network, {speed} in each of {arguments.cores} at once")
+        print("for params.yaml, or the study's file:")
+        print(f"rates: {{{', '.join(f'{name}: {rate:.3g}' for name, rate in measured.items())}}}")
+
+
+if __name__ == "__main__":
+    exit_plainly(main)

@@ -1,0 +1,1 @@
+"""Training: from a freshly started network to a checkpoint."""

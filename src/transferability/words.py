@@ -1,0 +1,18 @@
+"""Words: numbers and lists as sentences state them."""
+
+
+def in_words(names: list, last: str = "and") -> str:
+    """Names as a sentence lists them: a, b and c."""
+    names = [str(name) for name in names]
+    return " ".join([", ".join(names[:-1]), last, names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: 1 network, 2 networks."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def points(share: float, signed: bool = True) -> str:
+    """A share as percentage points, with a real minus sign: −1.8."""
+    rounded = round(100 * share, 1) + 0.0  # -0.0 + 0.0 is 0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.1f}".replace("-", "−")

@@ -1,0 +1,84 @@
+"""The rooms of the package and their walls: who may import whom, held against the imports themselves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import transferability
+from transferability.provenance import imported_modules
+
+PACKAGE = Path(transferability.__file__).parent
+CHECKOUT = PACKAGE.parents[1]
+
+GROUND = {"errors", "files", "locks", "devices", "provenance", "words", "facts"}
+BELOW = {
+    "data": set(),
+    "networks": set(),
+    "training": {"data", "networks"},
+    "evaluation": {"data", "networks", "training"},
+    "analysis": {"data", "networks", "training", "evaluation"},
+    "figures": {"data", "networks", "training", "evaluation", "analysis"},
+    "study": {"data.groups", "networks.notation", "networks.families"},
+    "cluster": set(),
+}
+"""What each room may see of the others; all see the ground, which sees none of them."""
+
+
+def imports() -> dict[str, set[str]]:
+    """Every module of the package by its dotted name inside it, and the modules of the package that it imports."""
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): imported_modules(
+            path.read_text(encoding="utf-8")
+        )
+        for path in PACKAGE.rglob("*.py")
+        if path.parent != PACKAGE or path.stem != "__init__"
+    }
+
+
+def test_every_module_is_in_a_room_or_on_the_ground():
+    rooms = {name.partition(".")[0] for name in imports()}
+    assert rooms == GROUND | BELOW.keys()
+
+
+def test_no_import_goes_up_or_through_a_wall():
+    wrong = []
+    for module, others in imports().items():
+        room = module.partition(".")[0]
+        for other in others:
+            place = other.partition(".")[0]
+            open_to = GROUND if room in GROUND else GROUND | {room} | BELOW[room]
+            if place not in open_to and other not in open_to:
+                wrong.append(f"{module} imports {other}")
+    assert wrong == []
+
+
+def test_no_imports_form_a_circle():
+    graph, order = imports(), []
+    while graph:
+        free = [module for module, others in graph.items() if not others & graph.keys()]
+        assert free, f"a circle among {sorted(graph)}"
+        order += free
+        graph = {module: others for module, others in graph.items() if module not in free}
+    assert "figures.drawing" in order
+
+
+def test_what_the_snakefile_imports_loads_neither_torch_nor_pandas_nor_matplotlib():
+    lines = (CHECKOUT / "Snakefile").read_text(encoding="utf-8")
+    modules = sorted(imported_modules("\n".join(import_statements(lines))))
+    assert "provenance" in modules
+    code = f"import sys\nsys.path.insert(0, {str(PACKAGE.parent)!r})\n"
+    code += "".join(f"import transferability.{module}\n" for module in modules)
+    code += "print(sorted({'torch', 'pandas', 'matplotlib', 'torchvision', 'timm', 'sklearn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def import_statements(snakefile: str) -> list[str]:
+    """The imports of this package in a Snakefile, which is no Python; one statement an entry."""
+    found, lines = [], iter(snakefile.splitlines())
+    for line in lines:
+        if line.startswith("from transferability"):
+            while "(" in line and ")" not in line:
+                line += next(lines)
+            found.append(line)
+    return found
