@@ -41,7 +41,7 @@ def command(module: str, *options: object) -> subprocess.CompletedProcess:
 
 def draw(tables: Path, into: Path, *names: str) -> subprocess.CompletedProcess:
     fixed = ("--read-out", "test_top1", "--unbalanced", "false", "--width", 6.5, "--dpi", 50)
-    return command("figures", "--tables", tables, "--draw", *names, *fixed, "--into", into)
+    return command("figures.drawing", "--tables", tables, "--draw", *names, *fixed, "--into", into)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_the_original_lies_beside_ones_own_study(tmp_path):
     write_table(tmp_path / "original.csv", original)
     write_table(tmp_path / "mine.csv", plant())
     done = command(
-        "figure_studies",
+        "figures.studies",
         *("--networks", tmp_path / "original.csv", tmp_path / "mine.csv", "--read-out", "mean_of_ten_best"),
         *("--width", 6.5, "--dpi", 50, "--into", tmp_path / "beside.svg", tmp_path / "beside.png"),
     )
@@ -195,7 +195,7 @@ def test_two_studies_of_one_name_are_told_apart_and_one_given_twice_is_refused(t
     assert list(name_studies(tables)) == ["digits/tiny (a/networks.csv)", "digits/tiny (b/networks.csv)"]
     assert list(name_studies({Path("a"): plant(), Path("b"): plant(dataset="other")})) == ["digits/tiny", "other/tiny"]
     done = command(
-        "figure_studies",
+        "figures.studies",
         *("--networks", tmp_path, tmp_path, "--read-out", "test_top1"),
         *("--width", 6.5, "--dpi", 50, "--into", tmp_path / "x.svg"),
     )
@@ -219,6 +219,6 @@ def test_the_sentence_of_an_input_error_is_no_figure(tables, tmp_path):
     assert not issubclass(InputError, NothingToDrawError)
     models = tmp_path / "models"
     fixed = ("--read-out", "test_top1", "--unbalanced", "false", "--width", 6.5, "--dpi", 50, "--into", tmp_path / "f")
-    done = command("figures", "--tables", tables, "--models", models, "--draw", "filters", *fixed)
+    done = command("figures.drawing", "--tables", tables, "--models", models, "--draw", "filters", *fixed)
     assert done.returncode == 1
     assert "model.safetensors: there is no such checkpoint" in done.stderr

@@ -69,7 +69,7 @@ def study(tmp_path_factory) -> Path:
 def page_of(folder: Path, into: str = "report.html") -> subprocess.CompletedProcess:
     tables = folder / "results/digits/tiny"
     return command(
-        "report",
+        "figures.page",
         *("--tables", tables, "--figures", tables / "figures", "--models", folder / "models/digits/tiny"),
         *("--splits", folder / "data/splits/digits", "--read-out", "test_top1", "--into", tables / into),
     )
@@ -191,13 +191,13 @@ def test_the_original_has_a_page_without_networks_or_splits(tmp_path):
     write_table(tables / "coverage.csv", coverage_table(original, absent))
     fixed = ("--read-out", "mean_of_ten_best")
     drawn = command(
-        "figures",
+        "figures.drawing",
         *("--tables", tables, "--draw", "figure2", *fixed, "--unbalanced", "true"),
         *("--width", 6.5, "--dpi", 50, "--into", tables / "figures"),
     )
     assert drawn.returncode == 0, drawn.stderr
     done = command(
-        "report", "--tables", tables, "--figures", tables / "figures", *fixed, "--into", tmp_path / "report.html"
+        "figures.page", "--tables", tables, "--figures", tables / "figures", *fixed, "--into", tmp_path / "report.html"
     )
     assert done.returncode == 0, done.stderr
     text = text_of((tmp_path / "report.html").read_text())
@@ -264,4 +264,4 @@ def test_the_template_travels_with_the_package():
     code = "from transferability.figures.page import TEMPLATE; import sys; sys.exit(not TEMPLATE.exists())"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
     declared = (Path(__file__).parent.parent / "pyproject.toml").read_text()
-    assert '"report.html"' in declared
+    assert '"page.html"' in declared

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from transferability.analysis import yosinski2014
 from transferability.analysis.coverage import coverage_line, coverage_table, means_table
 from transferability.analysis.effects import effects_table, pairs_table
-from transferability.analysis.gathering import yosinski2014
 from transferability.analysis.tables import COVERAGE, EFFECTS, NETWORKS, PAIRS, read_table
 from transferability.analysis.yosinski2014 import read_published
 from transferability.facts import FACTS
