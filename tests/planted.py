@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from transferability.analysis.tables import NETWORKS, shape_table
+from transferability.analysis.tables import NETWORK_COLUMNS, shape_table
 from transferability.networks.notation import RANDOM, Network
 
 HALVES = {"random0": "random", "random1": "random", "random2": "random", "random3": "random"}
@@ -82,7 +82,7 @@ def plant(
                             "test_images": 10**9,
                         }
                     )
-    return shape_table(pd.DataFrame(rows), NETWORKS)
+    return shape_table(pd.DataFrame(rows), NETWORK_COLUMNS)
 
 
 def only(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:

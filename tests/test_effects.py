@@ -9,7 +9,7 @@ from planted import GAINS, HALVES, only, plant
 from scipy import stats
 
 from transferability.analysis.effects import CONTRASTS, READ_OUTS, drops_table, effects_table, match_pairs, pairs_table
-from transferability.analysis.tables import DROPS, EFFECTS, PAIRS
+from transferability.analysis.tables import DROP_COLUMNS, EFFECT_COLUMNS, PAIR_COLUMNS
 from transferability.errors import InputError
 
 SCALES = {"test_top1": 1, "chosen_test_top1": 0.75, "validation_top1": 0.5, "mean_of_ten_best": 0.25, "train_loss": -1}
@@ -32,9 +32,9 @@ def test_a_pair_is_a_difference_within_target_split_and_seed():
     networks = plant(seeds=(0, 1)).sample(frac=1, random_state=0)
     pairs = pairs_table(networks)
     assert {name: str(kind) for name, kind in pairs.dtypes.items()} == {
-        name: str(kind) for name, kind in pairs.astype(PAIRS).dtypes.items()
+        name: str(kind) for name, kind in pairs.astype(PAIR_COLUMNS).dtypes.items()
     }
-    assert list(pairs) == list(PAIRS)
+    assert list(pairs) == list(PAIR_COLUMNS)
     for effect, read_out in product(contrasts(), READ_OUTS):
         treatment, reference = contrasts()[effect]
         rows = pairs[(pairs["effect"] == effect) & (pairs["read_out"] == read_out)]
@@ -118,9 +118,9 @@ def test_planted_effects_are_recovered_with_every_read_out(read_out):
     networks = plant(seeds=(0, 1), noise=lambda: generator.normal(0, 1e-5))
     effects = effects_table(networks, unbalanced=False)
     assert {name: str(kind) for name, kind in effects.dtypes.items()} == {
-        name: str(kind) for name, kind in effects.astype(EFFECTS).dtypes.items()
+        name: str(kind) for name, kind in effects.astype(EFFECT_COLUMNS).dtypes.items()
     }
-    assert list(effects) == list(EFFECTS)
+    assert list(effects) == list(EFFECT_COLUMNS)
     for effect, n in product(contrasts(), [*LAYERS, None]):
         treatment, reference = contrasts()[effect]
         gain = np.mean([GAINS[treatment](at) - GAINS[reference](at) for at in ([n] if n else LAYERS)])
@@ -390,8 +390,8 @@ def test_a_study_of_few_treatments_has_few_effects(treatments, expected):
     networks = plant(gains)
     effects = effects_table(networks, unbalanced=False)
     assert set(effects["effect"]) == set(pairs_table(networks)["effect"]) == expected
-    assert list(effects) == list(EFFECTS)
-    assert list(drops_table(effects, 0.02)) == list(DROPS)
+    assert list(effects) == list(EFFECT_COLUMNS)
+    assert list(drops_table(effects, 0.02)) == list(DROP_COLUMNS)
     assert len(match_pairs(networks)) == len(expected) * len(READ_OUTS) * 8 * 3
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from planted import GAINS, HALVES, plant, reduce
 
 from transferability.analysis.effects import effects_table, pairs_table
-from transferability.analysis.tables import IDENTITY, LEARNING, shape_table
+from transferability.analysis.tables import IDENTITY, LEARNING_COLUMNS, shape_table
 from transferability.errors import InputError
 from transferability.figures.distance import draw_distance
 from transferability.figures.effects import draw_effects
@@ -239,7 +239,7 @@ def learning_table(networks: pd.DataFrame, accuracies: Callable[[int, dict], lis
         for index, network in enumerate(networks.to_dict("records"))
         for i, accuracy in enumerate(accuracies(index, network))
     ]
-    return shape_table(rows, LEARNING)
+    return shape_table(rows, LEARNING_COLUMNS)
 
 
 class TestLearning:

@@ -12,7 +12,7 @@ from planted import GAINS, HALVES, plant, reduce
 
 from transferability.analysis.coverage import coverage_table
 from transferability.analysis.effects import drops_table, effects_table, pairs_table
-from transferability.analysis.tables import LEARNING, write_table
+from transferability.analysis.tables import LEARNING_COLUMNS, write_table
 from transferability.analysis.yosinski2014 import read_published
 from transferability.errors import InputError
 from transferability.figures.studies import draw_studies, name_studies
@@ -209,7 +209,7 @@ def test_a_truncated_table_of_learning_is_named_and_so_is_a_step_that_is_there_t
     path.write_text("dataset,architecture")
     done = draw(tmp_path, tmp_path / "figures", "learning")
     assert done.stderr == f"error: {path}: lacks the column 'split'; delete it and run again\n"
-    path.write_text(",".join(LEARNING) + "\n" + 2 * "digits,tiny,random0,0,baseA,10,1.5,1.5,0.5\n")
+    path.write_text(",".join(LEARNING_COLUMNS) + "\n" + 2 * "digits,tiny,random0,0,baseA,10,1.5,1.5,0.5\n")
     done = draw(tmp_path, tmp_path / "figures", "learning")
     assert done.stderr == f"error: {path}: baseA of random0, seed 0, is there twice; leave one of the two\n"
 

@@ -12,7 +12,7 @@ import pandas as pd
 from transferability import files
 from transferability.analysis.conditions import KINDS, conditions_of, label_of, unreduced
 from transferability.analysis.coverage import MISSING, PRESENT, UNTRAINED, coverage_line
-from transferability.analysis.tables import COVERAGE, DROPS, EFFECTS, NETWORKS, read_table
+from transferability.analysis.tables import COVERAGE_COLUMNS, DROP_COLUMNS, EFFECT_COLUMNS, NETWORK_COLUMNS, read_table
 from transferability.errors import InputError, exit_plainly
 from transferability.words import counted, in_words, points
 
@@ -359,10 +359,10 @@ def write_report(
     tables: Path, figures: Path, models: Path | None, splits: Path | None, read_out: str, page: Path
 ) -> None:
     """Write the page of a study from its tables, its figures, and, where it has them, its networks and splits."""
-    networks = read_table(tables / "networks.csv", NETWORKS)
-    effects = read_table(tables / "effects.csv", EFFECTS)
-    drops = read_table(tables / "drops.csv", DROPS)
-    coverage = read_table(tables / "coverage.csv", COVERAGE)
+    networks = read_table(tables / "networks.csv", NETWORK_COLUMNS)
+    effects = read_table(tables / "effects.csv", EFFECT_COLUMNS)
+    drops = read_table(tables / "drops.csv", DROP_COLUMNS)
+    coverage = read_table(tables / "coverage.csv", COVERAGE_COLUMNS)
     if networks.empty:
         raise InputError(f"{tables / 'networks.csv'}: holds no network; run the study again")
     runs = read_runs(networks, models) if models else []
