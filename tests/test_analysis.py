@@ -14,7 +14,15 @@ from transferability import files
 from transferability.analysis import gathering
 from transferability.analysis.coverage import coverage_table
 from transferability.analysis.gathering import grid_cells, read_networks
-from transferability.analysis.tables import COVERAGE_COLUMNS, DROP_COLUMNS, EFFECT_COLUMNS, LEARNING_COLUMNS, NETWORK_COLUMNS, PAIR_COLUMNS, read_table
+from transferability.analysis.tables import (
+    COVERAGE_COLUMNS,
+    DROP_COLUMNS,
+    EFFECT_COLUMNS,
+    LEARNING_COLUMNS,
+    NETWORK_COLUMNS,
+    PAIR_COLUMNS,
+    read_table,
+)
 from transferability.errors import InputError
 from transferability.networks.notation import parse_network
 
@@ -87,7 +95,7 @@ def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
     assert list(table.columns) == list(NETWORK_COLUMNS)
     assert list(zip(table["split"], table["seed"], table["network"], strict=True)) == list(product(*GRID.values()))
     row = table.iloc[3].to_dict()
-    for name in ("test_top5", "volume", "other_volume", "synset_distance", "a_distance"):
+    for name in ("test_top5", "volume", "other_volume", "synset_distance", "a_distance", "stage"):
         assert pd.isna(row.pop(name)), name
     assert row == {
         "dataset": "digits",
@@ -127,6 +135,12 @@ def test_top5_is_in_the_table_where_it_was_scored(study):
     metrics = metrics_of("baseA")
     files.write_json(path, metrics | {"test": metrics["test"] | {"top5": 0.875}})
     assert read_study(study)["test_top5"].dropna().to_dict() == {0: 0.875}
+
+
+def test_the_stage_of_the_cut_is_in_the_table_where_the_metrics_name_it(study):
+    path = study / "results/digits/tiny/random0/seed0/A3B+.json"
+    files.write_json(path, metrics_of("A3B+") | {"stage": "layer2.0"})
+    assert read_study(study)["stage"].dropna().to_dict() == {1: "layer2.0"}
 
 
 def test_an_untrained_network_stays_in_the_table_with_its_reason(study):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +12,15 @@ import pytest
 from planted import GAINS, HALVES, plant, reduce
 
 from transferability.analysis.coverage import coverage_table
-from transferability.analysis.effects import drops_table, effects_table, pairs_table
+from transferability.analysis.drops import drops_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.pairs import pairs_table
 from transferability.analysis.tables import LEARNING_COLUMNS, write_table
 from transferability.analysis.yosinski2014 import read_published
 from transferability.errors import InputError
+from transferability.figures.drawing import FIGURES
+from transferability.figures.records import NothingToDrawError
 from transferability.figures.studies import draw_studies, name_studies
-from transferability.figures.styles import NothingToDrawError
 from transferability.study.params import study_figures
 
 
@@ -47,6 +51,16 @@ def draw(tables: Path, into: Path, *names: str) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory) -> Path:
     return write_tables(tmp_path_factory.mktemp("tables"), plant())
+
+
+def test_every_figure_is_a_module_that_draws_with_one_signature():
+    for name in FIGURES:
+        module = import_module(f"transferability.figures.{name}")
+        annotations = {key: value.__name__ for key, value in module.draw.__annotations__.items()}
+        assert annotations == {"study": "Study", "options": "Options", "return": "Drawing"}, name
+    rules = (Path(__file__).parent.parent / "workflow/rules/figures.smk").read_text()
+    for names in ("FIGURES", "PUBLISHED_FIGURES"):
+        assert f'fingerprint("figures.drawing", *[f"figures.{{name}}" for name in {names}])' in rules
 
 
 def test_the_same_tables_give_the_same_bytes(tables, tmp_path):
@@ -126,6 +140,7 @@ ALWAYS = ["figure2", "effects", "learning", "filters"]
 def test_a_study_builds_the_figures_that_its_splits_can_give(change, more):
     found = study_figures({"study": STUDY | change, "splits": SPLITS})
     assert set(found) == {*ALWAYS, *more}
+    assert set(found) <= set(FIGURES)
 
 
 def curves_of(drawing) -> list[dict[int, float]]:

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from planted import plant
 
-from transferability.analysis.effects import effects_table, pairs_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.pairs import pairs_table
 from transferability.analysis.tables import EFFECT_COLUMNS, NETWORK_COLUMNS, PAIR_COLUMNS, read_table, write_table
 from transferability.errors import InputError
 

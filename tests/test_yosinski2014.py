@@ -9,7 +9,8 @@ import pytest
 
 from transferability.analysis import yosinski2014
 from transferability.analysis.coverage import coverage_line, coverage_table, means_table
-from transferability.analysis.effects import effects_table, pairs_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.pairs import pairs_table
 from transferability.analysis.tables import COVERAGE_COLUMNS, EFFECT_COLUMNS, NETWORK_COLUMNS, PAIR_COLUMNS, read_table
 from transferability.analysis.yosinski2014 import read_published
 from transferability.facts import FACTS

@@ -106,7 +106,7 @@ def label_layers(axes: Axes, layers: list[int], stages: dict[int, str], inches: 
         # The names are labels of minor ticks, which matplotlib takes away where a major one is.
         axes.xaxis.remove_overlapping_locs = False
         axes.set_xticks(named, [stages[n] for n in named], minor=True, rotation=90, fontsize=6.5, color="0.35")
-        axes.tick_params(axis="x", which="minor", length=0, pad=14)
+        axes.tick_params(axis="x", which="minor", length=0, pad=17)
 
 
 def label_ends(axes: Axes, ends: list[tuple[str, float, float, str]], gap: float) -> None:

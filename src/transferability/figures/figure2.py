@@ -228,14 +228,18 @@ def condition_caption(label: str, shown: Shown) -> str:
     return "; ".join(phrases) + "."
 
 
-def caption_of(conditions: dict[str, Shown]) -> str:
+def caption_of(conditions: dict[str, Shown], shown: Shown) -> str:
     """What the figure shows, in numbers."""
-    sentence = (
-        "Each point is one network; below, lines are means, and the shaded drops are what frozen features lose to "
-        "fragile co-adaptation and to their specificity to the other task; at the bottom, fine-tuned networks minus "
-        "their own base network, pair by pair."
-    )
-    return " ".join([sentence, *(condition_caption(label, shown) for label, shown in conditions.items())])
+    treatments = set(shown.networks["treatment"])
+    sentence = "Each point is one network; below, lines are means"
+    if any({first, second} <= treatments for first, second, *_ in DROPS):
+        sentence += (
+            ", and the shaded drops are what frozen features lose to fragile co-adaptation and to their specificity "
+            "to the other task"
+        )
+    if shown.has_gains:
+        sentence += "; at the bottom, fine-tuned networks minus their own base network, pair by pair"
+    return " ".join([f"{sentence}.", *(condition_caption(label, part) for label, part in conditions.items())])
 
 
 def folded_panels(count: int, has_gains: bool, width: float) -> tuple[Figure, np.ndarray]:
@@ -316,4 +320,4 @@ def draw(study: Study, options: Options) -> Drawing:
         hollow |= draw_condition(panels[:, column], label, part, shown.layers, inches)
     label_columns(panels, shown, stage_names(trained), inches)
     finish(figure, footer_text(study, shown), legend_handles(ordered_treatments(trained), hollow), ncols=2)
-    return Drawing(figure, "Accuracy against the layer of the cut", caption_of(conditions))
+    return Drawing(figure, "Accuracy against the layer of the cut", caption_of(conditions, shown))
