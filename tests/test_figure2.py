@@ -8,7 +8,7 @@ from drawn import drawing_of
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.markers import MarkerStyle
-from planted import GAINS, HALVES, plant
+from planted import GAINS, HALVES, PRETRAINED_GAINS, STAGES, plant
 
 from transferability.analysis.conditions import KINDS
 from transferability.analysis.read_outs import SHARES, read_out_of

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from drawn import drawing_of
 from matplotlib.axes import Axes
-from planted import GAINS, HALVES, plant, reduce
+from planted import GAINS, HALVES, PRETRAINED_GAINS, plant, reduce
 from safetensors.numpy import save_file
 
 from transferability.analysis.effects import effects_table
@@ -164,7 +164,7 @@ class TestVolume:
         assert [line.get_ydata()[0] for line in panel.get_lines() if line.get_linestyle() == ":"] == [0.5]
 
     def test_each_kind_of_split_has_a_panel_and_a_level_of_its_own(self):
-        halves = reduced((1, 10)).assign(kind="random", split="few", seed=1)
+        halves = reduced((1, 10)).assign(kind="random", seed=1)
         networks = pd.concat([reduced((1, 10)), halves, plant(some(), {"random0": "random"})], ignore_index=True)
         networks.loc[networks["kind"] == "random", "test_top1"] += 0.1
         drawing = drawing_of(volume, networks)
@@ -175,8 +175,8 @@ class TestVolume:
         assert "Base networks, all classes, score 50.0 % with 1, 60.0 % with 10 images" in drawing.caption
 
     def test_what_differs_in_the_other_tasks_volume_has_lines_and_levels_of_its_own(self):
-        networks = pd.concat([reduced((1, 10)), reduced((1, 10)).assign(split="both")], ignore_index=True)
-        both = networks["split"] == "both"
+        networks = pd.concat([reduced((1, 10)), reduced((1, 10)).assign(seed=1)], ignore_index=True)
+        both = networks["seed"] == 1
         networks.loc[both, "other_volume"] = networks["volume"]
         networks.loc[both, "test_top1"] -= 0.2
         drawing = drawing_of(volume, networks)
@@ -336,7 +336,7 @@ def test_filters_of_base_networks_are_read_from_their_checkpoints(models):
     assert "digits, tiny: 8 networks shown" in footer_of(drawing)
     image = shown(drawing)["random0, seed 0, baseA"].get_images()[0].get_array()
     weights = np.random.default_rng(0).normal(size=(8, 1, 5, 5)).astype("float32")
-    assert image == pytest.approx(tile_filters(weights, 8))
+    assert np.asarray(image) == pytest.approx(tile_filters(weights, 8))
 
 
 def test_filters_of_three_pixels_show_nothing_and_are_left_out(tmp_path):

@@ -14,10 +14,10 @@ from transferability.figures.styles import set_theme
 
 POINTS = 72
 """Points to an inch."""
-MARGIN = 0.86
-"""The share of a panel's part of the figure that is left to its x axis."""
-DIGIT, NAME, BASE = 5.5, 8.0, 15.0
-"""Points of an axis that a digit takes, an upright name, and the half of the word base with what is beside it."""
+LEFT, BESIDE = 0.35, 0.45
+"""Inches that the label of the y axes takes, and what its ticks take of each column."""
+DIGIT, NAME, BASE = 5.5, 8.0, 9.75
+"""Points of an axis that a digit takes, an upright name, and the half of the word base."""
 DEEP = 7
 """Cuts up to which a unit of n is room enough for what stands beside a curve."""
 
@@ -33,7 +33,7 @@ class Grid:
     @property
     def panel_inches(self) -> float:
         """The length of a panel's x axis, about."""
-        return MARGIN * self.figure.get_size_inches()[0] / self.columns
+        return axis_inches(self.figure.get_size_inches()[0], self.columns)
 
     def label(self, x: str, y: str) -> None:
         """Write the labels of the axes: x below the lowest panel of each column, y beside each line."""
@@ -43,6 +43,11 @@ class Grid:
                 panel.set_xlabel(x)
             if index % self.columns == 0:
                 panel.set_ylabel(y)
+
+
+def axis_inches(width: float, columns: int) -> float:
+    """The length of a panel's x axis, about, where `columns` of them share a figure's width."""
+    return max(width - LEFT - BESIDE * columns, width / 3) / columns
 
 
 def panel_grid(count: int, columns: int, width: float, height: tuple[float, float], **sharing: bool) -> Grid:
@@ -97,7 +102,7 @@ def label_layers(axes: Axes, layers: list[int], stages: dict[int, str], inches: 
     unit = POINTS * inches / (high - low)
     number = DIGIT * (len(str(max(layers, default=0))) + 0.5)
     least = max(number, NAME if stages else 0)
-    labelled = spaced(layers, least / unit, BASE / unit if base else 0)
+    labelled = spaced(layers, least / unit, (BASE + number / 3) / unit if base else 0)
     zero = {0: "base"} if base else {}
     texts = zero | {n: str(n) if n in labelled else "" for n in layers}
     axes.set_xticks(list(texts), list(texts.values()))

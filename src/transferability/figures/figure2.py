@@ -19,9 +19,9 @@ from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import stage_names
 from transferability.analysis.treatments import copies_stages, split_treatment
 from transferability.figures.axes import (
-    MARGIN,
     as_percent,
     as_points,
+    axis_inches,
     base_level,
     curve_of,
     explain_empty,
@@ -278,12 +278,12 @@ def draw_condition(panels: np.ndarray, label: str, shown: Shown, layers: list[in
 
 
 def label_columns(panels: np.ndarray, shown: Shown, stages: dict[int, str], inches: float) -> None:
-    """Label the axes: x below each column, y at the left of each line of panels."""
+    """Label the axes: x, of some inches, below each column, y at the left of each line of panels."""
     for bottom in panels[-1]:
         bottom.tick_params(labelbottom=True)
         bottom.set_xlabel("Cut after layer n")
         bottom.set_xlim(-0.5, max([0, *shown.layers]) + widened(1.3, shown.layers))
-        label_layers(bottom, shown.layers, stages, MARGIN * inches, base=True)
+        label_layers(bottom, shown.layers, stages, inches, base=True)
     labels = (read_out_of(shown.read_out).label, "Mean", "Fine-tuned minus\nbase, points")
     for row, label in zip(panels, labels, strict=False):
         for panel in row:
@@ -318,6 +318,6 @@ def draw(study: Study, options: Options) -> Drawing:
     hollow = bool((~means["balanced"] & means["mean"].notna()).any())
     for column, (label, part) in enumerate(conditions.items()):
         hollow |= draw_condition(panels[:, column], label, part, shown.layers, inches)
-    label_columns(panels, shown, stage_names(trained), inches)
+    label_columns(panels, shown, stage_names(trained), axis_inches(options.width, columns))
     finish(figure, footer_text(study, shown), legend_handles(ordered_treatments(trained), hollow), ncols=2)
     return Drawing(figure, "Accuracy against the layer of the cut", caption_of(conditions, shown))

@@ -12,9 +12,9 @@ from transferability.analysis.coverage import means_table
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import stage_names
 from transferability.figures.axes import (
-    MARGIN,
     as_percent,
     as_points,
+    axis_inches,
     base_level,
     curve_of,
     explain_empty,
@@ -208,7 +208,7 @@ def label_panel(name: str, panel: Axes, shown: Shown, upper: list[str]) -> None:
     panel.set_xlabel("Cut after layer n")
     columns = len(upper) if name in upper else 1
     stages = stage_names(shown.networks)
-    label_layers(panel, shown.layers, stages, MARGIN * shown.options.width / columns, base=True)
+    label_layers(panel, shown.layers, stages, axis_inches(shown.options.width, columns), base=True)
 
 
 def legend_handles(relative: Axes, marks: Marks) -> list[Line2D]:
