@@ -30,7 +30,6 @@ from transferability.errors import InputError
 from transferability.cluster.hours import hours_table, spent_hours
 from transferability.study.jobs import evaluation_minutes, memory_mb, packed_card, rule_job, training_minutes
 from transferability.study.params import (
-    SIDES,
     canonical,
     check_params,
     check_target,
@@ -43,6 +42,7 @@ from transferability.study.params import (
     task_names,
     used_groups,
 )
+from transferability.networks.notation import SIDES
 from transferability.provenance import fingerprint
 from transferability.cluster.records import (
     handed_over,

@@ -18,10 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from transferability import files
 from transferability.errors import InputError
-from transferability.networks.alexnet import build_network
+from transferability.networks.building import build_network
 from transferability.networks.checkpoints import Card, save_checkpoint
-from transferability.networks.families import Architecture, layer_sizes
+from transferability.networks.families import family_stages
 from transferability.networks.notation import parse_network
+from transferability.networks.stages import AlexNet
 from transferability.networks.treatments import prepare_network
 from transferability.study import costs, jobs, rates
 from transferability.study.costs import merge, read_params
@@ -31,7 +32,7 @@ from transferability.study.params import expand_curve, study_networks
 torch.set_num_threads(1)
 
 STUDIES = CHECKOUT / "workflow" / "studies"
-ARCHITECTURE, SHAPE, CLASSES = Architecture("tiny", 1, "batch", 0), (1, 8, 8), 5
+ARCHITECTURE, SHAPE, CLASSES = AlexNet("tiny", 1, "batch", 0), (1, 8, 8), 5
 
 
 @pytest.fixture
@@ -62,13 +63,13 @@ def test_the_arithmetic_of_a_network_is_what_torch_does(name):
     network = build_network(ARCHITECTURE, SHAPE, CLASSES)
     source = build_network(ARCHITECTURE, SHAPE, CLASSES).state_dict() if identity.source in ("A", "B") else None
     prepare_network(identity, network, source, frozen_dropout=True)
-    layers = layer_sizes(ARCHITECTURE, SHAPE, CLASSES)
+    layers = family_stages(ARCHITECTURE, SHAPE, CLASSES)
     assert 2 * jobs.forward_work(layers, [identity]) == torch_flops(network, backward=False)
     assert 2 * jobs.backward_work(layers, identity) == torch_flops(network, backward=True)
 
 
 def test_the_layers_that_frozen_networks_of_a_job_share_are_passed_once():
-    layers = layer_sizes(ARCHITECTURE, SHAPE, CLASSES)
+    layers = family_stages(ARCHITECTURE, SHAPE, CLASSES)
     whole = sum(layer.multiply_adds for layer in layers)
     third, fifth = (sum(layer.multiply_adds for layer in layers[n:]) for n in (3, 5))
     frozen = [parse_network("A3B"), parse_network("A5B")]
@@ -80,7 +81,7 @@ def test_the_size_of_a_networks_file_is_told_but_for_its_header(tmp_path):
     network = build_network(ARCHITECTURE, SHAPE, CLASSES)
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, network, Card("baseA", ARCHITECTURE, SHAPE, list("abcde"), [0.5], [0.2]))
-    told = jobs.checkpoint_bytes(layer_sizes(ARCHITECTURE, SHAPE, CLASSES))
+    told = jobs.checkpoint_bytes(family_stages(ARCHITECTURE, SHAPE, CLASSES))
     header = int.from_bytes(path.read_bytes()[:8], "little")
     assert path.stat().st_size == 8 + header + told
 

@@ -18,8 +18,9 @@ from transferability.figures.filters import BETWEEN, SCALE, draw_filters, tile_f
 from transferability.figures.learning import draw_learning
 from transferability.figures.styles import Drawing, NothingToDrawError
 from transferability.figures.volume import draw_volume
-from transferability.networks.alexnet import Architecture, build_network
+from transferability.networks.building import build_network
 from transferability.networks.checkpoints import Card, save_checkpoint
+from transferability.networks.stages import AlexNet
 
 
 def some(*treatments: str) -> dict:
@@ -307,7 +308,7 @@ def test_filters_of_three_channels_are_in_colour():
 @pytest.fixture
 def models(tmp_path):
     """Base networks of the planted study's splits, as checkpoints."""
-    architecture = Architecture("tiny", 1, "batch", 0)
+    architecture = AlexNet("tiny", 1, "batch", 0)
     torch.manual_seed(0)
     for split in HALVES:
         for side in "AB":

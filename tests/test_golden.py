@@ -26,8 +26,8 @@ from transferability.data.packed import open_packed
 from transferability.data.packing import pack
 from transferability.data.splits import make_split
 from transferability.data.tasks import Task, open_task
-from transferability.networks.alexnet import Architecture
 from transferability.networks.notation import parse_network
+from transferability.networks.stages import AlexNet
 from transferability.training.job import start_network, train
 from transferability.training.optimizers import Schedule
 from transferability.training.randomness import Draws
@@ -37,8 +37,8 @@ torch.set_num_threads(1)
 GOLDEN = Path(__file__).parent / "golden.json"
 ARCHITECTURES = {
     # The default study's.
-    "batch norm": Architecture("tiny", 1, "batch", 0),
-    "dropout": Architecture("tiny", 1, "none", 0.5),
+    "batch norm": AlexNet("tiny", 1, "batch", 0),
+    "dropout": AlexNet("tiny", 1, "none", 0.5),
 }
 SCHEDULE = Schedule(
     steps=12,
@@ -109,7 +109,7 @@ def test_results_are_as_they_were(packed_digits, digits_split):
 PROBE = """
 import numpy, torch
 from transferability import provenance
-from transferability.networks.alexnet import Architecture
+from transferability.networks.stages import AlexNet
 from transferability.data.tasks import Task
 from transferability.training.randomness import Augmentation, Draws
 from transferability.training.optimizers import Schedule
@@ -122,7 +122,7 @@ labels = numpy.arange(40) % 2
 parts = ("train", "validation", "test")
 task = Task(["a", "b"], dict.fromkeys(parts, images), dict.fromkeys(parts, labels), [0.5], [0.3])
 draws = Draws(0, ("a", "b"))
-architecture = Architecture("tiny", 1, "batch", 0)
+architecture = AlexNet("tiny", 1, "batch", 0)
 network, _ = start_network(parse_network("baseA"), architecture, (1, 8, 8), draws, None, True)
 train(
     {"baseA": network}, task, Schedule(4, 16, 0.03, 1, "cosine", 0.9, True, 5e-4, 1, 1, "fp32"),

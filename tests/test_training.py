@@ -26,9 +26,12 @@ from transferability.data.packed import PARTS
 from transferability.data.tasks import Task, open_task
 from transferability.devices import choose_device
 from transferability.errors import InputError
-from transferability.networks.alexnet import Architecture, Dropout, build_network, initialise
+from transferability.networks.alexnet import initialise
+from transferability.networks.building import build_network
 from transferability.networks.checkpoints import load_network
-from transferability.networks.notation import DEPTH, parse_network
+from transferability.networks.dropout import Dropout
+from transferability.networks.notation import parse_network
+from transferability.networks.stages import AlexNet
 from transferability.training import job
 from transferability.training.job import start_network, state_hash, train, validate
 from transferability.training.optimizers import Schedule, descend, learning_groups
@@ -39,9 +42,9 @@ torch.set_num_threads(1)
 
 CPU = torch.device("cpu")
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
-BATCH_NORM = Architecture("tiny", 1, "batch", 0)
-DROPOUT = Architecture("tiny", 1, "none", 0.5)
-ARCHITECTURES = {"batch norm": BATCH_NORM, "dropout": DROPOUT, "both": Architecture("tiny", 1, "batch", 0.5)}
+BATCH_NORM = AlexNet("tiny", 1, "batch", 0)
+DROPOUT = AlexNet("tiny", 1, "none", 0.5)
+ARCHITECTURES = {"batch norm": BATCH_NORM, "dropout": DROPOUT, "both": AlexNet("tiny", 1, "batch", 0.5)}
 SCHEDULE = Schedule(
     steps=6,
     batch_size=32,
@@ -64,7 +67,7 @@ def tasks(packed_digits, digits_split) -> dict[str, Task]:
     return {side: open_task(digits_split, side, packed_digits) for side in "AB"}
 
 
-def start(names: list[str], architecture: Architecture, task: Task, source: dict | None, seed: int = 0) -> dict:
+def start(names: list[str], architecture: AlexNet, task: Task, source: dict | None, seed: int = 0) -> dict:
     """Networks of one target before their first step, by name."""
     draws = Draws(seed, tuple(task.classes))
     return {
@@ -306,7 +309,7 @@ RECIPES = {
 def test_training_is_a_plain_loop_of_torchs_sgd_bit_for_bit(norm, recipe, tasks):
     """Biases are those of convolutions and linear layers; batch norm's shift is none."""
     schedule, task = RECIPES[recipe], tasks["A"]
-    networks = start(["baseA"], Architecture("tiny", 1, norm, 0), task, None)
+    networks = start(["baseA"], AlexNet("tiny", 1, norm, 0), task, None)
     plain = copy.deepcopy(networks["baseA"])
     run(networks, task, schedule)
 
@@ -352,7 +355,7 @@ def test_gradients_are_spent():
 def test_weight_decay_spares_biases_and_norms():
     architecture = ARCHITECTURES["batch norm"]
     network = build_network(architecture, (1, 8, 8), 5)
-    initialise(network, architecture, list(range(DEPTH)))
+    initialise(network, architecture, lambda n: n - 1)
     nn.init.constant_(network.fc8.linear.bias, 0.7)
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     for parameter in network.parameters():
@@ -768,7 +771,7 @@ def test_the_command_writes_checkpoint_history_and_record(trained_base, packed_d
         history = list(csv.DictReader(file))
 
     assert card.network == "baseA"
-    assert card.architecture == Architecture("tiny", 1, "batch", 0.5)
+    assert card.architecture == AlexNet("tiny", 1, "batch", 0.5)
     assert card.shape == (1, 8, 8)
     assert card.classes == split["tasks"]["A"]["classes"]
     assert {"mean": card.mean, "std": card.std} == split["normalisation"]

@@ -7,9 +7,12 @@ import torch
 from torch import nn
 
 from transferability.errors import InputError
-from transferability.networks.alexnet import Architecture, Dropout, build_network, initialise
-from transferability.networks.notation import DEPTH, Network, parse_network
-from transferability.networks.treatments import copy_layers, freeze_layers, prepare_network
+from transferability.networks.alexnet import initialise
+from transferability.networks.building import build_network
+from transferability.networks.dropout import Dropout
+from transferability.networks.notation import Network, parse_network
+from transferability.networks.stages import AlexNet
+from transferability.networks.treatments import copy_stages, freeze_stages, prepare_network
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
 EVERY_NETWORK = [
@@ -23,9 +26,9 @@ EVERY_NETWORK = [
 
 def draw(seed: int, norm: str = "batch", dropout: float = 0, width: float = 0.5, classes: int = 5) -> nn.Sequential:
     """A freshly drawn network in which batch norm has statistics and weights of its own, too."""
-    architecture = Architecture("tiny", width, norm, dropout)
+    architecture = AlexNet("tiny", width, norm, dropout)
     network = build_network(architecture, (1, 8, 8), classes)
-    initialise(network, architecture, [1000 * seed + n for n in range(DEPTH)])
+    initialise(network, architecture, lambda n: 1000 * seed + n - 1)
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -127,7 +130,7 @@ def test_a_bad_name_is_refused_in_one_sentence(name, sentence):
 def test_copying_takes_exactly_the_first_layers(layers, norm):
     source, target = copy_of(draw(1, norm)), draw(2, norm)
     before = copy_of(target)
-    copy_layers(source, target, layers)
+    copy_stages(source, target, layers)
     assert layers_equal(target.state_dict(), source) == LAYERS[:layers]
     assert layers_equal(target.state_dict(), before) == LAYERS[layers:]
 
@@ -135,7 +138,7 @@ def test_copying_takes_exactly_the_first_layers(layers, norm):
 def test_copied_layers_are_copies():
     source, target = draw(1), draw(2)
     before = copy_of(source)
-    copy_layers(source.state_dict(), target, 7)
+    copy_stages(source.state_dict(), target, 7)
     with torch.no_grad():
         for tensor in target.state_dict().values():
             tensor.zero_()
@@ -144,7 +147,7 @@ def test_copied_layers_are_copies():
 
 def test_layers_above_the_cut_may_differ():
     source, target = copy_of(draw(1, classes=9)), draw(2, classes=5)
-    copy_layers(source, target, 7)
+    copy_stages(source, target, 7)
     assert layers_equal({name: tensor for name, tensor in target.state_dict().items() if "fc8" not in name}, source)
 
 
@@ -152,7 +155,7 @@ def test_copying_from_another_architecture_lists_every_mismatch_and_copies_nothi
     source, target = copy_of(draw(1, "none", width=1)), draw(2, "batch", width=0.5)
     before = copy_of(target)
     with pytest.raises(InputError) as error:
-        copy_layers(source, target, 2)
+        copy_stages(source, target, 2)
     start = "the source is of another architecture: "
     assert str(error.value).startswith(start)
     assert str(error.value).removeprefix(start).split("; ") == sorted(
@@ -175,16 +178,16 @@ def test_one_mismatch_in_the_last_copied_layer_copies_nothing():
     before = copy_of(target)
     del source["fc7.norm.running_var"]
     with pytest.raises(InputError, match=re.escape("architecture: fc7.norm.running_var is missing")):
-        copy_layers(source, target, 7)
+        copy_stages(source, target, 7)
     assert layers_equal(target.state_dict(), before) == LAYERS
-    copy_layers(source, target, 6)
+    copy_stages(source, target, 6)
 
 
 @pytest.mark.parametrize("frozen", range(8))
 def test_frozen_batch_norm_keeps_its_statistics(frozen):
     network = draw(1)
     before = copy_of(network)
-    freeze_layers(network, frozen, dropout=True)
+    freeze_stages(network, frozen, dropout=True)
     for _ in range(3):
         network(torch.randn(16, 1, 8, 8))
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
@@ -198,14 +201,14 @@ def test_frozen_batch_norm_keeps_its_statistics(frozen):
 def test_frozen_layers_compute_as_in_evaluation():
     network, images = draw(1, dropout=0.5), torch.randn(16, 1, 8, 8)
     expected = network.eval()[:6](images)
-    freeze_layers(network, 6, dropout=False)
+    freeze_stages(network, 6, dropout=False)
     assert torch.equal(network[:6](images), expected)
 
 
 @pytest.mark.parametrize(("dropout", "dropping"), [(True, ["fc6", "fc7"]), (False, ["fc7"])])
 def test_frozen_dropout_stays_on_if_asked(dropout, dropping):
     network, images = draw(1, dropout=0.5), torch.randn(64, 1, 8, 8)
-    freeze_layers(network, 6, dropout)
+    freeze_stages(network, 6, dropout)
     drawn_anew = []
     features = network[:5](images)
     for name in ("fc6", "fc7"):
@@ -222,7 +225,7 @@ def test_frozen_dropout_stays_on_if_asked(dropout, dropping):
 @pytest.mark.parametrize("frozen", range(8))
 def test_freezing_stops_the_gradient_of_the_first_layers_only(frozen):
     network = draw(1)
-    freeze_layers(network, frozen, dropout=True)
+    freeze_stages(network, frozen, dropout=True)
     network(torch.randn(4, 1, 8, 8)).sum().backward()
     learning = {name.split(".")[0] for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert learning == set(LAYERS[frozen:])

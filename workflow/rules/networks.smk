@@ -29,7 +29,7 @@ rule base:
         architecture=lambda wildcards: canonical(config["architectures"][wildcards.architecture]),
         augmentation=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["augmentation"]),
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "base")),
-        code=fingerprint("training.job"),
+        code=fingerprint("training.job", "networks.alexnet"),
     # In place of the shell, which a cluster's signal to end would end at once: the training first saves its state.
     shell:
         """

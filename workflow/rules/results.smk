@@ -23,7 +23,7 @@ rule evaluate:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        code=fingerprint("evaluation.metrics"),
+        code=fingerprint("evaluation.metrics", "networks.alexnet"),
     shell:
         """
         python -m transferability.evaluation.metrics \
@@ -66,7 +66,7 @@ rule evaluate_curve:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        code=fingerprint("evaluation.metrics"),
+        code=fingerprint("evaluation.metrics", "networks.alexnet"),
     shell:
         """
         python -m transferability.evaluation.metrics \
@@ -256,7 +256,7 @@ rule export:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        code=fingerprint("evaluation.export"),
+        code=fingerprint("evaluation.export", "networks.alexnet"),
     shell:
         """
         python -m transferability.evaluation.export \

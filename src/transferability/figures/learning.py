@@ -19,13 +19,13 @@ from transferability.figures.styles import (
     style_of,
     trained_of,
 )
-from transferability.networks.notation import DEPTH
+from transferability.networks.families import LAYERS
 from transferability.words import counted, in_words, points
 
 
 def colour_of(n: int) -> tuple:
     """The colour of layer n: dark to light, in grey as well."""
-    return colormaps["viridis"](0.86 * (n - 1) / (DEPTH - 2))
+    return colormaps["viridis"](0.86 * (n - 1) / (len(LAYERS) - 2))
 
 
 def draw_learning(networks: pd.DataFrame, learning: pd.DataFrame, coverage: str, width: float) -> Drawing:

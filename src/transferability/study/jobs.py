@@ -16,9 +16,10 @@ from pathlib import Path
 
 from transferability import files
 from transferability.data.groups import groups_of, read_groups
-from transferability.networks.families import Architecture, Layer, layer_sizes
-from transferability.networks.notation import RANDOM, Network, parse_network
-from transferability.study.params import SIDES, expand_curve, listed, schedule_of, study_networks
+from transferability.networks.families import family_stages
+from transferability.networks.notation import RANDOM, SIDES, Network, parse_network
+from transferability.networks.stages import Stage, architecture_of
+from transferability.study.params import expand_curve, listed, schedule_of, study_networks
 
 ASSUMED_CLASSES = 100
 """Classes of a data set of which neither packed images nor params tell the number."""
@@ -176,21 +177,21 @@ def task_size(params: dict, dataset: str, split: str, side: str) -> Size:
     return Size(classes, min(train, volume * classes) if volume else train, **counts, pixels=pixels)
 
 
-def job_layers(params: dict, job: Job) -> tuple[Layer, ...]:
+def job_layers(params: dict, job: Job) -> tuple[Stage, ...]:
     """The layers of a job's networks."""
     size = task_size(params, job.dataset, job.split, job.networks[0].target)
-    architecture = Architecture(**params["architectures"][job.architecture])
-    return layer_sizes(architecture, image_shape(params["datasets"][job.dataset]), size.classes)
+    architecture = architecture_of(params["architectures"][job.architecture])
+    return family_stages(architecture, image_shape(params["datasets"][job.dataset]), size.classes)
 
 
-def forward_work(layers: tuple[Layer, ...], networks: Iterable[Network]) -> int:
+def forward_work(layers: tuple[Stage, ...], networks: Iterable[Network]) -> int:
     """Multiply-adds of one image's forward pass through networks of one job, whose frozen layers are passed once."""
     each = [layer.multiply_adds for layer in layers]
     frozen = [0 if network.fine_tune else network.n for network in networks]
     return sum(each[: max(frozen)]) + sum(sum(each[n:]) for n in frozen)
 
 
-def backward_work(layers: tuple[Layer, ...], network: Network) -> int:
+def backward_work(layers: tuple[Stage, ...], network: Network) -> int:
     """Multiply-adds of one image's backward pass: the layers that learn, but for the input of the lowest."""
     lowest = 0 if network.fine_tune else network.n
     learning = [layer.multiply_adds for layer in layers[lowest:]]
@@ -216,7 +217,7 @@ def training_work(params: dict, job: Job) -> Work:
     return Work(forward * (images + seen), backward * images)
 
 
-def checkpoint_bytes(layers: tuple[Layer, ...]) -> int:
+def checkpoint_bytes(layers: tuple[Stage, ...]) -> int:
     """The size of a network's file, but for some kilobytes of names."""
     return sum(4 * layer.parameters + layer.buffers for layer in layers)
 

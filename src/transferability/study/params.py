@@ -14,10 +14,10 @@ import yaml
 from transferability import files
 from transferability.data.groups import read_groups
 from transferability.errors import InputError
-from transferability.networks.families import Architecture, layer_sizes
-from transferability.networks.notation import DEPTH, RANDOM, Network, parse_network
+from transferability.networks.families import LAYERS, family_stages
+from transferability.networks.notation import RANDOM, SIDES, Network, parse_network
+from transferability.networks.stages import architecture_of
 
-SIDES = ("A", "B")
 GROUPED = ("groups", "graded")
 """Kinds of splits whose tasks are made of groups of classes."""
 
@@ -107,7 +107,7 @@ def check_params(params: dict, schema: Path) -> None:
             )
         for architecture in study["architecture"]:
             shape = params["datasets"][name]["images"]["channels"], crop, crop
-            layer_sizes(Architecture(**params["architectures"][architecture]), shape, 2)
+            family_stages(architecture_of(params["architectures"][architecture]), shape, 2)
     for name, schedule in params["training"].items():
         for key in ("warmup", "validations"):
             if schedule[key] > schedule["steps"]:
@@ -159,7 +159,7 @@ def treated_networks(treatments: list[str], layers: list[int], sides: tuple[str,
             networks += [
                 Network(source, n, target, fine_tune == "+", int(preserved or 0))
                 for n in layers
-                if n + int(preserved or 0) < DEPTH and source in (*sides, RANDOM)
+                if n + int(preserved or 0) < len(LAYERS) and source in (*sides, RANDOM)
             ]
     return [network.name for network in networks]
 
@@ -188,7 +188,7 @@ def expand_curve(name: str, layers: list[int]) -> list[Network]:
     """The networks of a curve at the given layers: A1B+, A2B+, ... for AnB+; for the name of a network, that one."""
     identity = parse_network(name.replace("n", "1", 1) if name[1] == "n" else name)
     layers = layers if name[1] == "n" else [identity.n]
-    return [replace(identity, n=n) for n in layers if n + identity.preserved < DEPTH]
+    return [replace(identity, n=n) for n in layers if n + identity.preserved < len(LAYERS)]
 
 
 def study_figures(params: dict) -> list[str]:

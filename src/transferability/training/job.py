@@ -30,10 +30,13 @@ from transferability.data.tasks import Task, open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
 from transferability.locks import only_writer
-from transferability.networks.alexnet import Architecture, Dropout, build_network, initialise, input_std
+from transferability.networks.alexnet import input_std
+from transferability.networks.building import draw_network
 from transferability.networks.checkpoints import Card, read_checkpoint, save_checkpoint
-from transferability.networks.notation import DEPTH, Network, parse_network
-from transferability.networks.treatments import frozen_layers, prepare_network
+from transferability.networks.dropout import Dropout
+from transferability.networks.notation import Network, parse_network
+from transferability.networks.stages import Architecture, architecture_of
+from transferability.networks.treatments import prepare_network
 from transferability.training.optimizers import Group, Schedule, descend, learning_groups
 from transferability.training.randomness import Draws
 from transferability.training.resuming import Keeper
@@ -55,11 +58,10 @@ def start_network(
     Base networks and the new layers of transferred ones are different draws: were they the same, a selffer's new
     layers would start as those did with which its copied layers once adapted.
     """
-    network = build_network(architecture, shape, len(draws.classes))
     purpose = "base" if identity.source is None else "new"
-    initialise(network, architecture, [draws.key("weights", purpose, n) for n in range(1, DEPTH + 1)])
-    frozen = prepare_network(identity, network, source, frozen_dropout)
-    return network, frozen
+    network = draw_network(architecture, shape, len(draws.classes), lambda n: draws.key("weights", purpose, n))
+    prepare_network(identity, network, source, frozen_dropout)
+    return network, identity.frozen
 
 
 def state_hash(network: nn.Module) -> str:
@@ -69,6 +71,14 @@ def state_hash(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def frozen_layers(network: nn.Sequential) -> int:
+    """How many layers of a network are frozen, from the first one on."""
+    for number, layer in enumerate(network):
+        if any(parameter.requires_grad for parameter in layer.parameters()):
+            return number
+    return len(network)
 
 
 def share_frozen_layers(networks: dict[str, nn.Sequential]) -> None:
@@ -345,7 +355,7 @@ def make_checkpoints(arguments: argparse.Namespace) -> None:
     started = time.time()
     identities = [parse_network(path.parent.name) for path in arguments.models]
     (target,) = {identity.target for identity in identities}
-    architecture = Architecture(**arguments.architecture)
+    architecture = architecture_of(arguments.architecture)
     augmentation = Augmentation(**arguments.augmentation)
     # A base network's schedule does not say: nothing in it is frozen.
     frozen_dropout = arguments.schedule.get("frozen_dropout", False)
@@ -373,7 +383,7 @@ def make_checkpoints(arguments: argparse.Namespace) -> None:
         },
         "inputs": {str(path): files.sha256(path) for path in (arguments.split, arguments.source) if path},
         "images": files.read_json(arguments.packed / "card.json")["content"],
-        "code": provenance.fingerprint("training.job"),
+        "code": provenance.fingerprint("training.job", f"networks.{architecture.library}"),
         "versions": provenance.versions(),
         "device": str(device),
         "threads": arguments.threads,
