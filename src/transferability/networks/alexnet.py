@@ -86,10 +86,11 @@ def build(architecture: AlexNet, shape: tuple[int, int, int], classes: int) -> n
         width = sizes[number].shape[0]
         stages.append(convolution(architecture, row, channels, width, responses=number < 2))
         channels = width
-    features = prod(sizes[len(stages) - 1].shape)
-    for size in sizes[len(stages) : -1]:
-        (width,) = size.shape
-        stages.append(fully_connected(architecture, features, width, flatten=not isinstance(stages[-1][0], nn.Linear)))
+    convolutions = len(stages)
+    features = prod(sizes[convolutions - 1].shape)
+    for number in range(convolutions, len(sizes) - 1):
+        (width,) = sizes[number].shape
+        stages.append(fully_connected(architecture, features, width, flatten=number == convolutions))
         features = width
     stages.append(nn.Sequential(OrderedDict(linear=nn.Linear(features, classes))))
     return nn.Sequential(OrderedDict(zip(LAYERS, stages, strict=True))).train()
