@@ -17,7 +17,7 @@ from transferability.analysis.yosinski2014 import read_published
 from transferability.errors import InputError
 from transferability.figures.studies import draw_studies, name_studies
 from transferability.figures.styles import NothingToDrawError
-from transferability.study.params import study_figures
+from transferability.study.grid import study_figures
 
 
 def write_tables(folder: Path, networks: pd.DataFrame) -> Path:
