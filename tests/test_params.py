@@ -643,7 +643,10 @@ def test_a_curve_stands_for_its_networks_and_no_others(names, expected):
             "'A3C' is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2",
         ),
         ("results/digits/tiny/random0/seed0/A9B.json", "'A9B': n = 9 is outside 1..7"),
-        ("results/digits/tiny/random0/seed0/A0B.json", "'A0B': n = 0 copies nothing; a cut is after stage 1 or a later one"),
+        (
+            "results/digits/tiny/random0/seed0/A0B.json",
+            "'A0B': n = 0 copies nothing; a cut is after stage 1 or a later one",
+        ),
         (
             "models/digits/tiny/random0/seed0/R3B+/run.json",
             "'R3B+' is no network: random stages are frozen and there is nothing to preserve",
