@@ -35,10 +35,10 @@ class Deployed(nn.Module):
     def __init__(self, network: nn.Sequential, card: Card) -> None:
         super().__init__()
         self.network = network
-        self.mean, self.std = card.mean, card.std
+        self.card = card
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(normalise(images, self.mean, self.std))
+        return self.network(normalise(images, self.card.mean, self.card.std, self.card.channels))
 
 
 def convert(network: nn.Sequential, card: Card, identity: dict[str, str]) -> onnx.ModelProto:
