@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transferability.networks.dropout import Dropout, StochasticDepth
 from transferability.networks.stages import LibraryModel
 
+__version__ = "1"
 ARCHITECTURE = LibraryModel("residual", "small")
 STAGES = ["stem", "layer1.0", "layer1.1", "pool", "head"]
 
@@ -19,8 +20,9 @@ STAGES = ["stem", "layer1.0", "layer1.1", "pool", "head"]
 class Stages(nn.Sequential):
     """A sequence whose names may have dots, as those of libraries do."""
 
-    def add_module(self, name: str, module: nn.Module) -> None:
-        self._modules[name] = module
+    def __init__(self, stages: OrderedDict[str, nn.Module]) -> None:
+        super().__init__()
+        self._modules.update(stages)
 
 
 class Block(nn.Module):
@@ -56,9 +58,11 @@ def draw(
     network = build(architecture, shape, classes)
     for number, stage in enumerate(network, start=1):
         generator = torch.Generator().manual_seed(seed_of(number))
-        for parameter in stage.parameters():
+        for name, parameter in stage.named_parameters():
             if parameter.dim() > 1:
                 nn.init.kaiming_normal_(parameter, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
     return network
 
 

@@ -33,7 +33,6 @@ from transferability.networks.dropout import Dropout
 from transferability.networks.notation import parse_network
 from transferability.networks.stages import AlexNet
 from transferability.training import job
-from transferability.training.job import Request, make_checkpoints
 from transferability.training.learner import Learner
 from transferability.training.loop import train, validate
 from transferability.training.optimizers import Schedule, descend, learning_groups

@@ -1,29 +1,29 @@
-"""Dropout and stochastic depth whose masks can be drawn again.
-
-A module that draws random numbers in training has an attribute `generator`, which its user sets; where it is None,
-torch's default generator is used.
-"""
+"""Dropout and stochastic depth whose masks can be drawn again."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Zeroes each value with a probability in training, and scales the others so that the mean stays."""
+    """Dropout whose masks come from a generator that its user sets, so that they can be drawn again.
+
+    Without a generator torch's default one is used.
+    """
 
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
         self.generator: torch.Generator | None = None
 
-    def mask(self, activations: Tensor) -> Tensor:
-        """An empty tensor for the mask, which is broadcast over the activations."""
-        return torch.empty_like(activations)
+    @property
+    def p(self) -> float:
+        """The probability, as torch's own dropout names it: attention reads it there."""
+        return self.probability
 
     def forward(self, activations: Tensor) -> Tensor:
         if not self.training or self.probability == 0:
             return activations
-        kept = self.mask(activations).bernoulli_(1 - self.probability, generator=self.generator)
+        kept = torch.empty_like(activations).bernoulli_(1 - self.probability, generator=self.generator)
         return activations * kept / (1 - self.probability)
 
     def extra_repr(self) -> str:
@@ -31,21 +31,25 @@ class Dropout(nn.Module):
 
 
 class StochasticDepth(Dropout):
-    """Zeroes a residual branch as a whole (Huang et al. 2016): each image's by its own draw, or in the mode "batch"
-    those of all images by one."""
+    """Dropout of whole images' activations (n, ...): what a residual branch adds, it adds to some images only.
 
-    def __init__(self, probability: float, mode: str = "row") -> None:
+    Huang et al. (2016), as torchvision's StochasticDepth by rows and timm's DropPath: what is kept is divided by the
+    share that is, unless it is not `scaled`.
+    """
+
+    def __init__(self, probability: float, scaled: bool = True) -> None:
         super().__init__(probability)
-        self.mode = mode
+        self.scaled = scaled
 
-    def mask(self, activations: Tensor) -> Tensor:
-        images = len(activations) if self.mode == "row" else 1
-        return activations.new_empty(images, *[1] * (activations.dim() - 1))
-
-    def extra_repr(self) -> str:
-        return f"{self.probability}, {self.mode}"
+    def forward(self, activations: Tensor) -> Tensor:
+        if not self.training or self.probability == 0:
+            return activations
+        share = 1 - self.probability
+        images = activations.new_empty(len(activations), *[1] * (activations.ndim - 1))
+        kept = images.bernoulli_(share, generator=self.generator)
+        return activations * (kept / share if self.scaled and share > 0 else kept)
 
 
 def random_modules(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The modules of a network that draw random numbers in training, with their names in it."""
+    """The modules of a network that draw random numbers in training, with their names in it: each has a generator."""
     return [(name, module) for name, module in network.named_modules() if hasattr(module, "generator")]
