@@ -26,7 +26,7 @@ class Stages(nn.Sequential):
 
 
 class Block(nn.Module):
-    """A residual block with its activation first, in place: it overwrites what the stage before has given."""
+    """A residual block that reads what the stage before has given, and then overwrites it: its ReLU is in place."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -37,8 +37,8 @@ class Block(nn.Module):
         self.depth = StochasticDepth(0.25)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        active = self.relu(inputs)
-        return active + self.depth(self.dropout(self.norm(self.conv(active)))) - 0.1
+        shortcut = 0.5 * inputs
+        return shortcut + self.depth(self.dropout(self.norm(self.conv(self.relu(inputs)))))
 
 
 def build(architecture: LibraryModel, shape: tuple[int, int, int], classes: int) -> nn.Sequential:
