@@ -16,11 +16,12 @@ from transferability import files
 from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
 from transferability.evaluation import metrics as command
-from transferability.evaluation.metrics import evaluate, mean_of_best, predict, read_history, score
+from transferability.evaluation.metrics import evaluate, mean_of_best, predict, score
 from transferability.networks.alexnet import initialise
 from transferability.networks.building import build_network
 from transferability.networks.checkpoints import Card, save_checkpoint
 from transferability.networks.stages import AlexNet
+from transferability.training.history import read_history
 
 torch.set_num_threads(1)
 
@@ -196,6 +197,8 @@ def test_metrics_say_what_the_network_is_and_what_it_scores(checkpoint, task):
         "target": "A",
         "fine_tune": False,
         "preserved": 0,
+        "stage": "conv3",
+        "depth": 8,
         "model_sha256": files.sha256(checkpoint),
         "trained": True,
         "reason": None,

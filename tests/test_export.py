@@ -16,8 +16,8 @@ from torch import nn
 from transferability import files
 from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
+from transferability.evaluation import export
 from transferability.evaluation.export import best_of, compare, convert
-from transferability.evaluation.metrics import export
 from transferability.networks.alexnet import initialise
 from transferability.networks.building import build_network
 from transferability.networks.checkpoints import Card, save_checkpoint
@@ -256,6 +256,8 @@ def test_the_command_exports_networks_and_the_best_of_a_curve(
         check = checks[path.parent.name]
         assert {key: check[key] for key in identity} == identity
         assert (check["images"], check["top1_agreement"]) == (len(task.images["test"]), 1)
+        assert check["opset"] == onnx.load(path).opset_import[0].version >= 18
+        assert check["input"] == ["batch", 1, 8, 8]
         assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
 
 

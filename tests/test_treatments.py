@@ -19,8 +19,8 @@ EVERY_NETWORK = [
     "baseA",
     "baseB",
     *(f"R{n}{target}" for n in range(1, 8) for target in "AB"),
-    *(f"{source}{n}{target}{plus}" for source in "AB" for n in range(1, 8) for target in "AB" for plus in ("", "+")),
-    *(f"{source}{n}{target}-k{k}" for source in "AB" for n in range(1, 8) for target in "AB" for k in range(1, 8 - n)),
+    *(f"{source}{n}{target}{plus}" for source in "ABP" for n in range(1, 8) for target in "AB" for plus in ("", "+")),
+    *(f"{source}{n}{target}-k{k}" for source in "ABP" for n in range(1, 8) for target in "AB" for k in range(1, 8 - n)),
 ]
 
 
@@ -57,7 +57,7 @@ def test_every_name_means_one_network_whose_name_it_is(name):
 
 
 def test_no_two_names_mean_the_same_network():
-    assert len({parse_network(name) for name in EVERY_NETWORK}) == len(EVERY_NETWORK) == 2 + 14 + 56 + 84
+    assert len({parse_network(name) for name in EVERY_NETWORK}) == len(EVERY_NETWORK) == 2 + 14 + 84 + 126
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,8 @@ def test_no_two_names_mean_the_same_network():
         ("A7B", Network("A", 7, "B", False, 0), "transfer", "AnB"),
         ("B1A+", Network("B", 1, "A", True, 0), "transfer+", "BnA+"),
         ("R4A", Network("R", 4, "A", False, 0), "random", "RnA"),
+        ("P3B", Network("P", 3, "B", False, 0), "pretrained", "PnB"),
+        ("P5A+", Network("P", 5, "A", True, 0), "pretrained+", "PnA+"),
         ("A3B-k2", Network("A", 3, "B", False, 2), "transfer-k2", "AnB-k2"),
         ("B1B-k6", Network("B", 1, "B", False, 6), "selffer-k6", "BnB-k6"),
     ],
@@ -84,7 +86,7 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
     ("name", "sentence"),
     [
         *(
-            (name, f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B or A3B-k2")
+            (name, f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2")
             for name in (
                 "",
                 "base",
@@ -101,7 +103,6 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
                 "A3B++",
                 "A3B-k",
                 "A3B-k0",
-                "A3B+-k2",
                 "A3B-k2+",
                 "A3B ",
                 "A3B\n",
@@ -109,19 +110,21 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
                 "A3.5B",
             )
         ),
-        ("A0B", "'A0B': n = 0 is outside 1..7"),
-        ("A03B", "'A03B' is no network; names are like baseA, B3B, A3B+, R3B or A3B-k2"),
+        ("A0B", "'A0B': n = 0 copies nothing; a cut is after stage 1 or a later one"),
+        ("A03B", "'A03B' is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2"),
         ("B8B+", "'B8B+': n = 8 is outside 1..7"),
         ("R12A", "'R12A': n = 12 is outside 1..7"),
-        ("A7B-k1", "'A7B-k1': there are no 1 layers to preserve between the cut at 7 and the last"),
-        ("B3B-k5", "'B3B-k5': there are no 5 layers to preserve between the cut at 3 and the last"),
-        ("R3B+", "'R3B+' is no network: random layers are frozen and there is nothing to preserve"),
-        ("R3B-k2", "'R3B-k2' is no network: random layers are frozen and there is nothing to preserve"),
+        ("A7B-k1", "'A7B-k1': there are no 1 stages to preserve between the cut at 7 and the last"),
+        ("B3B-k5", "'B3B-k5': there are no 5 stages to preserve between the cut at 3 and the last"),
+        ("R3B+", "'R3B+' is no network: random stages are frozen and there is nothing to preserve"),
+        ("R3B-k2", "'R3B-k2' is no network: random stages are frozen and there is nothing to preserve"),
+        ("A3B+-k2", "'A3B+-k2' is no network: where copied stages learn, they need no preserved ones above"),
+        ("P8B", "'P8B': n = 8 is outside 1..7"),
     ],
 )
 def test_a_bad_name_is_refused_in_one_sentence(name, sentence):
     with pytest.raises(InputError) as error:
-        parse_network(name)
+        parse_network(name, depth=8)
     assert str(error.value) == sentence
 
 
@@ -244,6 +247,8 @@ def test_freezing_stops_the_gradient_of_the_first_layers_only(frozen):
         ("A7B+", 7, 0),
         ("R3B", 0, 3),
         ("R7B", 0, 7),
+        ("P3B", 3, 3),
+        ("P3B+", 3, 0),
         ("A3B-k2", 5, 3),
         ("B1B-k6", 7, 1),
     ],
@@ -254,7 +259,8 @@ def test_a_treatment_copies_and_freezes_what_its_name_says(name, copied, frozen)
     network = draw(2)
     fresh = copy_of(network)
 
-    assert prepare_network(identity, network, source, frozen_dropout=True) == frozen
+    prepare_network(identity, network, source, frozen_dropout=True)
+    assert identity.frozen == frozen
 
     state = network.state_dict()
     if source:
@@ -265,7 +271,9 @@ def test_a_treatment_copies_and_freezes_what_its_name_says(name, copied, frozen)
     assert all(module.training for module in network[frozen:].modules())
 
 
-@pytest.mark.parametrize(("name", "given"), [("A3B", False), ("B3B+", False), ("A3B-k2", False), ("R3B", True)])
+@pytest.mark.parametrize(
+    ("name", "given"), [("A3B", False), ("B3B+", False), ("P3B", False), ("A3B-k2", False), ("R3B", True)]
+)
 def test_a_missing_or_needless_source_is_refused(name, given):
     # Else a network would be trained as another treatment than its name says: A3B as R3B, R3B as A3B.
     source = copy_of(draw(1)) if given else None

@@ -1,6 +1,8 @@
 """Checkpoints: a trained network as one safetensors file that says what it is; loading one runs no code."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,18 +62,34 @@ def save_checkpoint(path: Path, network: nn.Sequential, card: Card) -> None:
 
 def read_checkpoint(path: Path) -> tuple[Card, dict[str, Tensor]]:
     """A checkpoint's card and state, on the CPU; one that is truncated or not ours is an InputError."""
+    with opened(path) as (card, file):
+        return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+
+
+def read_card(path: Path) -> Card:
+    """A checkpoint's card, without reading its weights; one that is truncated or not ours is an InputError."""
+    with opened(path) as (card, _):
+        return card
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Card, safe_open]]:
+    """A checkpoint's card and its open file; what goes wrong while it is read is an InputError."""
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {})[KEY]
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+            yield card_of(path, file.metadata() or {}), file
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such checkpoint") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole checkpoint ({error}); delete it and run again") from None
-    except KeyError:
-        raise InputError(f"{path}: a safetensors file, but no network of a study (it has no card)") from None
+
+
+def card_of(path: Path, metadata: dict[str, str]) -> Card:
+    """The card in a safetensors file's metadata; an InputError if there is none."""
+    if KEY not in metadata:
+        raise InputError(f"{path}: a safetensors file, but no network of a study (it has no card)")
     try:
-        return Card.from_json(text), state
+        return Card.from_json(metadata[KEY])
     except (KeyError, TypeError, ValueError, InputError):
         raise InputError(f"{path}: its card does not describe a network; delete it and run again") from None
 

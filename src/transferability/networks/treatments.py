@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from transferability.errors import InputError
-from transferability.networks.dropout import Dropout
+from transferability.networks.dropout import random_modules
 from transferability.networks.notation import Network, check_depth
 
 
@@ -34,15 +34,13 @@ def copy_stages(source: dict[str, Tensor], target: nn.Sequential, stages: int) -
 def freeze_stages(network: nn.Sequential, stages: int, dropout: bool) -> None:
     """Put a network in training mode with its first `stages` stages frozen, parameters and buffers.
 
-    Batch norm in a frozen stage uses its stored statistics and leaves them alone. Dropout in a frozen stage stays
-    on if `dropout` is true, as in the original study (n = 6, 7).
+    Batch norm in a frozen stage uses its stored statistics and leaves them alone. Dropout and stochastic depth in a
+    frozen stage stay on if `dropout` is true, as dropout does in the original study (n = 6, 7).
     """
     network.train()
-    for module in network[:stages].modules():
-        if not (isinstance(module, Dropout) and dropout):
-            module.training = False
-    for parameter in network[:stages].parameters():
-        parameter.requires_grad_(False)
+    frozen = network[:stages].eval().requires_grad_(False)
+    for _, module in random_modules(frozen) if dropout else ():
+        module.train()
 
 
 def prepare_network(
