@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise, takewhile
 
 import torch
 from torch import Tensor, fx, nn
@@ -196,7 +197,7 @@ class Flow:
         if not weights:
             raise InputError("it has no weights")
         parts, begun, start = [], weights[0], 1
-        for low, high in zip(weights, weights[1:], strict=False):
+        for low, high in pairwise(weights):
             if (cut := self.boundary(low, high, high == weights[-1])) is not None:
                 parts.append(Part(self.path(self.steps[begun]), start, cut + 1))
                 begun, start = high, cut + 1
@@ -339,7 +340,7 @@ def shortened(holding: list[str], names: Iterable[str]) -> dict[str, str]:
 
 
 def hide_constants(module: nn.Module, whole: Whole, names: dict[str, str]) -> None:
-    """Keep what is no entry of the library's state out of a stage's state: constants, and buffers that are not stored."""
+    """Keep what is no entry of the library's state out of a stage's: constants, and buffers that are not stored."""
     stored = whole.state_dict().keys()
     for ours, theirs in names.items():
         parent, _, last = ours.rpartition(".")
@@ -368,7 +369,7 @@ def find_flow(model: nn.Module, shape: tuple[int, int, int], layers: bool) -> Fl
 
 
 def indivisible(flow: Flow, opened: Callable[[nn.Module], bool]) -> set[type]:
-    """The classes of opened modules of which one has several weights and no cut between them: blocks, whole as others."""
+    """The classes of which an opened module has several weights and no cut between them: all others stay whole too."""
     names = [part.name for part in flow.parts()]
     weights = [flow.path(node) for node in flow.steps if flow.is_weight(node)]
 
@@ -389,7 +390,7 @@ def named_blocks(flow: Flow) -> list[Part]:
         raise InputError("between its first weights and its last there is no place where one tensor alone crosses")
     word = parts[0].name.split(".")[0]
     if STEM.match(word):
-        several = [part for part in parts[:-1] if part.name.split(".")[0] == word]
+        several = list(takewhile(lambda part: part.name.split(".")[0] == word, parts[:-1]))
         parts = [replace(several[0], stop=several[-1].stop), *parts[len(several) :]]
     tokens = flow.cuts[parts[0].stop - 1].meta["values"][0].ndim == 3
     first, last = replace(parts[0], name="embed" if tokens else "stem"), replace(parts[-1], name="head")

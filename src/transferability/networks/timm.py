@@ -31,16 +31,50 @@ def check_name(name: str) -> None:
         raise InputError(f"architectures: timm has no model {name!r}{advice}")
 
 
-def make(architecture: LibraryModel, shape: tuple[int, int, int], classes: int, pretrained: bool = False) -> nn.Module:
+def weight_names(name: str) -> list[str]:
+    """What names the weights that timm has for a model: those of its tag, or of its usual one."""
+    check_name(name)
+    return ["timm"] if timm.models.is_model_pretrained(name) else []
+
+
+def usual_size(name: str) -> int:
+    """The side of the images that a model is usually given."""
+    return (timm.get_pretrained_cfg_value(name, "input_size") or (3, 224, 224))[1]
+
+
+def load(architecture: LibraryModel) -> tuple[nn.Module, list[str], dict, str]:
+    """A model with pretrained weights, its classes, what it expects of images, and where the weights are from.
+
+    The library fetches them, or takes them from where it has put them before.
+    """
+    try:
+        model = timm.create_model(architecture.name, pretrained=True, **architecture.options)
+    except Exception as error:
+        raise InputError(
+            f"architectures: timm cannot load the weights of {architecture.name} ({first_line(error)})"
+        ) from None
+    seen = timm.data.resolve_model_data_config(model)
+    preprocessing = {
+        "mean": list(seen["mean"]),
+        "std": list(seen["std"]),
+        "size": seen["input_size"][1],
+        "crop": seen["crop_pct"],
+        "interpolation": seen["interpolation"],
+    }
+    origin = model.pretrained_cfg.get("hf_hub_id") or model.pretrained_cfg.get("url")
+    classes = [str(number) for number in range(model.num_classes)]
+    return model, classes, preprocessing, f"timm {architecture.name}: {origin}"
+
+
+def make(architecture: LibraryModel, shape: tuple[int, int, int], classes: int) -> nn.Module:
     """The library's own model for images of `shape` (C, H, W), its random modules replaced by ours.
 
     A model that is made for one size of images is made for theirs where it can be.
     """
     check_name(architecture.name)
     channels, *size = shape
-    usual = (timm.get_pretrained_cfg_value(architecture.name, "input_size") or (3, 224, 224))[1:]
-    options = {"num_classes": classes, "in_chans": channels, "pretrained": pretrained, **architecture.options}
-    sized = {"img_size": tuple(size), **options} if tuple(size) != tuple(usual) else options
+    options = {"num_classes": classes, "in_chans": channels, **architecture.options}
+    sized = {"img_size": tuple(size), **options} if set(size) != {usual_size(architecture.name)} else options
     try:
         try:
             model = timm.create_model(architecture.name, **sized)
@@ -57,7 +91,7 @@ def make(architecture: LibraryModel, shape: tuple[int, int, int], classes: int, 
 
 
 def build(architecture: LibraryModel, shape: tuple[int, int, int], classes: int) -> Staged:
-    """A network for images of `shape` (C, H, W), in training mode: normalised float (N, C, H, W) → logits (N, classes)."""
+    """A network for images of `shape` (C, H, W), in training mode: normalised (N, C, H, W) → logits (N, classes)."""
     with seeded(0):
         return stage(make(architecture, shape, classes), architecture, shape)
 
