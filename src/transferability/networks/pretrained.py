@@ -109,7 +109,7 @@ def common_prefix(names: Iterable[str], wanted: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The entries of a model's state by their names, in its order: their shapes, None for what depends on the classes."""
+    """The entries of a model's state in its order, by their names: their shapes, None where the classes count."""
 
     shapes: dict[str, tuple[int | None, ...]]
 
