@@ -9,11 +9,19 @@ from types import ModuleType
 
 from torch import nn
 
+from transferability.errors import InputError
 from transferability.networks.stages import Architecture
+from transferability.words import in_words
+
+LIBRARIES = ("alexnet", "torchvision", "timm")
 
 
 def library_of(architecture: Architecture) -> ModuleType:
     """The module of this room that builds an architecture's networks."""
+    if architecture.library not in LIBRARIES:
+        raise InputError(
+            f"architectures: there is no library {architecture.library!r}; it is {in_words(LIBRARIES, 'or')}"
+        )
     return import_module(f"transferability.networks.{architecture.library}")
 
 

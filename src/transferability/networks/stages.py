@@ -49,7 +49,8 @@ class LibraryModel:
 
     `name` as the library knows it; `weights` the pretrained weights that its P networks copy from (a torchvision
     weights name, "timm", or the path of a file), None for none; `granularity` of its stages, or the names of coarser
-    ones in `stages`; `options` are passed to the library, such as {"dropout": 0.2}.
+    ones in `stages`; `options` are passed to the library, such as {"dropout": 0.2}; `preprocessing` is what the weights
+    of a file expect: any of mean, std, size, crop, interpolation and channels.
     """
 
     library: str
@@ -58,6 +59,7 @@ class LibraryModel:
     granularity: str = "block"
     stages: tuple[str, ...] | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    preprocessing: Mapping[str, object] | None = None
 
 
 Architecture = AlexNet | LibraryModel
