@@ -31,7 +31,7 @@ os.environ["PYTHONPATH"] = str(CHECKOUT / "src")  # for what is started from her
 
 from transferability.networks.notation import parse_network
 from transferability.study.costs import merge
-from transferability.study.params import expand_curve
+from transferability.study.grid import expand_curve
 
 CURVES = ["baseA", "baseB", "BnB", "BnB+", "AnB", "AnB+"]
 PLACE = "tiny-imagenet/small"

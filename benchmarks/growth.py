@@ -16,7 +16,8 @@ from pathlib import Path
 from engine import run_study, schedules, study_params
 
 from transferability.study.costs import merge
-from transferability.study.jobs import study_jobs, training_work
+from transferability.study.jobs import study_jobs
+from transferability.study.work import training_work
 
 CURVES = ["baseA", "baseB", "BnB", "BnB+", "AnB", "AnB+"]
 

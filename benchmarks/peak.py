@@ -16,9 +16,10 @@ import sys
 
 from engine import schedules, study_params
 
+from transferability.study.architectures import image_shape
 from transferability.study.costs import in_units
-from transferability.study.jobs import image_shape, reference_work
 from transferability.study.rates import measure_rate
+from transferability.study.work import reference_work
 
 PRODUCT = """
 import sys, time, torch

@@ -19,17 +19,8 @@ import time
 from pathlib import Path
 
 from transferability.study.costs import read_params
-from transferability.study.jobs import (
-    START,
-    Job,
-    checkpoint_bytes,
-    critical_path,
-    job_layers,
-    job_schedule,
-    study_jobs,
-    training_work,
-    work_seconds,
-)
+from transferability.study.jobs import Job, critical_path, study_jobs
+from transferability.study.work import START, checkpoint_bytes, job_schedule, job_stages, training_work, work_seconds
 
 CHECKOUT = Path(__file__).parent.parent
 OVERHEAD = 10.0
@@ -86,7 +77,7 @@ def main() -> None:
         }
         path, chain = critical_path(jobs, seconds)
         networks = sum(len(job.networks) for job in jobs)
-        size = sum(len(job.networks) * checkpoint_bytes(job_layers(params, job)) for job in jobs)
+        size = sum(len(job.networks) * checkpoint_bytes(job_stages(params, job)) for job in jobs)
         seen = sum(job_schedule(params, job)["steps"] * job_schedule(params, job)["batch_size"] for job in jobs)
         print(
             f"a job is a {unit}: {networks} networks in {len(jobs)} jobs, {sum(seconds.values()) / 3600:,.0f} GPU hours"
@@ -98,7 +89,7 @@ def main() -> None:
             busy = sum(seconds.values()) / span / gpus
             # A state is thrice its networks, kept each minute or a fiftieth of the time.
             at_once = min(gpus, len(jobs))
-            states = at_once * 3 * max(len(job.networks) * checkpoint_bytes(job_layers(params, job)) for job in jobs)
+            states = at_once * 3 * max(len(job.networks) * checkpoint_bytes(job_stages(params, job)) for job in jobs)
             print(
                 f"  {gpus:4d} GPUs: {span / 3600:8.1f} h, GPUs busy {busy:4.0%}; states at most {states / 1e9:.0f} GB, "
                 f"written at {states / 60e6:.0f} MB/s; images at {seen * JPEG / span / 1e6:.0f} MB/s; "

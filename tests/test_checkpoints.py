@@ -12,15 +12,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from transferability.errors import InputError
-from transferability.networks.alexnet import Architecture, build_network, initialise
+from transferability.networks.alexnet import initialise
+from transferability.networks.building import build_network
 from transferability.networks.checkpoints import Card, load_network, read_checkpoint, save_checkpoint
-from transferability.networks.notation import DEPTH
+from transferability.networks.stages import AlexNet
 
 torch.set_num_threads(1)
 
 CARD = Card(
     network="A3B+",
-    architecture=Architecture("tiny", 0.5, "batch", 0.25),
+    architecture=AlexNet("tiny", 0.5, "batch", 0.25),
     shape=(1, 8, 8),
     classes=["seven", "Ünïcode", "0"],
     mean=[0.305378],
@@ -31,7 +32,7 @@ CARD = Card(
 def draw(card: Card, seed: int = 0) -> nn.Sequential:
     """A card's network with weights and batch-norm statistics of its own."""
     network = build_network(card.architecture, card.shape, len(card.classes))
-    initialise(network, card.architecture, [100 * seed + n for n in range(DEPTH)])
+    initialise(network, card.architecture, lambda n: 100 * seed + n - 1)
     torch.manual_seed(seed)
     with torch.no_grad():
         network(torch.randn(16, *card.shape))
@@ -143,9 +144,9 @@ def test_a_card_that_is_none_is_refused_by_name(card, tmp_path):
 @pytest.mark.parametrize(
     "changed",
     [
-        Architecture("tiny", 1, "batch", 0.25),
-        Architecture("tiny", 0.5, "none", 0.25),
-        Architecture("small", 0.5, "batch", 0),
+        AlexNet("tiny", 1, "batch", 0.25),
+        AlexNet("tiny", 0.5, "none", 0.25),
+        AlexNet("small", 0.5, "batch", 0),
     ],
     ids=["width", "norm", "family"],
 )

@@ -12,10 +12,11 @@ from transferability.analysis.effects import effects_table
 from transferability.analysis.read_outs import READ_OUTS, SHARES, read_out_of
 from transferability.analysis.summary import curves, summarise
 from transferability.analysis.tables import NETWORK_COLUMNS, cut_name, stage_names
-from transferability.analysis.treatments import TREATMENTS, copies_stages, curves_of, meaning_of, rank_of
+from transferability.analysis.treatments import copies_stages, curves_of, meaning_of, rank_of
 from transferability.errors import InputError
 from transferability.figures.figure2 import GAINS as LOWER_PANEL
 from transferability.figures.styles import PRESERVED, STYLES, legend_label
+from transferability.networks.notation import TREATMENTS
 
 CHECKOUT = Path(__file__).parent.parent
 

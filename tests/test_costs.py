@@ -18,29 +18,32 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from transferability import files
 from transferability.errors import InputError
-from transferability.networks.alexnet import build_network
+from transferability.networks.building import build_network
 from transferability.networks.checkpoints import Card, save_checkpoint
-from transferability.networks.families import Architecture, layer_sizes
+from transferability.networks.families import family_stages
 from transferability.networks.notation import parse_network
+from transferability.networks.stages import AlexNet
 from transferability.networks.treatments import prepare_network
-from transferability.study import costs, jobs, rates
+from transferability.study import costs, rates, sizes, work
 from transferability.study.costs import merge, read_params
-from transferability.study.jobs import Job, Work, critical_path, study_jobs, task_size
-from transferability.study.params import expand_curve, study_networks
+from transferability.study.grid import expand_curve, study_networks
+from transferability.study.jobs import Job, critical_path, study_jobs
+from transferability.study.sizes import task_size
+from transferability.study.work import Work
 
 torch.set_num_threads(1)
 
 STUDIES = CHECKOUT / "workflow" / "studies"
-ARCHITECTURE, SHAPE, CLASSES = Architecture("tiny", 1, "batch", 0), (1, 8, 8), 5
+ARCHITECTURE, SHAPE, CLASSES = AlexNet("tiny", 1, "batch", 0), (1, 8, 8), 5
 
 
 @pytest.fixture
 def params(tmp_path, monkeypatch) -> dict:
     """The default study's params, where nothing is packed."""
     monkeypatch.chdir(tmp_path)
-    jobs.packed_card.cache_clear()
+    sizes.packed_card.cache_clear()
     yield read_params(CHECKOUT / "params.yaml", [])
-    jobs.packed_card.cache_clear()
+    sizes.packed_card.cache_clear()
 
 
 def job_of(curve: str, split: str = "random0") -> Job:
@@ -62,25 +65,25 @@ def test_the_arithmetic_of_a_network_is_what_torch_does(name):
     network = build_network(ARCHITECTURE, SHAPE, CLASSES)
     source = build_network(ARCHITECTURE, SHAPE, CLASSES).state_dict() if identity.source in ("A", "B") else None
     prepare_network(identity, network, source, frozen_dropout=True)
-    layers = layer_sizes(ARCHITECTURE, SHAPE, CLASSES)
-    assert 2 * jobs.forward_work(layers, [identity]) == torch_flops(network, backward=False)
-    assert 2 * jobs.backward_work(layers, identity) == torch_flops(network, backward=True)
+    layers = family_stages(ARCHITECTURE, SHAPE, CLASSES)
+    assert 2 * work.forward_work(layers, [identity]) == torch_flops(network, backward=False)
+    assert 2 * work.backward_work(layers, identity) == torch_flops(network, backward=True)
 
 
 def test_the_layers_that_frozen_networks_of_a_job_share_are_passed_once():
-    layers = layer_sizes(ARCHITECTURE, SHAPE, CLASSES)
+    layers = family_stages(ARCHITECTURE, SHAPE, CLASSES)
     whole = sum(layer.multiply_adds for layer in layers)
     third, fifth = (sum(layer.multiply_adds for layer in layers[n:]) for n in (3, 5))
     frozen = [parse_network("A3B"), parse_network("A5B")]
-    assert jobs.forward_work(layers, frozen) == whole - fifth + third + fifth
-    assert jobs.forward_work(layers, [parse_network("A3B+"), parse_network("A5B+")]) == 2 * whole
+    assert work.forward_work(layers, frozen) == whole - fifth + third + fifth
+    assert work.forward_work(layers, [parse_network("A3B+"), parse_network("A5B+")]) == 2 * whole
 
 
 def test_the_size_of_a_networks_file_is_told_but_for_its_header(tmp_path):
     network = build_network(ARCHITECTURE, SHAPE, CLASSES)
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, network, Card("baseA", ARCHITECTURE, SHAPE, list("abcde"), [0.5], [0.2]))
-    told = jobs.checkpoint_bytes(layer_sizes(ARCHITECTURE, SHAPE, CLASSES))
+    told = work.checkpoint_bytes(family_stages(ARCHITECTURE, SHAPE, CLASSES))
     header = int.from_bytes(path.read_bytes()[:8], "little")
     assert path.stat().st_size == 8 + header + told
 
@@ -88,7 +91,7 @@ def test_the_size_of_a_networks_file_is_told_but_for_its_header(tmp_path):
 def test_the_default_study_trains_what_its_splits_name(params):
     found = study_jobs(params)
     assert len(found) == 36
-    named = [(split, name) for split in params["study"]["split"] for name in study_networks(params, split)]
+    named = [(split, each.name) for split in params["study"]["split"] for each in study_networks(params, "tiny", split)]
     assert sorted((job.split, network.name) for job in found for network in job.networks) == sorted(named)
     assert {job.name for job in found if job.split == "random0"} == {
         *("baseA", "baseB", "AnA", "BnB", "AnA+", "BnB+", "BnA", "AnB", "BnA+", "AnB+", "RnA", "RnB")
@@ -127,7 +130,7 @@ def test_every_ready_study_has_its_costs(params, study):
 def test_a_task_is_known_from_the_packed_set_as_its_split_has_it(params, packed_digits, digits_split, tmp_path):
     before = task_size(params, "digits", "random0", "B")
     shutil.copytree(packed_digits, tmp_path / "data/packed/digits")
-    jobs.packed_card.cache_clear()
+    sizes.packed_card.cache_clear()
     for side, task in files.read_json(digits_split)["tasks"].items():
         told = task_size(params, "digits", "random0", side)
         assert told.classes == len(task["classes"])
@@ -153,38 +156,38 @@ def test_time_is_the_rate_of_a_base_network_by_the_arithmetic(params):
     params["rates"] = {"tiny": 60.0}
     schedule = params["training"]["base"]
     images = schedule["steps"] * schedule["batch_size"]
-    work = jobs.training_work(params, job_of("baseA"))
-    training = jobs.work_seconds(params, "tiny", work, params["rates"])
+    arithmetic = work.training_work(params, job_of("baseA"))
+    training = work.work_seconds(params, "tiny", arithmetic, params["rates"])
     assert 0.06 * images < training < 0.06 * images * 1.3  # and its validations
-    assert jobs.training_minutes(params, job_of("baseA")) >= 2 * training / 60
-    longer, shorter = (jobs.training_minutes(params, job_of(curve)) for curve in ("AnB+", "AnB"))
-    assert longer > shorter > jobs.training_minutes(params, job_of("A7B"))
-    assert jobs.work_seconds(params, "tiny", Work(1, 1), {}) is None
+    assert work.training_minutes(params, job_of("baseA")) >= 2 * training / 60
+    longer, shorter = (work.training_minutes(params, job_of(curve)) for curve in ("AnB+", "AnB"))
+    assert longer > shorter > work.training_minutes(params, job_of("A7B"))
+    assert work.work_seconds(params, "tiny", Work(1, 1), {}) is None
 
 
 def test_what_is_asked_has_a_minimum_and_a_stated_size_where_there_is_no_rate(params):
-    assert jobs.training_minutes(params, job_of("AnB+")) == jobs.UNKNOWN_MINUTES
-    assert jobs.memory_mb(params, job_of("baseA")) == jobs.LEAST_MB
+    assert work.training_minutes(params, job_of("AnB+")) == work.UNKNOWN_MINUTES
+    assert work.memory_mb(params, job_of("baseA")) == work.LEAST_MB
     params["rates"] = {"tiny": 1e-6}
-    assert jobs.training_minutes(params, job_of("AnB+")) == jobs.LEAST_MINUTES
-    assert jobs.evaluation_minutes(params, job_of("AnB+")) == jobs.LEAST_MINUTES
+    assert work.training_minutes(params, job_of("AnB+")) == work.LEAST_MINUTES
+    assert work.evaluation_minutes(params, job_of("AnB+")) == work.LEAST_MINUTES
 
 
 def test_memory_grows_with_networks_batch_and_images(params):
     params["architectures"]["tiny"]["width"] = 100
     params["training"]["transferred"]["batch_size"] = 4096
-    one, curve = (jobs.memory_mb(params, job_of(name)) for name in ("A3B", "AnB"))
+    one, curve = (work.memory_mb(params, job_of(name)) for name in ("A3B", "AnB"))
     params["training"]["transferred"]["batch_size"] = 64
-    assert curve > one > jobs.memory_mb(params, job_of("A3B")) > jobs.LEAST_MB
-    small = jobs.memory_mb(params, job_of("A3B"))
+    assert curve > one > work.memory_mb(params, job_of("A3B")) > work.LEAST_MB
+    small = work.memory_mb(params, job_of("A3B"))
     params["datasets"]["digits"]["images"]["classes"] = ["0", "1", "2", "3"]  # how many images is not known then
-    assert jobs.memory_mb(params, job_of("A3B")) > small
+    assert work.memory_mb(params, job_of("A3B")) > small
 
 
 def test_images_up_to_as_much_are_held_in_memory_as_tasks_hold():
     from transferability.data.tasks import IN_MEMORY
 
-    assert jobs.IN_MEMORY == IN_MEMORY
+    assert work.IN_MEMORY == IN_MEMORY
 
 
 def test_the_longest_chain_is_a_base_network_and_what_waits_for_it(params):
@@ -296,11 +299,11 @@ def test_jobs_ask_for_what_their_networks_cost(tmp_path):
     assert [(job["mem_mb"], job["runtime"]) for job in found["pack"]] == [("3000", "60")]
     assert {(job["mem_mb"], job["runtime"]) for job in found["split"]} == {("4000", "60")}
     for rule in (*trained, "evaluate", "evaluate_curve", "export"):
-        assert all(int(job["mem_mb"]) >= jobs.LEAST_MB for job in found[rule]), rule
-        assert all(int(job["runtime"]) >= jobs.LEAST_MINUTES for job in found[rule]), rule
+        assert all(int(job["mem_mb"]) >= work.LEAST_MB for job in found[rule]), rule
+        assert all(int(job["runtime"]) >= work.LEAST_MINUTES for job in found[rule]), rule
     (base,) = {int(job["runtime"]) for job in found["base"]}
-    assert base == jobs.training_minutes(params, job_of("baseA"))
-    expected = {jobs.training_minutes(params, job_of(curve)) for curve in ("AnB", "AnB+")}
+    assert base == work.training_minutes(params, job_of("baseA"))
+    expected = {work.training_minutes(params, job_of(curve)) for curve in ("AnB", "AnB+")}
     assert {int(job["runtime"]) for job in found["curve"]} == expected
     assert min(expected) > base
 
@@ -330,7 +333,7 @@ def test_memory_that_is_asked_is_enough(params, packed_digits, digits_split, tmp
     _, status, used = os.wait4(process.pid, 0)
     assert status == 0
     peak = used.ru_maxrss * 1024 / 1e6
-    asked = jobs.memory_mb(params, job_of("baseA"))
+    asked = work.memory_mb(params, job_of("baseA"))
     assert peak < asked < 4 * peak
 
 

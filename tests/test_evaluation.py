@@ -16,10 +16,12 @@ from transferability import files
 from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
 from transferability.evaluation import metrics as command
-from transferability.evaluation.metrics import evaluate, mean_of_best, predict, read_history, score
-from transferability.networks.alexnet import Architecture, build_network, initialise
+from transferability.evaluation.metrics import evaluate, mean_of_best, predict, score
+from transferability.networks.alexnet import initialise
+from transferability.networks.building import build_network
 from transferability.networks.checkpoints import Card, save_checkpoint
-from transferability.networks.notation import DEPTH
+from transferability.networks.stages import AlexNet
+from transferability.training.history import read_history
 
 torch.set_num_threads(1)
 
@@ -45,9 +47,9 @@ def training_counts(task: Task) -> list[int]:
 @pytest.fixture
 def checkpoint(task, tmp_path) -> Path:
     """A network B3A of untrained weights, with a history beside it."""
-    architecture = Architecture("tiny", 1, "batch", 0.5)
+    architecture = AlexNet("tiny", 1, "batch", 0.5)
     network = build_network(architecture, (1, 8, 8), 5)
-    initialise(network, architecture, list(range(DEPTH)))
+    initialise(network, architecture, lambda n: n - 1)
     path = tmp_path / "B3A" / "model.safetensors"
     save_checkpoint(path, network, Card("B3A", architecture, (1, 8, 8), task.classes, task.mean, task.std))
     (path.parent / "history.csv").write_text(HISTORY)
@@ -88,9 +90,9 @@ def test_the_loss_stays_finite_for_a_sure_and_wrong_network():
 
 
 def test_prediction_is_the_same_in_one_batch_as_image_by_image(checkpoint, task):
-    network = build_network(Architecture("tiny", 1, "batch", 0.5), (1, 8, 8), 5).eval()
+    network = build_network(AlexNet("tiny", 1, "batch", 0.5), (1, 8, 8), 5).eval()
     images = np.concatenate([task.images["train"], task.images["test"]])[:503]
-    card = Card("B3A", Architecture("tiny", 1, "batch", 0.5), (1, 8, 8), task.classes, task.mean, task.std)
+    card = Card("B3A", AlexNet("tiny", 1, "batch", 0.5), (1, 8, 8), task.classes, task.mean, task.std)
     logits = predict(network, images, card, CPU)
     assert logits.shape == (503, 5)
     assert not logits.requires_grad
@@ -105,8 +107,8 @@ def test_prediction_is_the_same_in_one_batch_as_image_by_image(checkpoint, task)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 9, 9)])
 def test_a_network_sees_the_centre_that_its_card_tells(shape, task):
     """Of 11 pixels the first seen one is 1 for 8 and 9."""
-    network = build_network(Architecture("tiny", 1, "batch", 0.5), shape, 5).eval()
-    card = Card("B3A", Architecture("tiny", 1, "batch", 0.5), shape, task.classes, task.mean, task.std)
+    network = build_network(AlexNet("tiny", 1, "batch", 0.5), shape, 5).eval()
+    card = Card("B3A", AlexNet("tiny", 1, "batch", 0.5), shape, task.classes, task.mean, task.std)
     images = np.random.default_rng(0).integers(0, 256, (30, 1, 11, 11), dtype=np.uint8)
     centre = images[:, :, 1 : 1 + shape[1], 1 : 1 + shape[2]].copy()
     assert torch.equal(predict(network, images, card, CPU), predict(network, centre, card, CPU))
@@ -195,6 +197,8 @@ def test_metrics_say_what_the_network_is_and_what_it_scores(checkpoint, task):
         "target": "A",
         "fine_tune": False,
         "preserved": 0,
+        "stage": "conv3",
+        "depth": 8,
         "model_sha256": files.sha256(checkpoint),
         "trained": True,
         "reason": None,

@@ -16,18 +16,20 @@ from torch import nn
 from transferability import files
 from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
+from transferability.evaluation import export
 from transferability.evaluation.export import best_of, compare, convert
-from transferability.evaluation.metrics import export
-from transferability.networks.alexnet import Architecture, build_network, initialise
+from transferability.networks.alexnet import initialise
+from transferability.networks.building import build_network
 from transferability.networks.checkpoints import Card, save_checkpoint
-from transferability.networks.notation import DEPTH, parse_network
+from transferability.networks.notation import parse_network
+from transferability.networks.stages import AlexNet
 
 torch.set_num_threads(1)
 
 ARCHITECTURES = {
-    "tiny with batch norm": (Architecture("tiny", 1, "batch", 0.5), (1, 8, 8)),
-    "tiny without": (Architecture("tiny", 1, "none", 0), (1, 8, 8)),
-    "caffenet": (Architecture("caffenet", 0.05, "none", 0.5), (3, 67, 67)),
+    "tiny with batch norm": (AlexNet("tiny", 1, "batch", 0.5), (1, 8, 8)),
+    "tiny without": (AlexNet("tiny", 1, "none", 0), (1, 8, 8)),
+    "caffenet": (AlexNet("caffenet", 0.05, "none", 0.5), (3, 67, 67)),
 }
 
 
@@ -37,10 +39,10 @@ def task(packed_digits, digits_split) -> Task:
     return open_task(digits_split, "B", packed_digits)
 
 
-def draw(architecture: Architecture, shape: tuple[int, int, int], seed: int) -> nn.Sequential:
+def draw(architecture: AlexNet, shape: tuple[int, int, int], seed: int) -> nn.Sequential:
     """A network whose logits differ from image to image, as a trained one's do; in evaluation mode."""
     network = build_network(architecture, shape, 5)
-    initialise(network, architecture, [1000 * seed + n for n in range(DEPTH)])
+    initialise(network, architecture, lambda n: 1000 * seed + n - 1)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         if architecture.family == "caffenet":
@@ -254,6 +256,8 @@ def test_the_command_exports_networks_and_the_best_of_a_curve(
         check = checks[path.parent.name]
         assert {key: check[key] for key in identity} == identity
         assert (check["images"], check["top1_agreement"]) == (len(task.images["test"]), 1)
+        assert check["opset"] == onnx.load(path).opset_import[0].version >= 18
+        assert check["input"] == ["batch", 1, 8, 8]
         assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
 
 

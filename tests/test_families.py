@@ -10,19 +10,20 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from transferability.errors import InputError
-from transferability.networks.alexnet import build_network
-from transferability.networks.families import FAMILIES, Architecture, layer_sizes
+from transferability.networks.building import build_network
+from transferability.networks.families import FAMILIES, family_stages
+from transferability.networks.stages import AlexNet
 
 torch.set_num_threads(1)
 
 CASES = [
-    (Architecture("tiny", 1, "batch", 0), (1, 8, 8), 5),
-    (Architecture("tiny", 0.3, "none", 0), (3, 13, 13), 2),
-    (Architecture("small", 0.5, "batch", 0), (3, 64, 64), 40),
-    (Architecture("small", 1, "none", 0), (1, 32, 32), 10),
-    (Architecture("full", 0.25, "batch", 0.5), (3, 224, 224), 100),
-    (Architecture("caffenet", 1, "none", 0.5), (3, 227, 227), 500),
-    (Architecture("caffenet", 0.1, "none", 0), (3, 231, 231), 3),
+    (AlexNet("tiny", 1, "batch", 0), (1, 8, 8), 5),
+    (AlexNet("tiny", 0.3, "none", 0), (3, 13, 13), 2),
+    (AlexNet("small", 0.5, "batch", 0), (3, 64, 64), 40),
+    (AlexNet("small", 1, "none", 0), (1, 32, 32), 10),
+    (AlexNet("full", 0.25, "batch", 0.5), (3, 224, 224), 100),
+    (AlexNet("caffenet", 1, "none", 0.5), (3, 227, 227), 500),
+    (AlexNet("caffenet", 0.1, "none", 0), (3, 231, 231), 3),
 ]
 
 
@@ -34,7 +35,7 @@ def test_every_family_is_tested():
 def test_layers_are_told_as_torch_builds_and_runs_them(architecture, shape, classes):
     network = build_network(architecture, shape, classes).eval()
     features = torch.zeros(1, *shape)
-    for layer, told in zip(network, layer_sizes(architecture, shape, classes), strict=True):
+    for layer, told in zip(network, family_stages(architecture, shape, classes), strict=True):
         weights = next(module for module in layer if isinstance(module, nn.Conv2d | nn.Linear))
         passed = []
         hook = weights.register_forward_hook(lambda _, given, values, passed=passed: passed.append((*given, values)))
@@ -54,7 +55,7 @@ def test_layers_are_told_as_torch_builds_and_runs_them(architecture, shape, clas
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sizes_agree_with_torch_at_every_size_of_image(family):
     """What is left of an image fits the first linear layer, and no size is let through that torch cannot run."""
-    architecture = Architecture(family, 0.02, "none", 0)
+    architecture = AlexNet(family, 0.02, "none", 0)
     for size in range(40, 90):
         try:
             network = build_network(architecture, (1, size, size), 2)

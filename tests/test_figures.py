@@ -21,7 +21,7 @@ from transferability.errors import InputError
 from transferability.figures.drawing import FIGURES
 from transferability.figures.records import NothingToDrawError
 from transferability.figures.studies import draw_studies, name_studies
-from transferability.study.params import study_figures
+from transferability.study.grid import study_figures
 
 
 def write_tables(folder: Path, networks: pd.DataFrame) -> Path:

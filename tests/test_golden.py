@@ -26,19 +26,23 @@ from transferability.data.packed import open_packed
 from transferability.data.packing import pack
 from transferability.data.splits import make_split
 from transferability.data.tasks import Task, open_task
-from transferability.networks.alexnet import Architecture
 from transferability.networks.notation import parse_network
-from transferability.training.job import start_network, train
+from transferability.networks.stages import AlexNet
+from transferability.training.learner import Learner
+from transferability.training.loop import train
 from transferability.training.optimizers import Schedule
 from transferability.training.randomness import Draws
+from transferability.training.setup import Setup
+from transferability.training.sharing import share_frozen_stages
+from transferability.training.start import start_network
 
 torch.set_num_threads(1)
 
 GOLDEN = Path(__file__).parent / "golden.json"
 ARCHITECTURES = {
     # The default study's.
-    "batch norm": Architecture("tiny", 1, "batch", 0),
-    "dropout": Architecture("tiny", 1, "none", 0.5),
+    "batch norm": AlexNet("tiny", 1, "batch", 0),
+    "dropout": AlexNet("tiny", 1, "none", 0.5),
 }
 SCHEDULE = Schedule(
     steps=12,
@@ -70,12 +74,13 @@ def golden_run(tasks: dict[str, Task]) -> dict[str, dict[str, list[dict]]]:
             task = tasks[parse_network(names[0]).target]
             draws = Draws(0, tuple(task.classes))
             source = sources.get(names[0][0])
-            networks = {
-                name: start_network(parse_network(name), architecture, (1, 8, 8), draws, source, frozen_dropout=True)[0]
-                for name in names
-            }
-            found |= train(networks, task, SCHEDULE, AUGMENTATION, draws, torch.device("cpu"), report=lambda line: None)
-            sources |= {name.removeprefix("base"): network.state_dict() for name, network in networks.items()}
+            identities = [parse_network(name) for name in names]
+            networks = [start_network(one, architecture, (1, 8, 8), draws, source, True) for one in identities]
+            share_frozen_stages(networks, [identity.frozen for identity in identities])
+            learners = [Learner(*pair, SCHEDULE) for pair in zip(identities, networks, strict=True)]
+            train(learners, Setup(task, SCHEDULE, AUGMENTATION, draws, torch.device("cpu")), report=lambda line: None)
+            found |= {learner.name: learner.history for learner in learners}
+            sources |= {learner.name.removeprefix("base"): learner.network.state_dict() for learner in learners}
     return histories
 
 
@@ -109,11 +114,16 @@ def test_results_are_as_they_were(packed_digits, digits_split):
 PROBE = """
 import numpy, torch
 from transferability import provenance
-from transferability.networks.alexnet import Architecture
+from transferability.networks.stages import AlexNet
 from transferability.data.tasks import Task
-from transferability.training.randomness import Augmentation, Draws
+from transferability.data.augmentation import Augmentation
+from transferability.training.randomness import Draws
 from transferability.training.optimizers import Schedule
-from transferability.training.job import start_network, state_hash, train
+from transferability.training.learner import Learner
+from transferability.training.loop import train
+from transferability.training.setup import Setup
+from transferability.training.sharing import state_hash
+from transferability.training.start import start_network
 from transferability.networks.notation import parse_network
 
 torch.set_num_threads(1)
@@ -122,12 +132,11 @@ labels = numpy.arange(40) % 2
 parts = ("train", "validation", "test")
 task = Task(["a", "b"], dict.fromkeys(parts, images), dict.fromkeys(parts, labels), [0.5], [0.3])
 draws = Draws(0, ("a", "b"))
-architecture = Architecture("tiny", 1, "batch", 0)
-network, _ = start_network(parse_network("baseA"), architecture, (1, 8, 8), draws, None, True)
-train(
-    {"baseA": network}, task, Schedule(4, 16, 0.03, 1, "cosine", 0.9, True, 5e-4, 1, 1, "fp32"),
-    Augmentation(1, False), draws, torch.device("cpu"), print,
-)
+architecture = AlexNet("tiny", 1, "batch", 0)
+schedule = Schedule(4, 16, 0.03, 1, "cosine", 0.9, True, 5e-4, 1, 1, "fp32")
+network = start_network(parse_network("baseA"), architecture, (1, 8, 8), draws, None, True)
+setup = Setup(task, schedule, Augmentation(1, False), draws, torch.device("cpu"))
+train([Learner(parse_network("baseA"), network, schedule)], setup, print)
 print(provenance.PACKAGE, state_hash(network), provenance.fingerprint("training.job"))
 """
 
@@ -144,9 +153,9 @@ def test_an_edit_that_changes_results_changes_the_fingerprint_and_a_comment_neit
     for name, edited in edits.items():
         copied = tmp_path / name / package.name
         shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
-        source = (copied / "solvers.py").read_text(encoding="utf-8")
+        source = (copied / "training/optimizers.py").read_text(encoding="utf-8")
         assert source.count(line) == 1
-        (copied / "solvers.py").write_text(source.replace(line, edited), encoding="utf-8")
+        (copied / "training/optimizers.py").write_text(source.replace(line, edited), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-c", PROBE],
             env=os.environ | {"PYTHONPATH": str(tmp_path / name)},

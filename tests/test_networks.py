@@ -9,17 +9,12 @@ from torch import nn
 
 from transferability.data.batches import normalise
 from transferability.errors import InputError
-from transferability.networks.alexnet import (
-    DEPTH,
-    FAMILIES,
-    Architecture,
-    Dropout,
-    LocalResponseNorm,
-    build_network,
-    initialise,
-    input_std,
-    layer_name,
-)
+from transferability.networks.alexnet import LocalResponseNorm, initialise, input_std
+from transferability.networks.building import build_network
+from transferability.networks.dropout import Dropout
+from transferability.networks.families import FAMILIES
+from transferability.networks.families import LAYERS as NAMES
+from transferability.networks.stages import AlexNet
 
 torch.set_num_threads(1)
 
@@ -38,9 +33,9 @@ SIZES = [
 @pytest.fixture(scope="module")
 def caffenet() -> nn.Sequential:
     """The original study's network of 1,000 classes, as it is before training."""
-    architecture = Architecture("caffenet", 1, "none", 0.5)
+    architecture = AlexNet("caffenet", 1, "none", 0.5)
     network = build_network(architecture, (3, 227, 227), 1000)
-    initialise(network, architecture, list(range(DEPTH)))
+    initialise(network, architecture, lambda n: n - 1)
     return network
 
 
@@ -56,11 +51,11 @@ def test_every_family_is_tested():
 
 @pytest.mark.parametrize(("family", "channels", "size"), SIZES)
 def test_a_network_is_eight_numbered_layers(family, channels, size):
-    network = build_network(Architecture(family, 0.1, "none", 0), (channels, size, size), 7)
+    network = build_network(AlexNet(family, 0.1, "none", 0), (channels, size, size), 7)
     images = torch.randn(2, channels, size, size)
 
     assert [name for name, _ in network.named_children()] == LAYERS
-    assert [layer_name(n) for n in range(1, DEPTH + 1)] == LAYERS
+    assert list(NAMES) == LAYERS
     assert all(isinstance(weights_of(layer), nn.Conv2d) for layer in network[:5])
     assert all(isinstance(weights_of(layer), nn.Linear) for layer in network[5:])
     assert network(images).shape == (2, 7)
@@ -69,7 +64,7 @@ def test_a_network_is_eight_numbered_layers(family, channels, size):
 
 @pytest.mark.parametrize(("family", "channels", "size"), SIZES)
 def test_a_slice_is_the_first_layers(family, channels, size):
-    network = build_network(Architecture(family, 0.1, "none", 0.5), (channels, size, size), 7).eval()
+    network = build_network(AlexNet(family, 0.1, "none", 0.5), (channels, size, size), 7).eval()
     images = torch.randn(2, channels, size, size)
     features = images
     for n, layer in enumerate(network.children(), start=1):
@@ -78,7 +73,7 @@ def test_a_slice_is_the_first_layers(family, channels, size):
 
 
 def test_a_new_network_is_in_training_mode():
-    network = build_network(Architecture("tiny", 1, "batch", 0.5), (1, 8, 8), 5)
+    network = build_network(AlexNet("tiny", 1, "batch", 0.5), (1, 8, 8), 5)
     assert all(module.training for module in network.modules())
 
 
@@ -124,7 +119,7 @@ def test_caffenet_has_groups_of_two_in_conv2_conv4_and_conv5(caffenet):
 def test_caffenet_pools_as_caffe_does_rounding_up():
     # 231 pixels give 56 after conv1; pools of 3 by 2 leave 28 of them rounded up, 27 rounded down.
     images = torch.zeros(1, 3, 231, 231)
-    network = build_network(Architecture("caffenet", 0.1, "none", 0), (3, 231, 231), 5)
+    network = build_network(AlexNet("caffenet", 0.1, "none", 0), (3, 231, 231), 5)
     assert network[:1](images).shape[2:] == (28, 28)
 
 
@@ -155,14 +150,14 @@ def test_caffenet_starts_from_the_originals_biases(caffenet):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dropout", [0, 0.5])
 def test_dropout_follows_fc6_and_fc7_with_the_given_probability(family, dropout):
-    network = build_network(Architecture(family, 0.1, "none", dropout), (3, 227, 227), 5)
+    network = build_network(AlexNet(family, 0.1, "none", dropout), (3, 227, 227), 5)
     found = {name: module.probability for name, module in network.named_modules() if isinstance(module, Dropout)}
     assert found == {"fc6.dropout": dropout, "fc7.dropout": dropout}
 
 
 @pytest.mark.parametrize(("size", "stride"), [(32, 1), (40, 1), (41, 2), (64, 2)])
 def test_small_steps_by_two_on_images_above_40_pixels(size, stride):
-    network = build_network(Architecture("small", 0.1, "none", 0), (3, size, size), 5)
+    network = build_network(AlexNet("small", 0.1, "none", 0), (3, size, size), 5)
     assert network.conv1.conv.stride == (stride, stride)
 
 
@@ -176,13 +171,13 @@ def test_small_steps_by_two_on_images_above_40_pixels(size, stride):
     ],
 )
 def test_width_scales_every_hidden_layer_and_leaves_the_classes(width, channels):
-    network = build_network(Architecture("tiny", width, "none", 0), (1, 8, 8), 5)
+    network = build_network(AlexNet("tiny", width, "none", 0), (1, 8, 8), 5)
     assert [weights_of(layer).weight.shape[0] for layer in network] == channels
 
 
 @pytest.mark.parametrize("family", ["tiny", "small", "full"])
 def test_batch_norm_stands_before_every_relu_in_place_of_the_bias(family):
-    network = build_network(Architecture(family, 0.1, "batch", 0), (3, 227, 227), 5)
+    network = build_network(AlexNet(family, 0.1, "batch", 0), (3, 227, 227), 5)
     for layer in network[:7]:
         parts = list(layer)
         (norm,) = (part for part in parts if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d))
@@ -219,7 +214,7 @@ def test_local_response_norm_is_torchs():
 
 @pytest.mark.parametrize("family", ["tiny", "small", "full"])
 def test_without_norm_every_layer_has_a_bias(family):
-    network = build_network(Architecture(family, 0.1, "none", 0), (3, 227, 227), 5)
+    network = build_network(AlexNet(family, 0.1, "none", 0), (3, 227, 227), 5)
     kinds = {type(module) for module in network.modules()}
     assert not kinds & {nn.BatchNorm1d, nn.BatchNorm2d, nn.LocalResponseNorm}
     assert all(weights_of(layer).bias is not None for layer in network)
@@ -227,30 +222,30 @@ def test_without_norm_every_layer_has_a_bias(family):
 
 def test_caffenet_takes_no_batch_norm():
     with pytest.raises(InputError) as error:
-        build_network(Architecture("caffenet", 1, "batch", 0.5), (3, 227, 227), 1000)
+        build_network(AlexNet("caffenet", 1, "batch", 0.5), (3, 227, 227), 1000)
     assert str(error.value) == 'architectures: caffenet has its own normalisation (LRN); its norm must be "none"'
 
 
 @pytest.mark.parametrize(("family", "size"), [("tiny", 3), ("small", 14), ("full", 62), ("caffenet", 38)])
 def test_too_small_images_are_refused_with_what_to_do(family, size):
     with pytest.raises(InputError) as error:
-        build_network(Architecture(family, 0.1, "none", 0), (3, size, size), 5)
+        build_network(AlexNet(family, 0.1, "none", 0), (3, size, size), 5)
     assert str(error.value) == (
         f"architectures: images of {size}×{size} are too small for '{family}'; "
         "take a smaller family or a larger datasets.*.images.size"
     )
-    build_network(Architecture(family, 0.1, "none", 0), (3, size + 1, size + 1), 5)
+    build_network(AlexNet(family, 0.1, "none", 0), (3, size + 1, size + 1), 5)
 
 
 @pytest.mark.parametrize("family", ["tiny", "caffenet"])
 def test_the_same_seeds_give_the_same_weights_whatever_torchs_own_seed_is(family):
-    architecture = Architecture(family, 0.1, "none", 0)
+    architecture = AlexNet(family, 0.1, "none", 0)
     states = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         network = build_network(architecture, (3, 64, 64), 5)
         before = torch.get_rng_state()
-        initialise(network, architecture, list(range(DEPTH)))
+        initialise(network, architecture, lambda n: n - 1)
         assert torch.equal(torch.get_rng_state(), before)
         states.append(network.state_dict())
     for name, tensor in states[0].items():
@@ -260,13 +255,13 @@ def test_the_same_seeds_give_the_same_weights_whatever_torchs_own_seed_is(family
 @pytest.mark.parametrize("family", ["tiny", "caffenet"])
 @pytest.mark.parametrize("changed", LAYERS)
 def test_layers_are_independent_draws(family, changed):
-    architecture = Architecture(family, 0.1, "none", 0)
+    architecture = AlexNet(family, 0.1, "none", 0)
     first = build_network(architecture, (3, 64, 64), 5)
     second = build_network(architecture, (3, 64, 64), 5)
-    seeds = list(range(DEPTH))
-    initialise(first, architecture, seeds)
+    seeds = list(range(len(LAYERS)))
+    initialise(first, architecture, lambda n: seeds[n - 1])
     seeds[LAYERS.index(changed)] = 99
-    initialise(second, architecture, seeds)
+    initialise(second, architecture, lambda n: seeds[n - 1])
     different = {
         name
         for name, layer in first.named_children()
@@ -277,9 +272,9 @@ def test_layers_are_independent_draws(family, changed):
 
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_first_weights_are_those_of_he(norm):
-    architecture = Architecture("small", 1, norm, 0)
+    architecture = AlexNet("small", 1, norm, 0)
     network = build_network(architecture, (3, 32, 32), 20)
-    initialise(network, architecture, list(range(DEPTH)))
+    initialise(network, architecture, lambda n: n - 1)
     for name, layer in network.named_children():
         weights = weights_of(layer)
         inputs = weights.weight[0].numel()
@@ -290,7 +285,7 @@ def test_first_weights_are_those_of_he(norm):
 @pytest.mark.parametrize(("family", "channels", "size"), [("tiny", 1, 8), ("small", 3, 32), ("small", 3, 64)])
 def test_first_weights_keep_the_scale_of_activations_where_torchs_own_shrink_it(family, channels, size):
     torch.manual_seed(0)
-    architecture = Architecture(family, 1, "none", 0)
+    architecture = AlexNet(family, 1, "none", 0)
     network = build_network(architecture, (channels, size, size), 5)
     images = torch.randn(32, channels, size, size)
 
@@ -300,7 +295,7 @@ def test_first_weights_keep_the_scale_of_activations_where_torchs_own_shrink_it(
         return fifth / first
 
     assert fifth_against_first() < 0.1
-    initialise(network, architecture, list(range(DEPTH)))
+    initialise(network, architecture, lambda n: n - 1)
     assert 0.5 < fifth_against_first() < 2
 
 
@@ -363,7 +358,7 @@ def test_normalise_gives_every_channel_in_its_own_units():
 
 def test_only_caffenet_takes_images_that_are_not_divided_by_their_deviation():
     # Its weights are drawn for 0..255 with the mean subtracted.
-    assert input_std(Architecture("tiny", 1, "batch", 0), [0.2]) == [0.2]
-    std = input_std(Architecture("caffenet", 1, "none", 0.5), [0.2, 0.3, 0.4])
+    assert input_std(AlexNet("tiny", 1, "batch", 0), [0.2]) == [0.2]
+    std = input_std(AlexNet("caffenet", 1, "none", 0.5), [0.2, 0.3, 0.4])
     images = torch.full((1, 3, 2, 2), 200, dtype=torch.uint8)
     assert torch.allclose(normalise(images, [0.5, 0.5, 0.5], std), torch.tensor(200 - 127.5), atol=1e-3)

@@ -9,23 +9,37 @@ import yaml
 from snakemake.utils import update_config
 
 from transferability.errors import InputError
-from transferability.networks.notation import parse_network
-from transferability.study.params import (
-    SIDES,
-    canonical,
-    check_params,
-    check_target,
-    described,
-    members_of,
-    named,
-    schedule_of,
-    study_networks,
-    treated_networks,
-    used_groups,
-)
+from transferability.networks.notation import SIDES, parse_network
+from transferability.study import grid
+from transferability.study.params import check_networks
+from transferability.study.params import check_params as check_sections
+from transferability.study.sections import canonical, described, named, schedule_of, used_groups
+from transferability.study.targets import check_target
 
 CHECKOUT = Path(__file__).parent.parent
 SCHEMA = CHECKOUT / "workflow" / "schemas" / "params.schema.yaml"
+
+
+def check_params(params: dict, schema: Path) -> None:
+    """All that is checked of params before the first job."""
+    check_sections(params, schema)
+    check_networks(params)
+
+
+def study_networks(params: dict, split: str) -> list[str]:
+    """The names of the networks of a split of the study's first architecture."""
+    return [network.name for network in grid.study_networks(params, params["study"]["architecture"][0], split)]
+
+
+def treated_networks(treatments: list[str], layers: list[int], sides: tuple[str, ...]) -> list[str]:
+    """The names of the base networks and of those of all treatments."""
+    networks = [network for name in treatments for network in grid.treated_networks(name, layers, sides, 8)]
+    return [*(f"base{side}" for side in sides), *(network.name for network in networks)]
+
+
+def members_of(names: list[str], networks: list[str]) -> list[str]:
+    """The names of the networks that a list of networks and curves names."""
+    return [network.name for network in grid.members_of(names, map(parse_network, networks))]
 
 
 @pytest.fixture
@@ -190,12 +204,12 @@ def test_a_missing_key_is_named(params, place):
         ("study.seed", [0.0], "study.seed"),
         ("study.treatment", ["frozen"], "study.treatment.0"),
         ("study.treatment", ["random+"], "study.treatment.0"),
-        ("study.treatment", ["transfer-k7"], "study.treatment.0"),
+        ("study.treatment", ["transfer-k7"], "study.treatment"),
         ("study.treatment", ["transfer+-k2"], "study.treatment.0"),
         ("study.treatment", ["random", "random"], "study.treatment"),
         ("study.n", [], "study.n"),
         ("study.n", [1, 0], "study.n.1"),
-        ("study.n", [8], "study.n.0"),
+        ("study.n", [8], "study.n"),
         ("study.n", [True], "study.n.0"),
         ("study.n", [1.5], "study.n.0"),
         ("study.n", [1.0], "study.n"),
@@ -250,7 +264,7 @@ def test_a_missing_key_is_named(params, place):
         ("training.transferred.validations", 201, "training.transferred.validations"),
         ("training.transferred.frozen_dropout", 1, "training.transferred.frozen_dropout"),
         ("export", ["A3C"], "export.0"),
-        ("export", ["A8B"], "export.0"),
+        ("export", ["A8B"], "export"),
         ("export", ["R3B+"], "export.0"),
         ("export", "baseA", "export"),
         ("export", ["baseA", "baseA"], "export"),
@@ -626,17 +640,20 @@ def test_a_curve_stands_for_its_networks_and_no_others(names, expected):
     [
         (
             "models/digits/tiny/random0/seed0/A3C/model.safetensors",
-            "'A3C' is no network; names are like baseA, B3B, A3B+, R3B or A3B-k2",
+            "'A3C' is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2",
         ),
         ("results/digits/tiny/random0/seed0/A9B.json", "'A9B': n = 9 is outside 1..7"),
-        ("results/digits/tiny/random0/seed0/A0B.json", "'A0B': n = 0 is outside 1..7"),
+        (
+            "results/digits/tiny/random0/seed0/A0B.json",
+            "'A0B': n = 0 copies nothing; a cut is after stage 1 or a later one",
+        ),
         (
             "models/digits/tiny/random0/seed0/R3B+/run.json",
-            "'R3B+' is no network: random layers are frozen and there is nothing to preserve",
+            "'R3B+' is no network: random stages are frozen and there is nothing to preserve",
         ),
         (
             "models/digits/tiny/random0/seed0/A6B-k2/model.onnx",
-            "'A6B-k2': there are no 2 layers to preserve between the cut at 6 and the last",
+            "'A6B-k2': there are no 2 stages to preserve between the cut at 6 and the last",
         ),
         (
             "models/digits/tiny/half0/seed0/baseA/model.safetensors",

@@ -219,7 +219,7 @@ def test_the_same_name_from_another_module_changes_the_fingerprint(copy):
 
 
 def test_a_module_chosen_by_name_is_in_the_fingerprint_of_who_names_it(copy):
-    (copy / "networks/residual.py").write_text("DEPTH = 18\n")
+    (copy / "networks/residual.py").write_text("STAGES = 18\n")
     alone, named = fingerprint_of(copy, "training.job"), fingerprint_of(copy, "training.job", "networks.residual")
     assert alone == fingerprint("training.job") != named
     change(copy, "networks.residual")

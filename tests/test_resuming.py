@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import ARCHITECTURES, AUGMENTATION, CPU, SCHEDULE, command, execute, run, start
+from test_training import ARCHITECTURES, SCHEDULE, command, execute, learners_of, run, setup_of, start
 
 from transferability import files
 from transferability.data.tasks import Task, open_task
-from transferability.training.job import state_hash, train
-from transferability.training.randomness import Draws
+from transferability.training.loop import train
 from transferability.training.resuming import KEY, Keeper
+from transferability.training.sharing import state_hash
 
 torch.set_num_threads(1)
 
@@ -46,19 +46,19 @@ def test_training_that_is_stopped_at_random_steps_gives_the_same_bits(kind, seed
     whole = start(NAMES, ARCHITECTURES[kind], task, None)
     expected = run(whole, task, LONG)
     chance, stops, lines = random.Random(seed), 0, []
-    draws = Draws(0, tuple(task.classes))
     while True:
         networks = start(NAMES, ARCHITECTURES[kind], task, None)
         keeper = Interrupted(tmp_path / "state.safetensors", {"code": 1}, 3600)
         keeper.ends = iter(lambda: chance.random() < 0.3, None)
+        learners = learners_of(networks, LONG)
         try:
-            history = train(networks, task, LONG, AUGMENTATION, draws, CPU, lines.append, keeper)
+            train(learners, setup_of(task, LONG), lines.append, keeper)
             break
         except SystemExit:
             stops += 1
     assert stops > 0
     assert len([line for line in lines if line.startswith("going on after step")]) == stops
-    assert history == expected
+    assert {learner.name: learner.history for learner in learners} == expected
     assert {name: state_hash(network) for name, network in networks.items()} == {
         name: state_hash(network) for name, network in whole.items()
     }

@@ -18,7 +18,7 @@ BELOW = {
     "evaluation": {"data", "networks", "training"},
     "analysis": {"data", "networks", "training", "evaluation"},
     "figures": {"data", "networks", "training", "evaluation", "analysis"},
-    "study": {"data.groups", "networks.notation", "networks.families"},
+    "study": {"data.groups", "networks.notation", "networks.stages", "networks.families"},
     "cluster": set(),
 }
 """What each room may see of the others; all see the ground, which sees none of them."""

@@ -7,9 +7,9 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
-from transferability.analysis.treatments import TREATMENTS
 from transferability.figures.axes import label_ends
 from transferability.figures.styles import DASHES, SERIES, finish, save_figure, set_theme, style_of
+from transferability.networks.notation import TREATMENTS
 from transferability.words import points
 
 COPIED = ("selffer", "transfer", "pretrained")

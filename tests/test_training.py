@@ -26,22 +26,29 @@ from transferability.data.packed import PARTS
 from transferability.data.tasks import Task, open_task
 from transferability.devices import choose_device
 from transferability.errors import InputError
-from transferability.networks.alexnet import Architecture, Dropout, build_network, initialise
+from transferability.networks.alexnet import initialise
+from transferability.networks.building import build_network
 from transferability.networks.checkpoints import load_network
-from transferability.networks.notation import DEPTH, parse_network
+from transferability.networks.dropout import Dropout
+from transferability.networks.notation import parse_network
+from transferability.networks.stages import AlexNet
 from transferability.training import job
-from transferability.training.job import start_network, state_hash, train, validate
+from transferability.training.learner import Learner
+from transferability.training.loop import train, validate
 from transferability.training.optimizers import Schedule, descend, learning_groups
 from transferability.training.randomness import Draws
+from transferability.training.setup import Setup
+from transferability.training.sharing import share_frozen_stages, state_hash
+from transferability.training.start import start_network
 
 # Sums depend on the number of threads.
 torch.set_num_threads(1)
 
 CPU = torch.device("cpu")
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
-BATCH_NORM = Architecture("tiny", 1, "batch", 0)
-DROPOUT = Architecture("tiny", 1, "none", 0.5)
-ARCHITECTURES = {"batch norm": BATCH_NORM, "dropout": DROPOUT, "both": Architecture("tiny", 1, "batch", 0.5)}
+BATCH_NORM = AlexNet("tiny", 1, "batch", 0)
+DROPOUT = AlexNet("tiny", 1, "none", 0.5)
+ARCHITECTURES = {"batch norm": BATCH_NORM, "dropout": DROPOUT, "both": AlexNet("tiny", 1, "batch", 0.5)}
 SCHEDULE = Schedule(
     steps=6,
     batch_size=32,
@@ -64,18 +71,32 @@ def tasks(packed_digits, digits_split) -> dict[str, Task]:
     return {side: open_task(digits_split, side, packed_digits) for side in "AB"}
 
 
-def start(names: list[str], architecture: Architecture, task: Task, source: dict | None, seed: int = 0) -> dict:
+def start(names: list[str], architecture: AlexNet, task: Task, source: dict | None, seed: int = 0) -> dict:
     """Networks of one target before their first step, by name."""
     draws = Draws(seed, tuple(task.classes))
     return {
-        name: start_network(parse_network(name), architecture, (1, 8, 8), draws, source, frozen_dropout=True)[0]
+        name: start_network(parse_network(name), architecture, (1, 8, 8), draws, source, frozen_dropout=True)
         for name in names
     }
 
 
+def learners_of(networks: dict, schedule: Schedule = SCHEDULE) -> list[Learner]:
+    """Networks by name, ready to learn, with the frozen stages that they have in common as one."""
+    identities = [parse_network(name) for name in networks]
+    share_frozen_stages(list(networks.values()), [identity.frozen for identity in identities])
+    return [Learner(identity, networks[identity.name], schedule) for identity in identities]
+
+
+def setup_of(task: Task, schedule: Schedule = SCHEDULE, seed: int = 0) -> Setup:
+    """What networks of a task have in common."""
+    return Setup(task, schedule, AUGMENTATION, Draws(seed, tuple(task.classes)), CPU)
+
+
 def run(networks: dict, task: Task, schedule: Schedule = SCHEDULE, seed: int = 0) -> dict[str, list[dict]]:
     """Train networks in place without a word; gives their histories."""
-    return train(networks, task, schedule, AUGMENTATION, Draws(seed, tuple(task.classes)), CPU, lambda line: None)
+    learners = learners_of(networks, schedule)
+    train(learners, setup_of(task, schedule, seed), lambda line: None)
+    return {learner.name: learner.history for learner in learners}
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +327,7 @@ RECIPES = {
 def test_training_is_a_plain_loop_of_torchs_sgd_bit_for_bit(norm, recipe, tasks):
     """Biases are those of convolutions and linear layers; batch norm's shift is none."""
     schedule, task = RECIPES[recipe], tasks["A"]
-    networks = start(["baseA"], Architecture("tiny", 1, norm, 0), task, None)
+    networks = start(["baseA"], AlexNet("tiny", 1, norm, 0), task, None)
     plain = copy.deepcopy(networks["baseA"])
     run(networks, task, schedule)
 
@@ -345,19 +366,20 @@ def test_training_is_a_plain_loop_of_torchs_sgd_bit_for_bit(norm, recipe, tasks)
 def test_gradients_are_spent():
     network = build_network(BATCH_NORM, (1, 8, 8), 5)
     network(torch.zeros(2, 1, 8, 8)).sum().backward()
-    descend(learning_groups(network, SCHEDULE), 0.1, 0.9, nesterov=True)
+    descend(learning_groups(network, SCHEDULE), SCHEDULE, 0.1)
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
 def test_weight_decay_spares_biases_and_norms():
     architecture = ARCHITECTURES["batch norm"]
     network = build_network(architecture, (1, 8, 8), 5)
-    initialise(network, architecture, list(range(DEPTH)))
+    initialise(network, architecture, lambda n: n - 1)
     nn.init.constant_(network.fc8.linear.bias, 0.7)
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    descend(learning_groups(network, replace(SCHEDULE, weight_decay=0.1)), rate=0.5, momentum=0, nesterov=False)
+    schedule = replace(SCHEDULE, weight_decay=0.1, momentum=0)
+    descend(learning_groups(network, schedule), schedule, rate=0.5)
     for name, parameter in network.named_parameters():
         decays = name.endswith(("conv.weight", "linear.weight"))
         assert torch.allclose(parameter, before[name] * (0.95 if decays else 1)), name
@@ -431,7 +453,7 @@ def test_networks_trained_together_equal_those_trained_one_by_one(names, kind, t
 def test_frozen_layers_in_common_compute_a_batch_once(tasks, bases):
     networks = start(["A2B", "A5B", "A7B", "A3B+"], DROPOUT, tasks["B"], bases["dropout"]["A"])
     networks |= start(["R5B"], DROPOUT, tasks["B"], None)
-    job.share_frozen_layers(networks)
+    learners_of(networks)
     assert networks["A2B"][1] is networks["A7B"][1]
     assert networks["A2B"][2] is not networks["A7B"][2]
     assert networks["A3B+"][0] is not networks["A2B"][0] is not networks["R5B"][0]
@@ -558,8 +580,8 @@ def test_the_best_row_has_the_test_accuracy_of_the_weights_at_its_step(tasks):
         stopped = start(names, BATCH_NORM, task, **source)
         run(stopped, task, replace(schedule, steps=best + 1, validations=1))
         batches = normalise(torch.from_numpy(task.images["test"]), task.mean, task.std)
-        scores = validate({name: stopped[name]}, [(batches, torch.from_numpy(task.labels["test"]))])
-        assert rows[best]["test_top1"] == scores[name][1]
+        scores = validate(learners_of({name: stopped[name]}), [(batches, torch.from_numpy(task.labels["test"]))])
+        assert rows[best]["test_top1"] == scores[0][1]
     assert min(steps) < schedule.steps, "a best network that is the last one shows nothing"
     unchosen = start(names, BATCH_NORM, task, **source)
     run(unchosen, task, replace(schedule, validations=1))
@@ -571,26 +593,27 @@ def test_the_best_row_has_the_test_accuracy_of_the_weights_at_its_step(tasks):
 def test_validation_covers_every_batch_and_restores_every_mode():
     torch.manual_seed(0)
     networks = {name: build_network(ARCHITECTURES["both"], (1, 8, 8), 5) for name in ("A1B", "A2B")}
+    learners = learners_of(networks)
     networks["A1B"].fc6.eval()
     modes = [module.training for network in networks.values() for module in network.modules()]
     images, labels = torch.randn(1203, 1, 8, 8), torch.randint(0, 5, (1203,))
     before = {name: state_hash(network) for name, network in networks.items()}
-    scores = validate(networks, iter(list(zip(images.split(500), labels.split(500), strict=True))))
+    scores = validate(learners, iter(list(zip(images.split(500), labels.split(500), strict=True))))
     assert [module.training for network in networks.values() for module in network.modules()] == modes
     assert {name: state_hash(network) for name, network in networks.items()} == before
-    for name, network in networks.items():
+    for network, (loss, top1) in zip(networks.values(), scores, strict=True):
         logits = network.eval()(images)
-        loss, top1 = scores[name]
         assert loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-5)
         assert top1 == (logits.argmax(1) == labels).double().mean().item()
-    assert scores["A1B"] != scores["A2B"]
+    assert scores[0] != scores[1]
 
 
 def test_training_says_how_it_goes_at_every_validation(tasks):
     lines = []
     networks = start(["R1A", "R2A"], BATCH_NORM, tasks["A"], None)
-    draws = Draws(0, tuple(tasks["A"].classes))
-    histories = train(networks, tasks["A"], SCHEDULE, AUGMENTATION, draws, CPU, lines.append)
+    learners = learners_of(networks)
+    train(learners, setup_of(tasks["A"]), lines.append)
+    histories = {learner.name: learner.history for learner in learners}
     told = [re.sub(r": mean loss \d\.\d{3}, \d+ images/s, \d+ s left;", ":", line) for line in lines]
     assert told == [
         f"step {step} of 6: validation top-1 " + ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in accuracies)
@@ -616,9 +639,10 @@ def test_networks_see_random_crops_in_training_and_the_centre_in_validation(task
     task, seen = tasks["A"], {True: [], False: []}
     draws, augmentation = Draws(0, tuple(task.classes)), Augmentation(padding=0, flip=True, crop=7)
     identity = parse_network("baseA")
-    network, _ = start_network(identity, BATCH_NORM, (1, 7, 7), draws, None, frozen_dropout=True)
+    network = start_network(identity, BATCH_NORM, (1, 7, 7), draws, None, frozen_dropout=True)
     network[0].register_forward_pre_hook(lambda layer, inputs: seen[layer.training].append(inputs[0].clone()))
-    train({"baseA": network}, task, SCHEDULE, augmentation, draws, CPU, lambda line: None)
+    setup = Setup(task, SCHEDULE, augmentation, draws, CPU)
+    train([Learner(identity, network, SCHEDULE)], setup, lambda line: None)
 
     def pixels(inputs: Tensor) -> Tensor:
         return (inputs * task.std[0] + task.mean[0]).mul(255).round().to(torch.uint8)
@@ -768,7 +792,7 @@ def test_the_command_writes_checkpoint_history_and_record(trained_base, packed_d
         history = list(csv.DictReader(file))
 
     assert card.network == "baseA"
-    assert card.architecture == Architecture("tiny", 1, "batch", 0.5)
+    assert card.architecture == AlexNet("tiny", 1, "batch", 0.5)
     assert card.shape == (1, 8, 8)
     assert card.classes == split["tasks"]["A"]["classes"]
     assert {"mean": card.mean, "std": card.std} == split["normalisation"]
@@ -788,7 +812,7 @@ def test_the_command_writes_checkpoint_history_and_record(trained_base, packed_d
     assert run["parameters"]["schedule"]["learning_rate"] == 0.03
     assert run["inputs"] == {str(digits_split): files.sha256(digits_split)}
     assert run["images"] == files.read_json(packed_digits / "card.json")["content"]
-    assert run["code"] == provenance.fingerprint("training.job")
+    assert run["code"] == provenance.fingerprint("training.job", "networks.alexnet")
     assert run["model_sha256"] == files.sha256(trained_base / "model.safetensors")
     assert run["images_seen"] == 128
     assert run["frozen"]["layers"] == 0

@@ -7,25 +7,28 @@ import torch
 from torch import nn
 
 from transferability.errors import InputError
-from transferability.networks.alexnet import Architecture, Dropout, build_network, initialise
-from transferability.networks.notation import DEPTH, Network, parse_network
-from transferability.networks.treatments import copy_layers, freeze_layers, prepare_network
+from transferability.networks.alexnet import initialise
+from transferability.networks.building import build_network
+from transferability.networks.dropout import Dropout
+from transferability.networks.notation import Network, parse_network
+from transferability.networks.stages import AlexNet
+from transferability.networks.treatments import copy_stages, freeze_stages, prepare_network
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
 EVERY_NETWORK = [
     "baseA",
     "baseB",
     *(f"R{n}{target}" for n in range(1, 8) for target in "AB"),
-    *(f"{source}{n}{target}{plus}" for source in "AB" for n in range(1, 8) for target in "AB" for plus in ("", "+")),
-    *(f"{source}{n}{target}-k{k}" for source in "AB" for n in range(1, 8) for target in "AB" for k in range(1, 8 - n)),
+    *(f"{source}{n}{target}{plus}" for source in "ABP" for n in range(1, 8) for target in "AB" for plus in ("", "+")),
+    *(f"{source}{n}{target}-k{k}" for source in "ABP" for n in range(1, 8) for target in "AB" for k in range(1, 8 - n)),
 ]
 
 
 def draw(seed: int, norm: str = "batch", dropout: float = 0, width: float = 0.5, classes: int = 5) -> nn.Sequential:
     """A freshly drawn network in which batch norm has statistics and weights of its own, too."""
-    architecture = Architecture("tiny", width, norm, dropout)
+    architecture = AlexNet("tiny", width, norm, dropout)
     network = build_network(architecture, (1, 8, 8), classes)
-    initialise(network, architecture, [1000 * seed + n for n in range(DEPTH)])
+    initialise(network, architecture, lambda n: 1000 * seed + n - 1)
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -54,7 +57,7 @@ def test_every_name_means_one_network_whose_name_it_is(name):
 
 
 def test_no_two_names_mean_the_same_network():
-    assert len({parse_network(name) for name in EVERY_NETWORK}) == len(EVERY_NETWORK) == 2 + 14 + 56 + 84
+    assert len({parse_network(name) for name in EVERY_NETWORK}) == len(EVERY_NETWORK) == 2 + 14 + 84 + 126
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,8 @@ def test_no_two_names_mean_the_same_network():
         ("A7B", Network("A", 7, "B", False, 0), "transfer", "AnB"),
         ("B1A+", Network("B", 1, "A", True, 0), "transfer+", "BnA+"),
         ("R4A", Network("R", 4, "A", False, 0), "random", "RnA"),
+        ("P3B", Network("P", 3, "B", False, 0), "pretrained", "PnB"),
+        ("P5A+", Network("P", 5, "A", True, 0), "pretrained+", "PnA+"),
         ("A3B-k2", Network("A", 3, "B", False, 2), "transfer-k2", "AnB-k2"),
         ("B1B-k6", Network("B", 1, "B", False, 6), "selffer-k6", "BnB-k6"),
     ],
@@ -81,7 +86,7 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
     ("name", "sentence"),
     [
         *(
-            (name, f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B or A3B-k2")
+            (name, f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2")
             for name in (
                 "",
                 "base",
@@ -98,7 +103,6 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
                 "A3B++",
                 "A3B-k",
                 "A3B-k0",
-                "A3B+-k2",
                 "A3B-k2+",
                 "A3B ",
                 "A3B\n",
@@ -106,19 +110,21 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
                 "A3.5B",
             )
         ),
-        ("A0B", "'A0B': n = 0 is outside 1..7"),
-        ("A03B", "'A03B' is no network; names are like baseA, B3B, A3B+, R3B or A3B-k2"),
+        ("A0B", "'A0B': n = 0 copies nothing; a cut is after stage 1 or a later one"),
+        ("A03B", "'A03B' is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2"),
         ("B8B+", "'B8B+': n = 8 is outside 1..7"),
         ("R12A", "'R12A': n = 12 is outside 1..7"),
-        ("A7B-k1", "'A7B-k1': there are no 1 layers to preserve between the cut at 7 and the last"),
-        ("B3B-k5", "'B3B-k5': there are no 5 layers to preserve between the cut at 3 and the last"),
-        ("R3B+", "'R3B+' is no network: random layers are frozen and there is nothing to preserve"),
-        ("R3B-k2", "'R3B-k2' is no network: random layers are frozen and there is nothing to preserve"),
+        ("A7B-k1", "'A7B-k1': there are no 1 stages to preserve between the cut at 7 and the last"),
+        ("B3B-k5", "'B3B-k5': there are no 5 stages to preserve between the cut at 3 and the last"),
+        ("R3B+", "'R3B+' is no network: random stages are frozen and there is nothing to preserve"),
+        ("R3B-k2", "'R3B-k2' is no network: random stages are frozen and there is nothing to preserve"),
+        ("A3B+-k2", "'A3B+-k2' is no network: where copied stages learn, they need no preserved ones above"),
+        ("P8B", "'P8B': n = 8 is outside 1..7"),
     ],
 )
 def test_a_bad_name_is_refused_in_one_sentence(name, sentence):
     with pytest.raises(InputError) as error:
-        parse_network(name)
+        parse_network(name, depth=8)
     assert str(error.value) == sentence
 
 
@@ -127,7 +133,7 @@ def test_a_bad_name_is_refused_in_one_sentence(name, sentence):
 def test_copying_takes_exactly_the_first_layers(layers, norm):
     source, target = copy_of(draw(1, norm)), draw(2, norm)
     before = copy_of(target)
-    copy_layers(source, target, layers)
+    copy_stages(source, target, layers)
     assert layers_equal(target.state_dict(), source) == LAYERS[:layers]
     assert layers_equal(target.state_dict(), before) == LAYERS[layers:]
 
@@ -135,7 +141,7 @@ def test_copying_takes_exactly_the_first_layers(layers, norm):
 def test_copied_layers_are_copies():
     source, target = draw(1), draw(2)
     before = copy_of(source)
-    copy_layers(source.state_dict(), target, 7)
+    copy_stages(source.state_dict(), target, 7)
     with torch.no_grad():
         for tensor in target.state_dict().values():
             tensor.zero_()
@@ -144,7 +150,7 @@ def test_copied_layers_are_copies():
 
 def test_layers_above_the_cut_may_differ():
     source, target = copy_of(draw(1, classes=9)), draw(2, classes=5)
-    copy_layers(source, target, 7)
+    copy_stages(source, target, 7)
     assert layers_equal({name: tensor for name, tensor in target.state_dict().items() if "fc8" not in name}, source)
 
 
@@ -152,7 +158,7 @@ def test_copying_from_another_architecture_lists_every_mismatch_and_copies_nothi
     source, target = copy_of(draw(1, "none", width=1)), draw(2, "batch", width=0.5)
     before = copy_of(target)
     with pytest.raises(InputError) as error:
-        copy_layers(source, target, 2)
+        copy_stages(source, target, 2)
     start = "the source is of another architecture: "
     assert str(error.value).startswith(start)
     assert str(error.value).removeprefix(start).split("; ") == sorted(
@@ -175,16 +181,16 @@ def test_one_mismatch_in_the_last_copied_layer_copies_nothing():
     before = copy_of(target)
     del source["fc7.norm.running_var"]
     with pytest.raises(InputError, match=re.escape("architecture: fc7.norm.running_var is missing")):
-        copy_layers(source, target, 7)
+        copy_stages(source, target, 7)
     assert layers_equal(target.state_dict(), before) == LAYERS
-    copy_layers(source, target, 6)
+    copy_stages(source, target, 6)
 
 
 @pytest.mark.parametrize("frozen", range(8))
 def test_frozen_batch_norm_keeps_its_statistics(frozen):
     network = draw(1)
     before = copy_of(network)
-    freeze_layers(network, frozen, dropout=True)
+    freeze_stages(network, frozen, dropout=True)
     for _ in range(3):
         network(torch.randn(16, 1, 8, 8))
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
@@ -198,14 +204,14 @@ def test_frozen_batch_norm_keeps_its_statistics(frozen):
 def test_frozen_layers_compute_as_in_evaluation():
     network, images = draw(1, dropout=0.5), torch.randn(16, 1, 8, 8)
     expected = network.eval()[:6](images)
-    freeze_layers(network, 6, dropout=False)
+    freeze_stages(network, 6, dropout=False)
     assert torch.equal(network[:6](images), expected)
 
 
 @pytest.mark.parametrize(("dropout", "dropping"), [(True, ["fc6", "fc7"]), (False, ["fc7"])])
 def test_frozen_dropout_stays_on_if_asked(dropout, dropping):
     network, images = draw(1, dropout=0.5), torch.randn(64, 1, 8, 8)
-    freeze_layers(network, 6, dropout)
+    freeze_stages(network, 6, dropout)
     drawn_anew = []
     features = network[:5](images)
     for name in ("fc6", "fc7"):
@@ -222,7 +228,7 @@ def test_frozen_dropout_stays_on_if_asked(dropout, dropping):
 @pytest.mark.parametrize("frozen", range(8))
 def test_freezing_stops_the_gradient_of_the_first_layers_only(frozen):
     network = draw(1)
-    freeze_layers(network, frozen, dropout=True)
+    freeze_stages(network, frozen, dropout=True)
     network(torch.randn(4, 1, 8, 8)).sum().backward()
     learning = {name.split(".")[0] for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert learning == set(LAYERS[frozen:])
@@ -241,6 +247,8 @@ def test_freezing_stops_the_gradient_of_the_first_layers_only(frozen):
         ("A7B+", 7, 0),
         ("R3B", 0, 3),
         ("R7B", 0, 7),
+        ("P3B", 3, 3),
+        ("P3B+", 3, 0),
         ("A3B-k2", 5, 3),
         ("B1B-k6", 7, 1),
     ],
@@ -251,7 +259,8 @@ def test_a_treatment_copies_and_freezes_what_its_name_says(name, copied, frozen)
     network = draw(2)
     fresh = copy_of(network)
 
-    assert prepare_network(identity, network, source, frozen_dropout=True) == frozen
+    prepare_network(identity, network, source, frozen_dropout=True)
+    assert identity.frozen == frozen
 
     state = network.state_dict()
     if source:
@@ -262,7 +271,9 @@ def test_a_treatment_copies_and_freezes_what_its_name_says(name, copied, frozen)
     assert all(module.training for module in network[frozen:].modules())
 
 
-@pytest.mark.parametrize(("name", "given"), [("A3B", False), ("B3B+", False), ("A3B-k2", False), ("R3B", True)])
+@pytest.mark.parametrize(
+    ("name", "given"), [("A3B", False), ("B3B+", False), ("P3B", False), ("A3B-k2", False), ("R3B", True)]
+)
 def test_a_missing_or_needless_source_is_refused(name, given):
     # Else a network would be trained as another treatment than its name says: A3B as R3B, R3B as A3B.
     source = copy_of(draw(1)) if given else None

@@ -140,10 +140,10 @@ def git_revision() -> str | None:
     return described.stdout.strip()
 
 
-def versions() -> dict[str, str]:
-    """The versions of Python, of this package's libraries that results depend on, and the kind of machine."""
+def versions(*others: str) -> dict[str, str]:
+    """The versions of Python, of the libraries that all results depend on and of `others`, and the kind of machine."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
-        **{name: import_module(name).__version__ for name in LIBRARIES},
+        **{name: import_module(name).__version__ for name in (*LIBRARIES, *others)},
     }

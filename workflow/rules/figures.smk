@@ -10,13 +10,9 @@ rule figures:
         effects="results/{dataset}/{architecture}/effects.csv",
         coverage="results/{dataset}/{architecture}/coverage.csv",
         learning="results/{dataset}/{architecture}/learning.csv",
-        models=[
-            f"models/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}/model.safetensors"
-            for split, networks in NETWORKS.items()
-            for seed in STUDY["seed"]
-            for network in networks
-            if network.startswith("base")
-        ],
+        models=each_network(
+            "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.safetensors", bases_alone=True
+        ),
     output:
         svg=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.svg", figure=FIGURES),
         png=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.png", figure=FIGURES),
@@ -82,7 +78,7 @@ rule page:
         svg=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.svg", figure=FIGURES),
         captions="results/{dataset}/{architecture}/figures/captions.json",
         splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
-        runs=RUNS,
+        runs=each_network("models/{dataset}/{architecture}/{split}/seed{seed}/{network}/run.json"),
     output:
         in_report("results/{dataset}/{architecture}/report.html", "page"),
     log:

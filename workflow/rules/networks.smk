@@ -1,15 +1,41 @@
 # Requires data/packed/{dataset}/ and data/splits/{dataset}/{split}.json.
-# Gives models/{dataset}/{architecture}/{split}/seed{seed}/{network}/ with model.safetensors, run.json, history.csv.
+# Gives models/{dataset}/{architecture}/{split}/seed{seed}/{network}/ with model.safetensors, run.json, history.csv, and
+# models/pretrained/{architecture}/ for architectures with pretrained weights.
 # A job trains a curve, the networks that differ in n alone, or one network, as `jobs` says; a file is one network's.
 # What others wait for comes first, then what takes longest, so that few cores are idle at the end.
 
-# What the files of a job have for n, and its log.
-N, CURVE = {"curve": (STUDY["n"], "n"), "network": ("{n}", "{n}")}[config["jobs"]]
+
+rule pretrained:
+    output:
+        model="models/pretrained/{architecture}/model.safetensors",
+        run="models/pretrained/{architecture}/run.json",
+    log:
+        "logs/pretrained/{architecture}.log",
+    priority: 4
+    resources:
+        # Where a file of weights lies is this machine's, and no reason to make anything anew.
+        source=lambda wildcards: canonical(config["architectures"][wildcards.architecture]),
+    params:
+        weights=lambda wildcards: canonical(
+            weights_content(
+                config["architectures"][wildcards.architecture],
+                Path(f"models/pretrained/{wildcards.architecture}/run.json"),
+            )
+        ),
+        code=lambda wildcards: fingerprint("networks.pretrained", library(wildcards)),
+    shell:
+        """
+        python -m transferability.networks.pretrained \
+            --architecture {resources.source:q} \
+            --into models/pretrained/{wildcards.architecture:q} \
+            2>{log:q}
+        """
 
 
 rule base:
     input:
         split="data/splits/{dataset}/{split}.json",
+        pretrained=pretrained_weights,
         source=[],
     output:
         models="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}/model.safetensors",
@@ -26,10 +52,10 @@ rule base:
         runtime=lambda wildcards, attempt, rulename: attempt
         * training_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        architecture=lambda wildcards: canonical(config["architectures"][wildcards.architecture]),
+        architecture=lambda wildcards: canonical(trained_section(config["architectures"][wildcards.architecture])),
         augmentation=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["augmentation"]),
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "base")),
-        code=fingerprint("training.job"),
+        code=lambda wildcards: fingerprint("training.job", library(wildcards)),
     # In place of the shell, which a cluster's signal to end would end at once: the training first saves its state.
     shell:
         """
@@ -43,6 +69,7 @@ rule base:
             --device {resources.device:q} \
             --threads {threads} \
             --states states/{wildcards.dataset:q}/{wildcards.architecture:q}/{wildcards.split:q}/seed{wildcards.seed} \
+            --pretrained {input.pretrained:q} \
             --source {input.source:q} \
             --models {output.models:q} \
             2>{log:q}
@@ -52,11 +79,8 @@ rule base:
 use rule base as curve with:
     input:
         split="data/splits/{dataset}/{split}.json",
-        source=lambda wildcards: (
-            "models/{dataset}/{architecture}/{split}/seed{seed}/base{source}/model.safetensors"
-            if wildcards.source in SIDES
-            else []  # random layers
-        ),
+        pretrained=pretrained_weights,
+        source=source_weights,
     output:
         models=expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
@@ -80,7 +104,8 @@ use rule base as curve with:
 use rule base as preserved with:
     input:
         split="data/splits/{dataset}/{split}.json",
-        source="models/{dataset}/{architecture}/{split}/seed{seed}/base{source}/model.safetensors",
+        pretrained=pretrained_weights,
+        source=source_weights,
     output:
         models="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}/model.safetensors",
         runs="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}/run.json",
@@ -88,7 +113,7 @@ use rule base as preserved with:
     log:
         "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}.log",
     wildcard_constraints:
-        source="[AB]",
+        source="[ABP]",
     priority: 1
     params:
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),

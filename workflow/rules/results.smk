@@ -22,14 +22,14 @@ def in_report(path, content):
 rule evaluate:
     input:
         split="data/splits/{dataset}/{split}.json",
-        model="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.safetensors",
-        history="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/history.csv",
+        models="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.safetensors",
+        histories="models/{dataset}/{architecture}/{split}/seed{seed}/{network}/history.csv",
     output:
         "results/{dataset}/{architecture}/{split}/seed{seed}/{network}.json",
     log:
         "logs/{dataset}/{architecture}/{split}/seed{seed}/evaluate-{network}.log",
     wildcard_constraints:
-        network="base[AB]|[AB][1-7][AB]-k[1-6]",
+        network=r"base[AB]|[ABP][1-9]\d?[AB]-k[1-9]\d?",
     threads: 1
     resources:
         device=config["device"],
@@ -38,7 +38,7 @@ rule evaluate:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        code=fingerprint("evaluation.metrics"),
+        code=lambda wildcards: fingerprint("evaluation.metrics", library(wildcards)),
     shell:
         """
         python -m transferability.evaluation.metrics \
@@ -46,13 +46,13 @@ rule evaluate:
             --packed data/packed/{wildcards.dataset:q} \
             --device {resources.device:q} \
             --threads {threads} \
-            --models {input.model:q} \
+            --models {input.models:q} \
             --metrics {output:q} \
             2>{log:q}
         """
 
 
-rule evaluate_curve:
+use rule evaluate as evaluate_curve with:
     input:
         split="data/splits/{dataset}/{split}.json",
         models=expand(
@@ -73,37 +73,12 @@ rule evaluate_curve:
             "logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/evaluate-{{source}}{n}{{target}}{{plus}}.log",
             n=CURVE,
         ),
-    threads: 1
-    resources:
-        device=config["device"],
-        gpu=int(config["device"] == "cuda"),
-        mem_mb=lambda wildcards, attempt, rulename: attempt * memory_mb(config, rule_job(config, rulename, wildcards)),
-        runtime=lambda wildcards, attempt, rulename: attempt
-        * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
-    params:
-        code=fingerprint("evaluation.metrics"),
-    shell:
-        """
-        python -m transferability.evaluation.metrics \
-            --split {input.split:q} \
-            --packed data/packed/{wildcards.dataset:q} \
-            --device {resources.device:q} \
-            --threads {threads} \
-            --models {input.models:q} \
-            --metrics {output:q} \
-            2>{log:q}
-        """
 
 
 rule tables:
     input:
         splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
-        metrics=[
-            f"results/{{dataset}}/{{architecture}}/{split}/seed{seed}/{network}.json"
-            for split, networks in NETWORKS.items()
-            for seed in STUDY["seed"]
-            for network in networks
-        ],
+        metrics=each_network("results/{dataset}/{architecture}/{split}/seed{seed}/{network}.json"),
     output:
         networks=in_report("results/{dataset}/{architecture}/networks.csv", "networks"),
         learning=in_report("results/{dataset}/{architecture}/learning.csv", "learning"),
@@ -114,7 +89,15 @@ rule tables:
     log:
         "logs/{dataset}/{architecture}/tables.log",
     params:
-        grid=canonical({"seed": STUDY["seed"], "networks": NETWORKS}),
+        grid=lambda wildcards: canonical(
+            {
+                "seed": STUDY["seed"],
+                "networks": {
+                    split: [network.name for network in networks]
+                    for split, networks in NETWORKS[wildcards.architecture].items()
+                },
+            }
+        ),
         drop=config["analysis"]["drop"],
         unbalanced=canonical(config["analysis"]["unbalanced"]),
         code=fingerprint("analysis.gathering"),
@@ -196,11 +179,11 @@ rule export:
         split="data/splits/{dataset}/{split}.json",
         models=lambda wildcards: expand(
             "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}/model.safetensors",
-            network=members_of(config["export"], study_networks(config, wildcards.split)),
+            network=exported_networks(wildcards),
         ),
         metrics=lambda wildcards: expand(
             "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network}.json",
-            network=members_of(config["export"], study_networks(config, wildcards.split)),
+            network=exported_networks(wildcards),
         ),
     output:
         models=expand(
@@ -216,7 +199,7 @@ rule export:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        code=fingerprint("evaluation.export"),
+        code=lambda wildcards: fingerprint("evaluation.export", library(wildcards)),
     shell:
         """
         python -m transferability.evaluation.export \

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from transferability.analysis.treatments import curves_of, rank_of, split_treatment
+from transferability.analysis.treatments import curves_of, rank_of
+from transferability.networks.notation import split_treatment
 
 
 @dataclass(frozen=True)

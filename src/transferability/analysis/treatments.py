@@ -1,54 +1,6 @@
 """Treatments: their records, and the order in which tables and figures show them."""
 
-from dataclasses import dataclass
-
-from transferability.errors import InputError
-
-RANDOM, PRETRAINED = "R", "P"
-
-
-@dataclass(frozen=True)
-class Treatment:
-    """A case of the operation, as `study.treatment` of the params names it."""
-
-    name: str
-    source: str | None
-    fine_tune: bool
-    letter: str
-    meaning: str
-
-    @property
-    def curves(self) -> tuple[str, str]:
-        """The names of its curves for the targets A and B, in the paper's notation: BnA and AnB."""
-        if self.source is None:
-            return "baseA", "baseB"
-        other = {"A": "B", "B": "A"}.get(self.letter, self.letter)
-        plus = "+" if self.fine_tune else ""
-        return f"{other}nA{plus}", f"{self.letter}nB{plus}"
-
-
-TREATMENTS = {
-    treatment.name: treatment
-    for treatment in (
-        Treatment("base", None, False, "", "trained from scratch"),
-        Treatment("selffer", "target", False, "B", "stages 1–n copied from the same task and frozen, the rest new"),
-        Treatment("selffer+", "target", True, "B", "the same, and the copied stages learn too"),
-        Treatment("transfer", "other", False, "A", "stages 1–n copied from the other task and frozen, the rest new"),
-        Treatment("transfer+", "other", True, "A", "the same, and the copied stages learn too: fine-tuning"),
-        Treatment("random", RANDOM, False, "R", "stages 1–n random and frozen: untrained filters"),
-        Treatment("pretrained", PRETRAINED, False, "P", "stages 1–n copied from pretrained weights and frozen"),
-        Treatment("pretrained+", PRETRAINED, True, "P", "the same, and the copied stages learn too: fine-tuning"),
-    )
-}
-"""All treatments by name, in the order of legends. A preserved one is its treatment's with -k and a number."""
-
-
-def split_treatment(name: str) -> tuple[Treatment, int]:
-    """A treatment's record, and the number of preserved stages above the cut: transfer-k2 is transfer's, 2."""
-    kind, _, preserved = name.partition("-k")
-    if kind not in TREATMENTS or (preserved and not preserved.isdecimal()):
-        raise InputError(f"{name!r} is no treatment; treatments are {', '.join(TREATMENTS)}, and transfer-k2")
-    return TREATMENTS[kind], int(preserved or 0)
+from transferability.networks.notation import RANDOM, TREATMENTS, split_treatment
 
 
 def rank_of(name: str) -> tuple[int, int]:

@@ -66,10 +66,15 @@ def centre(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
     return images[:, :, top : top + shape[1], left : left + shape[2]]
 
 
-def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
+def normalise(images: Tensor, mean: list[float], std: list[float], channels: str = "rgb") -> Tensor:
     """Images as the networks see them: uint8 (n, C, H, W) → float (n, C, H, W), mean 0 and deviation 1, laid out with
-    the channels last."""
+    the channels last.
+
+    Stored colours are red, green, blue; with `channels` "bgr" they are turned round first, and `mean` and `std` are
+    in the order of the turned ones.
+    """
     centre = torch.tensor(mean, device=images.device).view(-1, 1, 1)
     spread = torch.tensor(std, device=images.device).view(-1, 1, 1)
-    normalised = (images.float() / 255 - centre) / spread
+    ordered = images.flip(1) if channels == "bgr" else images
+    normalised = (ordered.float() / 255 - centre) / spread
     return normalised.contiguous(memory_format=torch.channels_last)

@@ -35,10 +35,10 @@ class Deployed(nn.Module):
     def __init__(self, network: nn.Sequential, card: Card) -> None:
         super().__init__()
         self.network = network
-        self.mean, self.std = card.mean, card.std
+        self.card = card
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(normalise(images, self.mean, self.std))
+        return self.network(normalise(images, self.card.mean, self.card.std, self.card.channels))
 
 
 def convert(network: nn.Sequential, card: Card, identity: dict[str, str]) -> onnx.ModelProto:
@@ -75,14 +75,14 @@ def compare(model: onnx.ModelProto, network: nn.Sequential, card: Card, images: 
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     deployed, cpu = Deployed(network, card), torch.device("cpu")
-    ours, theirs = [], []
+    onnx_logits, torch_logits = [], []
     images = images[np.linspace(0, len(images) - 1, min(COMPARED, len(images))).astype(np.int64)]
     for _, chunk in in_order(hold(images, cpu), cpu):
         seen = centre(chunk, card.shape).contiguous()
-        ours += session.run(["logits"], {"images": seen.numpy()})
+        onnx_logits += session.run(["logits"], {"images": seen.numpy()})
         with torch.no_grad():
-            theirs.append(deployed(seen).numpy())
-    ours, theirs = np.concatenate(ours), np.concatenate(theirs)
+            torch_logits.append(deployed(seen).numpy())
+    ours, theirs = np.concatenate(onnx_logits), np.concatenate(torch_logits)
     difference = float(np.abs(ours - theirs).max())
     agreement = float((ours.argmax(1) == theirs.argmax(1)).mean())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(theirs).max())):
@@ -93,10 +93,17 @@ def compare(model: onnx.ModelProto, network: nn.Sequential, card: Card, images: 
     return {"images": len(images), "max_abs_difference": difference, "top1_agreement": agreement}
 
 
+def form_of(model: onnx.ModelProto) -> dict:
+    """The version of ONNX's operators that a model uses, and the shape of its input: a free size has a name."""
+    (opset,) = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    (images,) = model.graph.input
+    return {"opset": opset, "input": [size.dim_param or size.dim_value for size in images.type.tensor_type.shape.dim]}
+
+
 def best_of(metrics: list[Path]) -> dict:
     """The metrics of the network with the best validation accuracy; of equals the one with the lowest loss."""
     candidates = [files.read_json(path) for path in metrics]
-    return max(candidates, key=lambda found: (found["validation"]["top1"], -found["validation"]["loss"]))
+    return max(candidates, key=lambda one: (one["validation"]["top1"], -one["validation"]["loss"]))
 
 
 def open_network(checkpoint: Path, metrics: dict) -> tuple[Card, nn.Sequential]:
@@ -106,7 +113,25 @@ def open_network(checkpoint: Path, metrics: dict) -> tuple[Card, nn.Sequential]:
     return load_network(checkpoint)
 
 
-def main() -> None:
+def choose(name: str, arguments: argparse.Namespace) -> tuple[Card, nn.Sequential, dict[str, str]]:
+    """The network that a name means, itself or the best of a curve, and what the metadata of its file say of it."""
+    members = [file for file in arguments.metrics if name in (file.stem, parse_network(file.stem).curve)]
+    if not members:
+        raise InputError(f"export: there is no network {name} in the study")
+    metrics = best_of(members)
+    card, network = open_network(arguments.models / metrics["network"] / "model.safetensors", metrics)
+    identity = {
+        "name": metrics["network"],
+        "model_sha256": metrics["model_sha256"],
+        "split": str(arguments.split),
+        "seed": arguments.models.name.removeprefix("seed"),
+        "task": f"{metrics['target']} of {arguments.split.stem}",
+        "test_top1": f"{metrics['test']['top1']:.4f}",
+    }
+    return card, network, identity
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Export networks of one split and seed as ONNX.")
     parser.add_argument("--split", type=Path, required=True, help="the split's file")
     parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
@@ -120,7 +145,11 @@ def main() -> None:
         help="files to write, NAME/model.onnx, NAME a network or a curve (AnB+: its best network on validation)",
     )
     parser.add_argument("--checks", type=Path, required=True, help="file to write: of each what it is, and its check")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
     choose_device("cpu", threads=1)
 
     @cache
@@ -129,22 +158,10 @@ def main() -> None:
 
     checks = {}
     for path in arguments.into:
-        name = path.parent.name
-        members = [file for file in arguments.metrics if name in (file.stem, parse_network(file.stem).curve)]
-        if not members:
-            raise InputError(f"export: there is no network {name} in the study")
-        chosen = best_of(members)
-        card, network = open_network(arguments.models / chosen["network"] / "model.safetensors", chosen)
-        identity = {
-            "name": chosen["network"],
-            "model_sha256": chosen["model_sha256"],
-            "split": str(arguments.split),
-            "seed": arguments.models.name.removeprefix("seed"),
-            "task": f"{chosen['target']} of {arguments.split.stem}",
-            "test_top1": f"{chosen['test']['top1']:.4f}",
-        }
+        card, network, identity = choose(path.parent.name, arguments)
         model = convert(network, card, identity)
-        checks[name] = identity | compare(model, network, card, test_images(chosen["target"]))
+        compared = compare(model, network, card, test_images(parse_network(card.network).target))
+        checks[path.parent.name] = identity | form_of(model) | compared
         with files.replacing(path) as temporary:
             onnx.save_model(model, temporary)
     files.write_json(arguments.checks, checks)

@@ -1,7 +1,6 @@
 """Evaluation: what a trained network scores, as one JSON file a network."""
 
 import argparse
-import csv
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.guessing import verdict
 from transferability.networks.checkpoints import Card, load_network
 from transferability.networks.notation import parse_network
+from transferability.training.history import LEARNT, HistoryRow, read_history
 
 
 @torch.no_grad()
@@ -26,7 +26,7 @@ def predict(network: nn.Module, images: Images, card: Card, device: torch.device
     """Logits, float (n, classes) on the CPU, of a task's images, by a network in evaluation mode on the device."""
     return torch.cat(
         [
-            network(normalise(centre(chunk, card.shape), card.mean, card.std)).cpu()
+            network(normalise(centre(chunk, card.shape), card.mean, card.std, card.channels)).cpu()
             for _, chunk in in_order(hold(images, device), device)
         ]
     )
@@ -50,44 +50,40 @@ def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
     return scores
 
 
-HISTORY = {"step", "images_seen", "learning_rate", "train_loss", "validation_loss", "validation_top1", "test_top1"}
-
-
-def read_history(path: Path) -> list[dict[str, float | None]]:
-    """A network's history.csv as a list of rows, of which one has a test accuracy, and the others None."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [
-                {name: None if (name, value) == ("test_top1", "") else float(value) for name, value in row.items()}
-                for row in csv.DictReader(file)
-            ]
-        if not rows or rows[0].keys() != HISTORY:
-            raise ValueError("its columns are not a history's, or it has no rows")
-        if sum(row["test_top1"] is not None for row in rows) != 1:
-            raise ValueError("not one of its rows, the best one, has a test accuracy")
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a whole history ({error}); delete it and run again") from None
-    return rows
-
-
-def mean_of_best(history: list[dict[str, float]], best: int = 10) -> dict:
+def mean_of_best(history: list[HistoryRow], best: int = 10) -> dict:
     """The paper's read-out: the mean of the ten best validations. It is optimistic; the count says how many."""
     top = sorted((row["validation_top1"] for row in history), reverse=True)[:best]
     return {"validation_top1": float(np.mean(top)), "of": len(top)}
 
 
-def chosen_on_validation(history: list[dict[str, float]]) -> dict:
+def chosen_on_validation(history: list[HistoryRow]) -> dict:
     """What the network scored on test images when it was best on validation images, for the first time."""
     (best,) = [row for row in history if row["test_top1"] is not None]
     return {"step": int(best["step"]), "validation_top1": best["validation_top1"], "test_top1": best["test_top1"]}
 
 
-def learnt(history: list[dict[str, float]]) -> list[dict]:
+def learnt(history: list[HistoryRow]) -> list[dict]:
     """How the network learnt: step, losses and accuracy of each validation."""
-    return [
-        {"step": int(row["step"])} | {name: row[name] for name in ("train_loss", "validation_loss", "validation_top1")}
-        for row in history
-    ]
+    return [{"step": int(row["step"])} | {name: row[name] for name in LEARNT} for row in history]
+
+
+def trained_on(card: Card, task: Task) -> bool:
+    """Whether a checkpoint is of a task; an architecture with pretrained weights has a normalisation of its own."""
+    weights = getattr(card.architecture, "weights", None)
+    return card.classes == task.classes and (card.mean == task.mean or weights is not None)
+
+
+def identity_of(card: Card, network: nn.Sequential) -> dict:
+    """What a network is: its name and what that means, the stage after which it is cut, if any, and its depth."""
+    identity = parse_network(card.network)
+    stages = [name for name, _ in network.named_children()]
+    return {
+        "network": card.network,
+        "treatment": identity.treatment,
+        **asdict(identity),
+        "stage": stages[identity.n - 1] if identity.n else None,
+        "depth": len(stages),
+    }
 
 
 def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.device) -> dict:
@@ -96,16 +92,13 @@ def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.de
     `training` is the number of training images of each class, in the order of the task's classes.
     """
     card, network = load_network(checkpoint)
-    if (card.classes, card.mean) != (task.classes, task.mean):
+    if not trained_on(card, task):
         raise InputError(f"{checkpoint}: trained on another task than the split's; delete it and run again")
     network = network.to(device)
     history = read_history(checkpoint.parent / "history.csv")
-    identity = parse_network(card.network)
     trained, reason = verdict(history, training, np.bincount(task.labels["validation"]).tolist())
     metrics = {
-        "network": card.network,
-        "treatment": identity.treatment,
-        **asdict(identity),
+        **identity_of(card, network),
         "model_sha256": files.sha256(checkpoint),
         "trained": trained,
         "reason": reason,

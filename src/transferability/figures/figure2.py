@@ -17,7 +17,7 @@ from transferability.analysis.contrasts import EFFECTS, effect_of
 from transferability.analysis.coverage import means_table
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import stage_names
-from transferability.analysis.treatments import copies_stages, split_treatment
+from transferability.analysis.treatments import copies_stages
 from transferability.figures.axes import (
     as_percent,
     as_points,
@@ -35,6 +35,7 @@ from transferability.figures.axes import (
 from transferability.figures.captions import at_ends, effect_rows, footer
 from transferability.figures.records import Drawing, Options, Study, trained_of
 from transferability.figures.styles import curve_name, finish, legend_label, ordered_treatments, set_theme, style_of
+from transferability.networks.notation import split_treatment
 from transferability.words import counted, in_words, points
 
 # Told apart in grey by the hatching.

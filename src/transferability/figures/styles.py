@@ -11,7 +11,8 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from transferability import files
-from transferability.analysis.treatments import curves_of, rank_of, split_treatment
+from transferability.analysis.treatments import curves_of, rank_of
+from transferability.networks.notation import split_treatment
 
 CHARACTERS = 18
 """Characters of a footer that fit on an inch."""

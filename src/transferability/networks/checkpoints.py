@@ -1,6 +1,8 @@
 """Checkpoints: a trained network as one safetensors file that says what it is; loading one runs no code."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,9 +12,9 @@ from torch import Tensor, nn
 
 from transferability import files
 from transferability.errors import InputError
-from transferability.networks.alexnet import Architecture, build_network
-from transferability.networks.notation import DEPTH
-from transferability.networks.treatments import copy_layers
+from transferability.networks.building import build_network
+from transferability.networks.stages import Architecture, architecture_of, section_of
+from transferability.networks.treatments import copy_stages
 
 # One key, because safetensors writes several in an order that changes from run to run.
 KEY = "transferability"
@@ -22,8 +24,9 @@ KEY = "transferability"
 class Card:
     """What is needed to rebuild a network and to feed it.
 
-    `network` in the paper's notation; `shape` (C, H, W) of its images; `classes` in the order of its logits;
-    `mean` and `std` of a channel in units of 0..1, by which images are normalised.
+    `network` in the paper's notation, or "pretrained"; `shape` (C, H, W) of its images; `classes` in the order of its
+    logits; `mean` and `std` of a channel in units of 0..1, by which images are normalised; `channels` is the order of
+    the colours that it expects, "rgb" or "bgr".
     """
 
     network: str
@@ -32,6 +35,21 @@ class Card:
     classes: list[str]
     mean: list[float]
     std: list[float]
+    channels: str = "rgb"
+
+    def to_json(self) -> str:
+        """The card as JSON, the same bytes for the same card; the usual order of the colours goes without saying."""
+        content = asdict(self) | {"architecture": section_of(self.architecture)}
+        if self.channels == "rgb":
+            del content["channels"]
+        return json.dumps(content, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Card":
+        """The card that `to_json` has written."""
+        content = json.loads(text)
+        architecture, shape = architecture_of(content["architecture"]), tuple(content["shape"])
+        return cls(**{**content, "architecture": architecture, "shape": shape})
 
 
 def save_checkpoint(path: Path, network: nn.Sequential, card: Card) -> None:
@@ -39,25 +57,40 @@ def save_checkpoint(path: Path, network: nn.Sequential, card: Card) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with files.replacing(path) as temporary:
         # The library's own way to a file leaves one that nobody else may read.
-        temporary.write_bytes(save(state, {KEY: json.dumps(asdict(card), sort_keys=True)}))
+        temporary.write_bytes(save(state, {KEY: card.to_json()}))
 
 
 def read_checkpoint(path: Path) -> tuple[Card, dict[str, Tensor]]:
     """A checkpoint's card and state, on the CPU; one that is truncated or not ours is an InputError."""
+    with opened(path) as (card, file):
+        return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+
+
+def read_card(path: Path) -> Card:
+    """A checkpoint's card, without reading its weights; one that is truncated or not ours is an InputError."""
+    with opened(path) as (card, _):
+        return card
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Card, safe_open]]:
+    """A checkpoint's card and its open file; what goes wrong while it is read is an InputError."""
     try:
         with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {})[KEY])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+            yield card_of(path, file.metadata() or {}), file
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such checkpoint") from None
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole checkpoint ({error}); delete it and run again") from None
-    except KeyError:
-        raise InputError(f"{path}: a safetensors file, but no network of a study (it has no card)") from None
+
+
+def card_of(path: Path, metadata: dict[str, str]) -> Card:
+    """The card in a safetensors file's metadata; an InputError if there is none."""
+    if KEY not in metadata:
+        raise InputError(f"{path}: a safetensors file, but no network of a study (it has no card)")
     try:
-        architecture, shape = Architecture(**card["architecture"]), tuple(card["shape"])
-        return Card(**{**card, "architecture": architecture, "shape": shape}), state
-    except (KeyError, TypeError):
+        return Card.from_json(metadata[KEY])
+    except (KeyError, TypeError, ValueError, InputError):
         raise InputError(f"{path}: its card does not describe a network; delete it and run again") from None
 
 
@@ -66,7 +99,7 @@ def load_network(path: Path) -> tuple[Card, nn.Sequential]:
     card, state = read_checkpoint(path)
     network = build_network(card.architecture, card.shape, len(card.classes))
     try:
-        copy_layers(state, network, DEPTH)
+        copy_stages(state, network, len(network))
     except InputError as error:
         raise InputError(f"{path}: its weights do not fit its own card ({error}); delete it and run again") from None
     return card, network.eval()

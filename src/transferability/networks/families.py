@@ -1,6 +1,6 @@
 """Families: the tables of the AlexNet family's layers, and what each layer holds and computes, without torch.
 
-Planning a study reads them in milliseconds; `networks` builds from them.
+Planning a study reads them in milliseconds; `alexnet` builds from them.
 """
 
 from collections.abc import Callable
@@ -8,17 +8,7 @@ from dataclasses import dataclass
 from math import ceil, floor, prod
 
 from transferability.errors import InputError
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network's shape: `family` of FAMILIES, `width` scales every hidden layer, `norm` is "batch" or "none"
-    (caffenet has its own, LRN), `dropout` is the probability after fc6 and fc7."""
-
-    family: str
-    width: float
-    norm: str
-    dropout: float
+from transferability.networks.stages import AlexNet, Stage
 
 
 @dataclass(frozen=True)
@@ -100,24 +90,12 @@ def caffenet(size: int) -> Family:
 FAMILIES: dict[str, Callable[[int], Family]] = {"tiny": tiny, "small": small, "full": full, "caffenet": caffenet}
 
 
-@dataclass(frozen=True)
-class Layer:
-    """What a weight layer holds, and what it takes to pass one image forward through it.
-
-    `shape` is what it gives, (C, H, W) after pooling, or (features,); `parameters` those that learn; `buffers` the
-    bytes of what batch norm keeps beside them; `multiply_adds` those of the convolution or the linear layer, which are
-    nearly all; `outputs` the number of values that this one gives, before pooling.
-    """
-
-    shape: tuple[int, ...]
-    parameters: int
-    buffers: int
-    multiply_adds: int
-    outputs: int
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+"""The stages of every family: a weight layer each, with the normalisation, pooling, ReLU and dropout that follow."""
 
 
-def layer_sizes(architecture: Architecture, shape: tuple[int, int, int], classes: int) -> tuple[Layer, ...]:
-    """The eight layers of a network for images of `shape` (C, H, W)."""
+def family_stages(architecture: AlexNet, shape: tuple[int, int, int], classes: int) -> tuple[Stage, ...]:
+    """The eight stages of a network for images of `shape` (C, H, W)."""
     if architecture.family not in FAMILIES:
         raise InputError(f"architectures: there is no family {architecture.family!r}; known are {', '.join(FAMILIES)}")
     family = FAMILIES[architecture.family](shape[1])
@@ -128,13 +106,16 @@ def layer_sizes(architecture: Architecture, shape: tuple[int, int, int], classes
     def scaled(width: int, groups: int = 1) -> int:
         return max(groups, round(width * architecture.width / groups) * groups)
 
-    def sized(given: tuple[int, ...], weights: int, outputs: int, normed: bool) -> Layer:
+    def add_stage(given: tuple[int, ...], weights: int, outputs: int, normed: bool) -> None:
         # Scale and shift in place of a bias; and mean, variance and a count of batches.
-        width = given[0]
+        width, name = given[0], LAYERS[len(stages)]
         buffers = 8 * width + 8 if normed else 0
-        return Layer(given, weights + width * (1 + normed), buffers, weights * (outputs // width), outputs)
+        stages.append(
+            Stage(name, given, weights + width * (1 + normed), buffers, weights * (outputs // width), outputs)
+        )
 
-    layers, (channels, *sides) = [], shape
+    stages: list[Stage] = []
+    channels, *sides = shape
     for row in family.convolutions:
         width = scaled(row.channels, 2)
         sides = [(side + 2 * row.padding - row.kernel) // row.stride + 1 for side in sides]
@@ -147,12 +128,10 @@ def layer_sizes(architecture: Architecture, shape: tuple[int, int, int], classes
                 f"architectures: images of {shape[1]}×{shape[2]} are too small for {architecture.family!r}; "
                 "take a smaller family or a larger datasets.*.images.size"
             )
-        weights = width * channels // row.groups * row.kernel**2
-        layers.append(sized((width, *sides), weights, outputs, batch_norm))
+        add_stage((width, *sides), width * channels // row.groups * row.kernel**2, outputs, batch_norm)
         channels = width
-    features = prod(layers[-1].shape)
+    features = prod(stages[-1].shape)
     for width in (*map(scaled, family.hidden), classes):
-        normed = batch_norm and len(layers) < 7
-        layers.append(sized((width,), features * width, width, normed))
+        add_stage((width,), features * width, width, batch_norm and len(stages) < len(LAYERS) - 1)
         features = width
-    return tuple(layers)
+    return tuple(stages)

@@ -1,11 +1,12 @@
 """Notation: a network's name says what it is, as in the paper.
 
     baseA    trained from scratch on task A
-    B3B      selffer: layers 1..3 from baseB, frozen; the rest new; trained on B
-    B3B+     the same, but the copied layers learn too
-    A3B A3B+ transfer: the same with layers from baseA
-    R3B      random: layers 1..3 stay as they were drawn, frozen
-    A3B-k2   preserved: as A3B, and the 2 layers above the cut also start from the base's weights, and learn
+    B3B      selffer: stages 1..3 from baseB, frozen; the rest new; trained on B
+    B3B+     the same, but the copied stages learn too
+    A3B A3B+ transfer: the same with stages from baseA
+    R3B      random: stages 1..3 stay as they were drawn, frozen
+    P3B P3B+ pretrained: stages 1..3 from the architecture's pretrained weights
+    A3B-k2   preserved: as A3B, and the 2 stages above the cut also start from the source's weights, and learn
 
 All are cases of one operation, (source, n, target, fine_tune).
 """
@@ -15,17 +16,66 @@ from dataclasses import dataclass
 
 from transferability.errors import InputError
 
-DEPTH = 8
-"""Weight layers in every network: n runs from 1 to DEPTH − 1."""
-
+SIDES = ("A", "B")
+"""The tasks of a split; a base network of one is a source too."""
 RANDOM = "R"
+PRETRAINED = "P"
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """A case of the operation, as `study.treatment` of the params names it.
+
+    `source` is where the copied stages come from: "target" (the base network of the same task), "other" (that of the
+    other task), RANDOM or PRETRAINED; None for a base network. `letter` stands for it in the names of curves, for
+    target B; `meaning` describes the networks in one line.
+    """
+
+    name: str
+    source: str | None
+    fine_tune: bool
+    letter: str
+    meaning: str
+
+    @property
+    def curves(self) -> tuple[str, str]:
+        """The names of its curves for the targets A and B, in the paper's notation: BnA and AnB."""
+        if self.source is None:
+            return "baseA", "baseB"
+        other = {"A": "B", "B": "A"}.get(self.letter, self.letter)
+        plus = "+" if self.fine_tune else ""
+        return f"{other}nA{plus}", f"{self.letter}nB{plus}"
+
+
+TREATMENTS = {
+    treatment.name: treatment
+    for treatment in (
+        Treatment("base", None, False, "", "trained from scratch"),
+        Treatment("selffer", "target", False, "B", "stages 1–n copied from the same task and frozen, the rest new"),
+        Treatment("selffer+", "target", True, "B", "the same, and the copied stages learn too"),
+        Treatment("transfer", "other", False, "A", "stages 1–n copied from the other task and frozen, the rest new"),
+        Treatment("transfer+", "other", True, "A", "the same, and the copied stages learn too: fine-tuning"),
+        Treatment("random", RANDOM, False, "R", "stages 1–n random and frozen: untrained filters"),
+        Treatment("pretrained", PRETRAINED, False, "P", "stages 1–n copied from pretrained weights and frozen"),
+        Treatment("pretrained+", PRETRAINED, True, "P", "the same, and the copied stages learn too: fine-tuning"),
+    )
+}
+"""All treatments by name, in the order of legends. A preserved one is its treatment's with -k and a number."""
+
+
+def split_treatment(name: str) -> tuple[Treatment, int]:
+    """A treatment's record, and the number of preserved stages above the cut: transfer-k2 is transfer's, 2."""
+    kind, _, preserved = name.partition("-k")
+    if kind not in TREATMENTS or (preserved and not preserved.isdecimal()):
+        raise InputError(f"{name!r} is no treatment; treatments are {', '.join(TREATMENTS)}, and transfer-k2")
+    return TREATMENTS[kind], int(preserved or 0)
 
 
 @dataclass(frozen=True)
 class Network:
-    """The identity of one network of a split: `n` layers from `source`, trained on `target`.
+    """The identity of one network of a split: `n` stages from `source`, trained on `target`.
 
-    A base network has no source and n = 0. `preserved` is the number of layers above the cut that start from the
+    A base network has no source and n = 0. `preserved` is the number of stages above the cut that start from the
     source too.
     """
 
@@ -46,11 +96,21 @@ class Network:
     @property
     def treatment(self) -> str:
         """The case of the operation that this network is, as `study.treatment` of the params names it."""
-        if self.source is None:
-            return "base"
-        kind = {RANDOM: "random", self.target: "selffer"}.get(self.source, "transfer")
-        preserved = f"-k{self.preserved}" if self.preserved else ""
-        return f"{kind}{'+' if self.fine_tune else ''}{preserved}"
+        role = "target" if self.source == self.target else self.source if self.source not in SIDES else "other"
+        (treatment,) = [
+            record.name for record in TREATMENTS.values() if (record.source, record.fine_tune) == (role, self.fine_tune)
+        ]
+        return f"{treatment}-k{self.preserved}" if self.preserved else treatment
+
+    @property
+    def copied(self) -> int:
+        """The number of stages that start from the source's weights; none of a random network's."""
+        return 0 if self.source in (None, RANDOM) else self.n + self.preserved
+
+    @property
+    def frozen(self) -> int:
+        """The number of stages that do not learn, from the first one on."""
+        return 0 if self.fine_tune else self.n
 
     @property
     def curve(self) -> str:
@@ -58,22 +118,39 @@ class Network:
         return self.name if self.source is None else re.sub(r"\d+", "n", self.name, count=1)
 
 
-GRAMMAR = re.compile(r"base(?P<base>[AB])|(?P<source>[ABR])(?P<n>0|[1-9][0-9]*)(?P<target>[AB])(?P<tail>\+|-k[1-9])?")
+GRAMMAR = re.compile(
+    r"base(?P<base>[AB])|(?P<source>[ABRP])(?P<n>0|[1-9][0-9]?)(?P<target>[AB])(?P<plus>\+)?(?:-k(?P<k>[1-9][0-9]?))?"
+)
 
 
-def parse_network(name: str) -> Network:
-    """The network that a name in the paper's notation means; InputError if it means none."""
+def parse_network(name: str, depth: int | None = None) -> Network:
+    """The network that a name in the paper's notation means; InputError if it means none.
+
+    With the `depth` of the architecture, its number of stages, a cut beyond the last but one is none either.
+    """
     match = GRAMMAR.fullmatch(name)
     if match is None:
-        raise InputError(f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B or A3B-k2")
+        raise InputError(f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2")
     if match["base"]:
         return Network(None, 0, match["base"], fine_tune=False, preserved=0)
-    n, tail = int(match["n"]), match["tail"] or ""
-    preserved = int(tail[2:]) if tail.startswith("-k") else 0
-    if not 1 <= n < DEPTH:
-        raise InputError(f"{name!r}: n = {n} is outside 1..{DEPTH - 1}")
-    if n + preserved >= DEPTH:
-        raise InputError(f"{name!r}: there are no {preserved} layers to preserve between the cut at {n} and the last")
-    if match["source"] == RANDOM and tail:
-        raise InputError(f"{name!r} is no network: random layers are frozen and there is nothing to preserve")
-    return Network(match["source"], n, match["target"], fine_tune=tail == "+", preserved=preserved)
+    network = Network(match["source"], int(match["n"]), match["target"], bool(match["plus"]), int(match["k"] or 0))
+    if network.n < 1:
+        raise InputError(f"{name!r}: n = 0 copies nothing; a cut is after stage 1 or a later one")
+    if depth is not None:
+        check_depth(network, depth)
+    if network.source == RANDOM and (network.fine_tune or network.preserved):
+        raise InputError(f"{name!r} is no network: random stages are frozen and there is nothing to preserve")
+    if network.fine_tune and network.preserved:
+        raise InputError(f"{name!r} is no network: where copied stages learn, they need no preserved ones above")
+    return network
+
+
+def check_depth(network: Network, depth: int) -> None:
+    """Refuse a network that an architecture of so many stages cannot give."""
+    if network.n >= depth:
+        raise InputError(f"{network.name!r}: n = {network.n} is outside 1..{depth - 1}")
+    if network.n + network.preserved >= depth:
+        raise InputError(
+            f"{network.name!r}: there are no {network.preserved} stages to preserve between the cut at {network.n} "
+            "and the last"
+        )

@@ -1,21 +1,21 @@
-"""Treatments: how a freshly drawn network becomes the start of a base, selffer, transfer, random or preserved one."""
+"""Treatments: how a freshly drawn network becomes the start of a base, selffer, transfer, random or pretrained one."""
 
 import torch
 from torch import Tensor, nn
 
 from transferability.errors import InputError
-from transferability.networks.alexnet import Dropout
-from transferability.networks.notation import RANDOM, Network
+from transferability.networks.dropout import random_modules
+from transferability.networks.notation import Network, check_depth
 
 
-def copy_layers(source: dict[str, Tensor], target: nn.Sequential, layers: int) -> None:
-    """Copy the first `layers` layers' parameters and buffers into `target`, in place.
+def copy_stages(source: dict[str, Tensor], target: nn.Sequential, stages: int) -> None:
+    """Copy the first `stages` stages' parameters and buffers into `target`, in place.
 
     `source` is the state of a whole network. Names and shapes must agree; every one that does not is listed in
     the InputError, and then nothing has been copied.
     """
-    wanted = target[:layers].state_dict()
-    prefixes = tuple(f"{name}." for name, _ in target[:layers].named_children())
+    wanted = target[:stages].state_dict()
+    prefixes = tuple(f"{name}." for name, _ in target[:stages].named_children())
     given = {name: tensor for name, tensor in source.items() if name.startswith(prefixes)}
     problems = [f"{name} is missing" for name in wanted.keys() - given.keys()]
     problems += [f"{name} is not in the target" for name in given.keys() - wanted.keys()]
@@ -31,39 +31,28 @@ def copy_layers(source: dict[str, Tensor], target: nn.Sequential, layers: int) -
             tensor.copy_(given[name])
 
 
-def freeze_layers(network: nn.Sequential, layers: int, dropout: bool) -> None:
-    """Put a network in training mode with its first `layers` layers frozen, parameters and buffers.
+def freeze_stages(network: nn.Sequential, stages: int, dropout: bool) -> None:
+    """Put a network in training mode with its first `stages` stages frozen, parameters and buffers.
 
-    Batch norm in a frozen layer uses its stored statistics and leaves them alone. Dropout in a frozen layer stays
-    on if `dropout` is true, as in the original study (n = 6, 7).
+    Batch norm in a frozen stage uses its stored statistics and leaves them alone. Dropout and stochastic depth in a
+    frozen stage stay on if `dropout` is true, as dropout does in the original study (n = 6, 7).
     """
     network.train()
-    for module in network[:layers].modules():
-        if not (isinstance(module, Dropout) and dropout):
-            module.training = False
-    for parameter in network[:layers].parameters():
-        parameter.requires_grad_(False)
-
-
-def frozen_layers(network: nn.Sequential) -> int:
-    """How many layers of a network are frozen, from the first one on."""
-    for number, layer in enumerate(network):
-        if any(parameter.requires_grad for parameter in layer.parameters()):
-            return number
-    return len(network)
+    frozen = network[:stages].eval().requires_grad_(False)
+    for _, module in random_modules(frozen) if dropout else ():
+        module.train()
 
 
 def prepare_network(
     identity: Network, network: nn.Sequential, source: dict[str, Tensor] | None, frozen_dropout: bool
-) -> int:
-    """Turn a freshly drawn network into the start of `identity`, in place; returns how many layers are frozen.
+) -> None:
+    """Turn a freshly drawn network into the start of `identity`, in place: its copied stages, and its frozen ones.
 
-    `source` is the state of the source's base network; None for base and random networks, which copy nothing.
+    `source` is the state of the source's network; None for base and random networks, which copy nothing.
     """
-    if (source is None) != (identity.source in (None, RANDOM)):
+    check_depth(identity, len(network))
+    if (source is None) != (identity.copied == 0):
         raise InputError(f"{identity.name} {'needs a' if source is None else 'copies nothing, but was given a'} source")
     if source is not None:
-        copy_layers(source, network, identity.n + identity.preserved)
-    frozen = 0 if identity.fine_tune else identity.n
-    freeze_layers(network, frozen, frozen_dropout)
-    return frozen
+        copy_stages(source, network, identity.copied)
+    freeze_stages(network, identity.frozen, frozen_dropout)

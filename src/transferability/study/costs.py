@@ -13,20 +13,20 @@ from pathlib import Path
 import yaml
 
 from transferability.errors import InputError, exit_plainly
-from transferability.study.jobs import (
+from transferability.study.architectures import describe_architectures
+from transferability.study.grid import members_of
+from transferability.study.jobs import Job, critical_path, study_jobs
+from transferability.study.params import check_networks, check_params
+from transferability.study.rates import measure_rate
+from transferability.study.work import (
     START,
-    Job,
     checkpoint_bytes,
-    critical_path,
-    job_layers,
     job_schedule,
+    job_stages,
     reference_work,
-    study_jobs,
     training_work,
     work_seconds,
 )
-from transferability.study.params import check_params, members_of
-from transferability.study.rates import measure_rate
 
 SCHEMA = Path(__file__).parents[3] / "workflow" / "schemas" / "params.schema.yaml"
 
@@ -58,6 +58,8 @@ def read_params(params: Path, studies: list[Path]) -> dict:
             raise InputError(f"{path}: holds no params; it must be a mapping such as params.yaml")
         merged = merge(merged, content)
     check_params(merged, SCHEMA)
+    describe_architectures(merged)
+    check_networks(merged)
     return merged
 
 
@@ -79,7 +81,7 @@ def table_lines(params: dict, jobs: list[Job], rates: dict[str, float]) -> list[
     """A table of a study's training, a row a treatment, and their sum."""
     rows: dict[str, list[float]] = {}
     for job in jobs:
-        layers, schedule = job_layers(params, job), job_schedule(params, job)
+        stages, schedule = job_stages(params, job), job_schedule(params, job)
         work, count = training_work(params, job), len(job.networks)
         seconds = work_seconds(params, job.architecture, work, rates)
         values = [
@@ -88,7 +90,7 @@ def table_lines(params: dict, jobs: list[Job], rates: dict[str, float]) -> list[
             count * schedule["steps"] * schedule["batch_size"],
             2 * work.forward,
             2 * work.backward,
-            count * checkpoint_bytes(layers),
+            count * checkpoint_bytes(stages),
             math.nan if seconds is None else seconds + START,
         ]
         for row in (job.networks[0].treatment, "all"):
@@ -118,10 +120,10 @@ def notes(params: dict, jobs: list[Job], rates: dict[str, float], cores: int) ->
     """What the table does not say: further disk, what is not known, and the time on some cores."""
     study, lines = params["study"], []
     exported = sum(
-        checkpoint_bytes(job_layers(params, job))
+        checkpoint_bytes(job_stages(params, job))
         for job in jobs
         for network in job.networks
-        if members_of(params["export"], [network.name])
+        if members_of(params["export"], [network])
     )
     lines.append(f"ONNX files: at most {in_units(exported, 'B')} (a curve's name exports one network of it)")
     for dataset in study["dataset"]:

@@ -12,7 +12,9 @@ from pathlib import Path
 from transferability import files
 from transferability.errors import InputError
 from transferability.networks.notation import parse_network
-from transferability.study.jobs import Job, job_schedule, reference_work, task_size
+from transferability.study.jobs import Job
+from transferability.study.sizes import task_size
+from transferability.study.work import job_schedule, reference_work
 
 
 def write_random_task(folder: Path, shape: tuple[int, int, int], classes: int, images: int) -> None:
@@ -56,7 +58,7 @@ def timed_training(
         "device": device,
         "threads": 1,
     }
-    command = [sys.executable, "-m", "transferability.training"]
+    command = [sys.executable, "-m", "transferability.training.job"]
     command += [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     models = [folder / f"{worker}" / "baseA" / "model.safetensors" for worker in range(workers)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,22 +1,28 @@
-"""Solvers: how a network's weights follow their gradients, step by step."""
+"""Optimizers: how a network's weights follow their gradients, step by step."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
+
+from transferability.errors import InputError
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """SGD with momentum; the rate rises in a line over `warmup` steps, then falls as `decay` says.
+    """How a network is trained: an optimizer and its learning rate, step by step.
 
-    By a "cosine" to 0, or in stairs, {"every": steps, "factor": f}: it is multiplied by f after every so many steps
-    since the warm-up. A fixed number of steps, whatever the treatment and the volume of data. The biases of
-    convolutions and linear layers learn at `bias_rate` times the rate. Weight decay spares them, and what batch norm
-    learns. The networks are validated `validations` times, evenly spaced, the last time at the end. The `precision` of
-    a step's products is "fp32" or "bf16"; weights, sums and validations are fp32 in both.
+    The rate rises in a line over `warmup` steps, then falls as `decay` says: by a "cosine" to 0, or in stairs,
+    {"every": steps, "factor": f}: it is multiplied by f after every so many steps since the warm-up. A fixed number of
+    steps, whatever the treatment and the volume of data. Biases learn at `bias_rate` times the rate; weight decay
+    spares them, and all that is no matrix or kernel (see `learning_groups`). The networks are validated `validations`
+    times, evenly spaced, the last time at the end. The `precision` of a step's products is "fp32" or "bf16"; weights,
+    sums and validations are fp32 in both. `optimizer` is "sgd", with `momentum` and `nesterov`, or "adamw" (Loshchilov
+    and Hutter 2019), which has betas of 0.9 and 0.999 and an epsilon of 1e-8, and uses neither.
     """
 
     steps: int
@@ -30,6 +36,11 @@ class Schedule:
     bias_rate: float
     validations: int
     precision: str
+    optimizer: str = "sgd"
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise InputError(f"training.*.optimizer is {self.optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -47,59 +58,131 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that learn by one rule: float tensors with a velocity each, their weight decay, and the factor on
-    the learning rate."""
+    """Parameters that learn by one rule: their weight decay, and the factor on the learning rate.
+
+    `state` is what the optimizer keeps between steps: by name, a float tensor for each parameter.
+    """
 
     parameters: list[nn.Parameter]
-    velocities: list[Tensor]
+    state: dict[str, list[Tensor]]
     weight_decay: float
     rate: float
 
 
-def learning_groups(network: nn.Sequential, schedule: Schedule) -> list[Group]:
-    """What of a network is not frozen: weights, which decay; biases, at their own rate; what batch norm learns.
+def is_matrix(module: nn.Module, name: str) -> bool:
+    """Whether a module's parameter is a matrix or a kernel: a weight of a convolution, a linear layer or attention.
 
-    A bias is one of a convolution or a linear layer. Batch norm's own shift is none: it learns as its scale does.
+    A scale of a norm, a class token, an embedding of positions and a scale of a layer are none.
     """
-    weights, biases, norms = [], [], []
-    for module in network.modules():
+    parameter = module.get_parameter(name)
+    table = isinstance(module, nn.Embedding | nn.LayerNorm)
+    return name.endswith("weight") and parameter.dim() >= 2 and not table
+
+
+def kind_of(module: nn.Module, name: str) -> str:
+    """By which rule a module's parameter learns: "weight", "bias" (of a module that has a matrix), or "other"."""
+    if is_matrix(module, name):
+        return "weight"
+    beside = [other for other, _ in module.named_parameters(recurse=False)]
+    return "bias" if name.endswith("bias") and any(is_matrix(module, other) for other in beside) else "other"
+
+
+def learning_groups(part: nn.Module, schedule: Schedule, rate: float = 1) -> list[Group]:
+    """What of a network, or of some of its stages, learns: matrices, which decay; biases, at their rate; the rest.
+
+    `rate` is a factor on the learning rates of all: stages that learn at different rates have groups of their own.
+    """
+    kinds: dict[str, list[nn.Parameter]] = {"weight": [], "bias": [], "other": []}
+    for module in part.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
-            if not isinstance(module, nn.Conv2d | nn.Linear):
-                norms.append(parameter)
-            elif name == "bias":
-                biases.append(parameter)
-            else:
-                weights.append(parameter)
+            if parameter.requires_grad:
+                kinds[kind_of(module, name)].append(parameter)
+    state = OPTIMIZERS[schedule.optimizer].state
+    rules = {"weight": (schedule.weight_decay, 1), "bias": (0.0, schedule.bias_rate), "other": (0.0, 1)}
     return [
-        Group(parameters, [torch.zeros_like(parameter) for parameter in parameters], decay, rate)
-        for parameters, decay, rate in (
-            (weights, schedule.weight_decay, 1.0),
-            (biases, 0.0, schedule.bias_rate),
-            (norms, 0.0, 1.0),
-        )
+        Group(parameters, state(parameters), rules[kind][0], rate * rules[kind][1])
+        for kind, parameters in kinds.items()
         if parameters
     ]
 
 
 @torch.no_grad()
-def descend(groups: list[Group], rate: float, momentum: float, nesterov: bool) -> None:
-    """One step of SGD with momentum, in place; spends the gradients."""
+def descend(groups: list[Group], schedule: Schedule, rate: float) -> None:
+    """One step at a learning rate, in place; spends the gradients. What has none stays as it is."""
+    step = OPTIMIZERS[schedule.optimizer].step
     for group in groups:
-        # torch.optim.SGD is this function and a second of imports. In the original's solver, Caffe's, the rate is
-        # inside the velocity: after a fall to a tenth the old pace lasts some 20 steps longer, of 100,000.
-        sgd(
-            group.parameters,
-            [parameter.grad for parameter in group.parameters],
-            group.velocities,
-            fused=True,
-            weight_decay=group.weight_decay,
-            momentum=momentum,
-            lr=rate * group.rate,
-            dampening=0.0,
-            nesterov=nesterov and momentum > 0,
-            maximize=False,
-        )
-        for parameter in group.parameters:
+        moved = [number for number, parameter in enumerate(group.parameters) if parameter.grad is not None]
+        parameters = [group.parameters[number] for number in moved]
+        state = {name: [tensors[number] for number in moved] for name, tensors in group.state.items()}
+        if moved:
+            step(Group(parameters, state, group.weight_decay, group.rate * rate), schedule)
+        for parameter in parameters:
             parameter.grad = None
+
+
+# torch.optim's classes are these functions and, when the first is made, a second and a half of imports.
+
+
+def sgd_state(parameters: list[nn.Parameter]) -> dict[str, list[Tensor]]:
+    """The velocities of SGD with momentum."""
+    return {"velocities": [torch.zeros_like(parameter) for parameter in parameters]}
+
+
+def sgd_step(group: Group, schedule: Schedule) -> None:
+    """A step of SGD with momentum at the group's rate.
+
+    In the original's solver, Caffe's, the rate is inside the velocity: after a fall to a tenth the old pace lasts some
+    20 steps longer, of 100,000.
+    """
+    sgd(
+        group.parameters,
+        [parameter.grad for parameter in group.parameters],
+        group.state["velocities"],
+        fused=True,
+        weight_decay=group.weight_decay,
+        momentum=schedule.momentum,
+        lr=group.rate,
+        dampening=0.0,
+        nesterov=schedule.nesterov and schedule.momentum > 0,
+        maximize=False,
+    )
+
+
+def adamw_state(parameters: list[nn.Parameter]) -> dict[str, list[Tensor]]:
+    """AdamW's running means of gradients and of their squares, and the number of steps, a scalar."""
+    return {
+        "means": [torch.zeros_like(parameter) for parameter in parameters],
+        "squares": [torch.zeros_like(parameter) for parameter in parameters],
+        "steps": [torch.zeros((), dtype=torch.float32, device=parameter.device) for parameter in parameters],
+    }
+
+
+def adamw_step(group: Group, schedule: Schedule) -> None:
+    """A step of AdamW at the group's rate."""
+    adamw(
+        group.parameters,
+        [parameter.grad for parameter in group.parameters],
+        group.state["means"],
+        group.state["squares"],
+        [],
+        group.state["steps"],
+        fused=True,
+        amsgrad=False,
+        beta1=0.9,
+        beta2=0.999,
+        lr=group.rate,
+        weight_decay=group.weight_decay,
+        eps=1e-8,
+        maximize=False,
+    )
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The state that an optimizer keeps of parameters, at its start, and its step, which a schedule's numbers set."""
+
+    state: Callable[[list[nn.Parameter]], dict[str, list[Tensor]]]
+    step: Callable[[Group, Schedule], None]
+
+
+OPTIMIZERS = {"sgd": Optimizer(sgd_state, sgd_step), "adamw": Optimizer(adamw_state, adamw_step)}

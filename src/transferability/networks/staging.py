@@ -1,0 +1,534 @@
+"""Staging: a library's model as a sequence of named stages, of the model's own modules, that computes the same.
+
+How stages are found, in any model:
+
+1. The model's forward code is followed (`tracing`). Plain lists of modules are opened, and modules that hold a list of
+   blocks of one class; a block, such as a ResNet's BasicBlock, stays whole.
+2. A cut is legal where one tensor alone is alive, a row for each image, that nothing overwrites later.
+3. A stage begins at a module with a weight (a parameter of two dimensions or more). Norms, parameters that the model
+   itself adds (class tokens, positions), and what follows without parameters, such as activations and local pooling,
+   join the stage below; global pooling and what comes after it join the stage above. Where there is no legal cut
+   between two weights, they are of one stage; so are uses of one parameter.
+4. The first stage is the stem (embed where it gives tokens), the last the head; others are named by the module that
+   they begin with.
+"""
+
+import copy
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise, takewhile
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+
+from transferability.errors import InputError
+from transferability.networks.stages import LibraryModel
+from transferability.networks.tracing import BATCHES, PREFIX, Whole, holds_blocks, is_plain, is_torchs, record, trace
+from transferability.words import in_words
+
+GATHERING = re.compile(r"adaptive|global|mean|amax|getitem|select|squeeze", re.IGNORECASE)
+"""In the name of a call: it makes one vector of a map, or takes one token of many."""
+
+POOLING = re.compile(r"pool", re.IGNORECASE)
+DROPPING = re.compile(r"drop", re.IGNORECASE)
+
+STEM = re.compile(r"stem|conv|patch|embed", re.IGNORECASE)
+"""What the name of a list of layers begins with that is a stem as a whole."""
+
+GRANULARITIES = ("layer", "block", "stage")
+
+
+class Stages(nn.Sequential):
+    """A sequence whose children's names may have dots, as layer1.0 has."""
+
+    def __init__(self, stages: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self._modules.update(stages)
+
+
+class Staged(Stages):
+    """A network of named stages; `library_names` gives the library's name of each entry of the state, by ours."""
+
+    library_names: dict[str, str]
+
+
+def to_library(network: Staged, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a staged network, or of its first stages, under the names that its library's model has for it."""
+    return {network.library_names[name]: tensor for name, tensor in state.items()}
+
+
+def from_library(network: Staged, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a library's model under the names that the staged network has for it."""
+    ours = {theirs: name for name, theirs in network.library_names.items()}
+    return {ours[name]: tensor for name, tensor in state.items()}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of the graph between two cuts: its nodes, by their index, and what it is to be called."""
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass
+class Flow:
+    """The graph of a model as the steps that lead from images to logits, and what is known of each."""
+
+    whole: Whole
+    graph: fx.Graph
+    steps: list[fx.Node] = field(init=False)
+
+    def __post_init__(self) -> None:
+        carrying: set[fx.Node] = set()
+        for node in self.graph.nodes:
+            if node.op == "placeholder" or (
+                has_tensor(node) and any(other in carrying for other in node.all_input_nodes)
+            ):
+                carrying.add(node)
+        self.steps = [node for node in self.graph.nodes if node in carrying]
+
+    @cached_property
+    def index(self) -> dict[fx.Node, int]:
+        """The place of each step."""
+        return {node: place for place, node in enumerate(self.steps)}
+
+    @cached_property
+    def output(self) -> fx.Node:
+        """The step that gives the logits."""
+        (node,) = [node for node in self.graph.nodes if node.op == "output"]
+        if not isinstance(node.args[0], fx.Node):
+            raise InputError("it gives more than one tensor")
+        return node.args[0]
+
+    @cached_property
+    def last_use(self) -> dict[fx.Node, int]:
+        """The last step that uses each step's output."""
+        uses = {node: max((self.index.get(user, -1) for user in node.users), default=-1) for node in self.steps}
+        return uses | {self.output: len(self.steps)}
+
+    def module(self, node: fx.Node) -> nn.Module | None:
+        """The module that a node calls, if it calls one."""
+        return self.whole.get_submodule(node.target) if node.op == "call_module" else None
+
+    def path(self, node: fx.Node) -> str:
+        """The name in the library's model of what a node refers to."""
+        return node.target.removeprefix(PREFIX)
+
+    def kind(self, node: fx.Node) -> str:
+        """The name of the class or function of a step."""
+        if (module := self.module(node)) is not None:
+            return type(module).__name__
+        return node.target if isinstance(node.target, str) else node.target.__name__
+
+    def tensors(self, node: fx.Node) -> set[Tensor]:
+        """The parameters and stored buffers that a step computes with."""
+        if (module := self.module(node)) is not None:
+            return {*module.parameters(), *stored_buffers(module)}
+        return set().union(*(self.constants(other) for other in node.all_input_nodes if other not in self.index))
+
+    def constants(self, node: fx.Node) -> set[Tensor]:
+        """The parameters and stored buffers that a node which is no step is computed from."""
+        if node.op == "get_attr":
+            parent, _, name = node.target.rpartition(".")
+            module = self.whole.get_submodule(parent)
+            kept = isinstance(module, Whole) or name in module._non_persistent_buffers_set
+            return set() if kept else {getattr(module, name)}
+        if (module := self.module(node)) is not None:
+            return {*module.parameters(), *stored_buffers(module)}
+        return set().union(*(self.constants(other) for other in node.all_input_nodes if other not in self.index))
+
+    def is_weight(self, node: fx.Node) -> bool:
+        """Whether a step calls a module with a weight."""
+        module = self.module(node)
+        return module is not None and any(parameter.ndim > 1 for parameter in module.parameters())
+
+    @cached_property
+    def cuts(self) -> dict[int, fx.Node]:
+        """The legal cuts: the steps after which one tensor alone is alive, and that tensor."""
+        spans: dict[Tensor, list[int]] = {}
+        for place, node in enumerate(self.steps):
+            for tensor in self.tensors(node):
+                spans.setdefault(tensor, []).append(place)
+        tied = [(min(places), max(places)) for places in spans.values()]
+        legal, alive = {}, set()
+        for place, node in enumerate(self.steps):
+            alive = {other for other in alive | {node} if self.last_use[other] > place}
+            if len(alive) == 1 and place and not any(first <= place < last for first, last in tied):
+                (crossing,) = alive
+                if is_activation(crossing):
+                    legal[place] = crossing
+        return legal
+
+    def follows(self, node: fx.Node, before_head: bool) -> bool:
+        """Whether a step without parameters joins the stage below it: an activation, local pooling, dropout.
+
+        Dropout before the head is the head's.
+        """
+        kind = self.kind(node)
+        if DROPPING.search(kind):
+            return not before_head
+        (before, *_), after = node.all_input_nodes, node.meta["values"][0]
+        value = before.meta["values"][0]
+        return bool(POOLING.search(kind)) or (isinstance(value, Tensor) and value.shape == after.shape)
+
+    def boundary(self, low: int, high: int, before_head: bool) -> int | None:
+        """The cut between two steps with weights: after the norms and activations of the lower one."""
+        inside = range(low + 1, high)
+        gathered = next((place for place in inside if GATHERING.search(self.kind(self.steps[place]))), high)
+        end = max(place for place in range(low, gathered) if place == low or self.tensors(self.steps[place]))
+        start = end
+        while end + 1 < gathered and self.follows(self.steps[end + 1], before_head):
+            end += 1
+        near = [place for place in self.cuts if start <= place <= end]
+        far = [place for place in self.cuts if end < place < high]
+        early = [place for place in self.cuts if low <= place < start]
+        return near[-1] if near else far[0] if far else early[-1] if early else None
+
+    def parts(self) -> list[Part]:
+        """The finest stages: each begins with a step that has a weight, of which it bears the name."""
+        weights = [place for place, node in enumerate(self.steps) if self.is_weight(node)]
+        if not weights:
+            raise InputError("it has no weights")
+        parts, begun, start = [], weights[0], 1
+        for low, high in pairwise(weights):
+            if (cut := self.boundary(low, high, high == weights[-1])) is not None:
+                parts.append(Part(self.path(self.steps[begun]), start, cut + 1))
+                begun, start = high, cut + 1
+        return [*parts, Part(self.path(self.steps[begun]), start, len(self.steps))]
+
+
+def has_tensor(node: fx.Node) -> bool:
+    """Whether a node gives a tensor, or a tuple with one."""
+    value = node.meta["values"][0] if "values" in node.meta else None
+    return isinstance(value, Tensor) or (
+        isinstance(value, tuple | list) and any(isinstance(entry, Tensor) for entry in value)
+    )
+
+
+def is_activation(node: fx.Node) -> bool:
+    """Whether a node gives a tensor with a row for each image, which nothing overwrites later."""
+    values = node.meta["values"]
+    if not all(isinstance(value, Tensor) and value.ndim > 1 for value in values):
+        return False
+    rows = all(value.shape[0] == batch for value, batch in zip(values, BATCHES, strict=True))
+    return rows and values[0].shape[1:] == values[1].shape[1:] and values[0]._version == node.meta["version"]
+
+
+def stored_buffers(module: nn.Module) -> list[Tensor]:
+    """The buffers of a module that are entries of its state."""
+    names = module.state_dict().keys()
+    return [buffer for name, buffer in module.named_buffers() if name in names]
+
+
+@dataclass
+class Builder:
+    """Makes the module of one part: the model's own modules, and the code between them."""
+
+    flow: Flow
+    graph: fx.Graph = field(default_factory=fx.Graph)
+    copies: dict[fx.Node, fx.Node] = field(default_factory=dict)
+
+    def build(self, part: Part, used: set[nn.Module]) -> tuple[nn.Module, dict[str, str]]:
+        """The module of a part, and the library's names of the entries of its state, by the module's names.
+
+        `used` are the modules without parameters of earlier parts: a later part has copies of them.
+        """
+        flow = self.flow
+        crossing = flow.steps[0] if part.start == 1 else flow.cuts[part.start - 1]
+        leaving = flow.output if part.stop == len(flow.steps) else flow.cuts[part.stop - 1]
+        self.copies[crossing] = self.graph.placeholder("activations")
+        for node in flow.steps[part.start : part.stop]:
+            if flow.last_use[node] >= 0 or node.op != "call_function":
+                self.copies[node] = self.graph.node_copy(node, lambda other: self.fetch(other, crossing))
+        self.graph.output(self.copies[leaving])
+        return self.assemble(used)
+
+    def fetch(self, node: fx.Node, crossing: fx.Node) -> fx.Node:
+        """The copy of a node that another one uses; what is no step is computed where it is used."""
+        if node in self.copies:
+            return self.copies[node]
+        if not has_tensor(node) and node.op == "call_function" and not self.is_near(node):
+            copied = self.substitute(node, self.copies[crossing], crossing)
+        else:
+            copied = self.graph.node_copy(node, lambda other: self.fetch(other, crossing))
+        self.copies[node] = copied
+        return copied
+
+    def is_near(self, node: fx.Node) -> bool:
+        """Whether all steps that a size or the like is read from are in this part."""
+        return all(
+            other in self.copies or (other not in self.flow.index and self.is_near(other))
+            for other in node.all_input_nodes
+        )
+
+    def substitute(self, node: fx.Node, activations: fx.Node, crossing: fx.Node) -> fx.Node:
+        """A size, device or type that was read from a tensor of an earlier part, read from the crossing one."""
+        values = node.meta["values"]
+        if isinstance(values[0], torch.device | torch.dtype):
+            name = "device" if isinstance(values[0], torch.device) else "dtype"
+            return self.graph.call_function(getattr, (activations, name))
+        if values == BATCHES:
+            return self.graph.call_method("size", (activations, 0))
+        raise InputError(f"it remembers {node.name} across a cut")
+
+    def assemble(self, used: set[nn.Module]) -> tuple[nn.Module, dict[str, str]]:
+        """The finished graph as a module: the only one it calls, a sequence of those it calls, or its code."""
+        whole, calls = self.flow.whole, [node for node in self.graph.nodes if node.op in ("call_module", "get_attr")]
+        targets = {node.target: fetch_attribute(whole, node.target) for node in calls}
+        for name, value in targets.items():
+            if isinstance(value, nn.Module) and value in used:
+                targets[name] = copy.deepcopy(value)
+        used.update(value for value in targets.values() if isinstance(value, nn.Module) and not has_state(value))
+        chain = [node for node in self.graph.nodes if node.op not in ("placeholder", "output")]
+        if is_chain(chain) and len(chain) == 1:
+            (name,) = targets
+            return targets[name], {
+                entry: f"{name.removeprefix(PREFIX)}.{entry}" for entry in targets[name].state_dict()
+            }
+        holding = [name for name, value in targets.items() if isinstance(value, nn.Parameter) or has_state(value)]
+        short = shortened(holding, targets)
+        for node in calls:
+            node.target = short[node.target]
+        held = {short[name]: value for name, value in targets.items()}
+        if is_chain(chain) and len(held) == len(chain):
+            module: nn.Module = Stages({node.target: held[node.target] for node in chain})
+        else:
+            module = fx.GraphModule(held, self.graph, "Stage")
+            hide_constants(module, whole, {short[name]: name for name in targets})
+        names = {name: short[name] for name in targets}
+        library = {}
+        for entry in module.state_dict():
+            theirs = next(name for name, ours in names.items() if entry == ours or entry.startswith(f"{ours}."))
+            library[entry] = theirs.removeprefix(PREFIX) + entry.removeprefix(names[theirs])
+        return module, library
+
+
+def fetch_attribute(whole: Whole, name: str) -> nn.Module | Tensor:
+    """A module, parameter, buffer or constant by its name."""
+    parent, _, last = name.rpartition(".")
+    return getattr(whole.get_submodule(parent), last)
+
+
+def has_state(value: object) -> bool:
+    """Whether a module has entries in its state."""
+    return isinstance(value, nn.Module) and bool(value.state_dict())
+
+
+def is_chain(nodes: list[fx.Node]) -> bool:
+    """Whether each node calls a module on what the one before gives, and on nothing else."""
+    return all(
+        node.op == "call_module" and len(node.args) == 1 and not node.kwargs and node.args[0] is node.prev
+        for node in nodes
+    )
+
+
+def shortened(holding: list[str], names: Iterable[str]) -> dict[str, str]:
+    """Names without what those that hold parameters have in common, such as layer1 of layer1.0 and layer1.1."""
+    parents = [name.split(".")[:-1] for name in holding or names]
+    shared = 0
+    while all(len(parent) > shared and parent[shared] == parents[0][shared] for parent in parents):
+        shared += 1
+    prefix = "".join(f"{word}." for word in parents[0][:shared])
+    return {name: name.removeprefix(prefix).removeprefix(PREFIX) for name in names}
+
+
+def hide_constants(module: nn.Module, whole: Whole, names: dict[str, str]) -> None:
+    """Keep what is no entry of the library's state out of a stage's: constants, and buffers that are not stored."""
+    stored = whole.state_dict().keys()
+    for ours, theirs in names.items():
+        parent, _, last = ours.rpartition(".")
+        holder = module.get_submodule(parent)
+        if last in holder._buffers and (theirs not in stored or not theirs.startswith(PREFIX)):
+            holder._non_persistent_buffers_set.add(last)
+
+
+def find_flow(model: nn.Module, shape: tuple[int, int, int], layers: bool) -> Flow:
+    """A model's graph, with everything closed again in which there is no cut."""
+
+    def opened(module: nn.Module) -> bool:
+        return not is_torchs(module) if layers else holds_blocks(module)
+
+    training = model.training
+    flow = Flow(*trace(model.train(), shape, opened))
+    blocks = indivisible(flow, opened)
+    if blocks:
+        flow = Flow(*trace(model, shape, lambda module: opened(module) and type(module) not in blocks))
+    kept = record(flow.graph)
+    evaluated = trace(model.eval(), shape, lambda module: opened(module) and type(module) not in blocks, kept)[1]
+    model.train(training)
+    if str(evaluated) != str(flow.graph):
+        raise InputError("it computes other things in evaluation than in training")
+    return flow
+
+
+def indivisible(flow: Flow, opened: Callable[[nn.Module], bool]) -> set[type]:
+    """The classes of which an opened module has several weights and no cut between them: all others stay whole too."""
+    names = [part.name for part in flow.parts()]
+    weights = [flow.path(node) for node in flow.steps if flow.is_weight(node)]
+
+    def within(name: str, paths: list[str]) -> int:
+        return len({path for path in paths if path.startswith(f"{name}.")})
+
+    return {
+        type(module)
+        for name, module in flow.whole.model.named_modules()
+        if name and opened(module) and not is_plain(module) and within(name, names) < 2 <= within(name, weights)
+    }
+
+
+def named_blocks(flow: Flow) -> list[Part]:
+    """The finest stages under their names: the first is the stem, or embed where it gives tokens; the last the head."""
+    parts = flow.parts()
+    if len(parts) < 2:
+        raise InputError("between its first weights and its last there is no place where one tensor alone crosses")
+    word = parts[0].name.split(".")[0]
+    if STEM.match(word):
+        several = list(takewhile(lambda part: part.name.split(".")[0] == word, parts[:-1]))
+        parts = [replace(several[0], stop=several[-1].stop), *parts[len(several) :]]
+    tokens = flow.cuts[parts[0].stop - 1].meta["values"][0].ndim == 3
+    first, last = replace(parts[0], name="embed" if tokens else "stem"), replace(parts[-1], name="head")
+    return [first, *parts[1:-1], last]
+
+
+def merged(parts: list[Part], starts: Mapping[int, str]) -> list[Part]:
+    """Coarser parts: `starts` has the place of the first part of each, in their order, and its name."""
+    ends = [*list(starts)[1:], len(parts)]
+    return [
+        Part(name, parts[start].start, parts[end - 1].stop)
+        for (start, name), end in zip(starts.items(), ends, strict=True)
+    ]
+
+
+def two_words(name: str) -> str:
+    """The first two words of a module's name: features.1 of features.1.0."""
+    return ".".join(name.split(".")[:2])
+
+
+def stage_starts(flow: Flow, parts: list[Part]) -> dict[int, str]:
+    """Where the stages begin that a library's authors see, such as layer1 of layer1.0 and layer1.1, and their names.
+
+    A list of lists has one for each of these, a flat list one for each size of its maps.
+    """
+    names = [flow.path(next(node for node in flow.steps[part.start :] if flow.is_weight(node))) for part in parts]
+    lists = Counter(two_words(name) for name in names if name.count(".") > 1)
+    nested = {name.split(".")[0] for name, parts_of in lists.items() if parts_of > 1}
+    keys = []
+    for name, part in zip(names[:-1], parts[:-1], strict=True):
+        shape = flow.cuts[part.stop - 1].meta["values"][0].shape
+        word = name.split(".")[0]
+        keys.append((two_words(name), ()) if word in nested else (word, tuple(shape[2:]) if len(shape) == 4 else ()))
+    starts = [place for place in range(len(keys)) if place == 0 or keys[place] != keys[place - 1]]
+    times = Counter(keys[place][0] for place in starts)
+    coarse = {place: keys[place][0] if times[keys[place][0]] == 1 else parts[place].name for place in starts}
+    return {**coarse, 0: parts[0].name, len(parts) - 1: parts[-1].name}
+
+
+def listed_starts(listed: tuple[str, ...], coarse: Mapping[int, str], parts: list[Part]) -> dict[int, str]:
+    """Where the stages begin that a user has listed, by the names of blocks or of the library's stages."""
+    places = {name: place for place, name in coarse.items()} | {part.name: place for place, part in enumerate(parts)}
+    starts = [places.get(name, -1) for name in listed]
+    if starts[:1] != [0] or starts[-1] != len(parts) - 1 or starts != sorted(set(starts)):
+        legal = [name for name, place in sorted(places.items(), key=lambda item: item[1])]
+        raise InputError(
+            f"stages lists {in_words(list(listed))}; list names of these in their order, the first and the last among "
+            f"them: {', '.join(legal)}"
+        )
+    return dict(zip(starts, listed, strict=True))
+
+
+def chosen_parts(flow: Flow, architecture: LibraryModel) -> list[Part]:
+    """The stages of the granularity that an architecture asks for, or those that it lists."""
+    parts = named_blocks(flow)
+    if architecture.stages is not None:
+        parts = merged(parts, listed_starts(architecture.stages, stage_starts(flow, parts), parts))
+    elif architecture.granularity == "stage":
+        parts = merged(parts, stage_starts(flow, parts))
+    names = [part.name for part in parts]
+    if within := [(a, b) for a in names for b in names if b.startswith(f"{a}.")]:
+        raise InputError(f"a stage cannot be called {within[0][0]} where another is called {within[0][1]}; list others")
+    return parts
+
+
+def assemble(flow: Flow, parts: list[Part]) -> Staged:
+    """The network of the chosen parts; that each entry of the model's state is in one of them is made sure."""
+    stages, library_names, used = {}, {}, set()
+    for part in parts:
+        stages[part.name], names = Builder(flow).build(part, used)
+        library_names |= {f"{part.name}.{ours}": theirs for ours, theirs in names.items()}
+    network = Staged(stages)
+    network.library_names = library_names
+    state = flow.whole.model.state_dict(keep_vars=True)
+    if unused := sorted(state.keys() - set(library_names.values())):
+        raise InputError(f"{unused[0]} takes no part in what it gives for images")
+    ours = network.state_dict(keep_vars=True)
+    if len(library_names) != len(state) or any(ours[name] is not state[library_names[name]] for name in ours):
+        raise InputError("a parameter is used in more than one stage")
+    return network
+
+
+def stage(model: nn.Module, architecture: LibraryModel, shape: tuple[int, int, int]) -> Staged:
+    """A library's model for images of `shape` (C, H, W) as a network of named stages, in training mode.
+
+    It is made of the model's own modules, parameters and buffers, and gives the same logits and gradients. A model
+    that cannot be cut, or not for such images, is an InputError.
+    """
+    name = f"architectures: {architecture.library}'s {architecture.name}"
+    if architecture.granularity not in GRANULARITIES:
+        raise InputError(
+            f"{name}: granularity is one of {in_words(GRANULARITIES, 'or')}, not {architecture.granularity}"
+        )
+    try:
+        flow = find_flow(model, shape, architecture.granularity == "layer")
+        return assemble(flow, chosen_parts(flow, architecture)).train()
+    except InputError as error:
+        raise InputError(f"{name} cannot be cut into the stages asked for: {error}") from None
+    except Exception as error:
+        if (reason := misfit(model, shape)) is not None:
+            raise InputError(
+                f"{name} takes no images of {shape[1]}×{shape[2]} ({reason}); change datasets.*.images.size or "
+                "augmentation.crop"
+            ) from None
+        raise InputError(f"{name} cannot be cut into stages: its forward code cannot be followed ({error})") from error
+
+
+def misfit(model: nn.Module, shape: tuple[int, int, int]) -> str | None:
+    """Why a model does not compute anything for images of `shape`, or None if it does."""
+    state = {name: tensor.detach().to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    try:
+        with torch.no_grad():
+            functional_call(model, state, (torch.empty(2, *shape, device="meta"),))
+    except Exception as error:
+        return first_line(error)
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def replace_random(model: nn.Module, replacements: Mapping[type, Callable[[nn.Module], nn.Module]]) -> nn.Module:
+    """Replace a model's modules that draw random numbers by ours, by their class; in place."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) in replacements:
+                setattr(module, name, replacements[type(child)](child))
+    return model
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from torch's generator as it is after seeding, and leave it as it was before."""
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)

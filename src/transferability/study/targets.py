@@ -1,0 +1,41 @@
+"""Targets: why no rule makes a file that was asked for by name."""
+
+import re
+
+from transferability.errors import InputError
+from transferability.networks.notation import PRETRAINED, Network, parse_network
+from transferability.study.architectures import depth_of
+from transferability.study.grid import cuts
+
+PATTERN = re.compile(r"(?:models|results)/([^/]+)/([^/]+)/([^/]+)/seed([^/]+)/(?![ABRP]n)([^/.]+)(/.*|\.json)")
+
+
+def check_target(path: str, params: dict) -> None:
+    """Explain why no rule makes a file of a network that was asked for by name; other files pass."""
+    match = PATTERN.fullmatch(path)
+    if match is None:
+        return
+    for name, section in zip(match.groups()[:3], ("datasets", "architectures", "splits"), strict=True):
+        if name not in params[section]:
+            names = ", ".join(params[section]) or "none"
+            raise InputError(f"{path}: {section} has no {name!r} (there are: {names})")
+    architecture, split, name, file = match[2], match[3], match[5], match[6]
+    try:
+        network = parse_network(name, depth_of(params, architecture))
+        check_network(network, params, architecture, split)
+        if file == "/model.onnx" and network.name not in params["export"]:
+            raise InputError(f"{network.name} is not in export; add it there")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def check_network(network: Network, params: dict, architecture: str, split: str) -> None:
+    """Refuse a network that a split, an architecture or study.n does not give."""
+    if params["splits"][split]["kind"] == "whole" and "B" in (network.source, network.target):
+        raise InputError("a whole data set has no task B")
+    if network.source == PRETRAINED and "weights" not in params["architectures"][architecture]:
+        raise InputError(f"architectures.{architecture} has no pretrained weights; give it `weights`")
+    if architecture not in params["study"]["architecture"]:
+        return
+    if network.source is not None and not network.preserved and network.n not in cuts(params, architecture):
+        raise InputError(f"n = {network.n} is not in study.n; add it there")

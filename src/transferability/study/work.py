@@ -1,0 +1,146 @@
+"""Work: what the jobs of a study compute, and what they ask for in time and memory, from its params alone.
+
+Arithmetic is counted in FLOPs of convolutions and linear layers, two a multiply-add: a forward pass; and backward one
+for the weights and one for the input of each stage that learns, but for the input of the lowest of them. The stages
+that frozen networks of one job share are passed once.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from transferability.errors import InputError
+from transferability.networks.notation import Network, parse_network
+from transferability.networks.stages import Stage
+from transferability.study.architectures import stages_of
+from transferability.study.jobs import Job
+from transferability.study.sections import schedule_of
+from transferability.study.sizes import task_size
+
+START = 2.2
+"""Seconds of a core that a job takes before and after its work; measured where Python and torch were in memory."""
+
+# That of `data.tasks`, whose import would take longer than all of this.
+IN_MEMORY = 2 * 2**30
+PROCESS_MB = 700
+"""Memory of a training process before it holds images and networks, as measured."""
+
+MARGIN = 2
+"""How much more than expected a job asks of a cluster, in time and memory."""
+LEAST_MINUTES, LEAST_MB = 10, 2000
+UNKNOWN_MINUTES = 240
+"""What a job asks where no rate of its architecture is given; as every other request it grows with each attempt."""
+UNKNOWN_MB = 4000
+"""What images take in memory before they are packed, if they will be stored as pixels."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Arithmetic, in multiply-adds: of forward passes, and of backward ones."""
+
+    forward: int
+    backward: int
+
+    @property
+    def total(self) -> int:
+        return self.forward + self.backward
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.total
+
+
+def job_stages(params: dict, job: Job) -> tuple[Stage, ...]:
+    """The stages of a job's networks."""
+    classes = task_size(params, job.dataset, job.split, job.networks[0].target).classes
+    stages = stages_of(params, job.architecture, job.dataset, classes)
+    if stages is None:
+        raise InputError(f"architectures.{job.architecture}: its stages are not known; name it in study.architecture")
+    return stages
+
+
+def forward_work(stages: tuple[Stage, ...], networks: Iterable[Network]) -> int:
+    """Multiply-adds of one image's forward pass through networks of one job, whose frozen stages are passed once."""
+    each = [stage.multiply_adds for stage in stages]
+    frozen = [network.frozen for network in networks]
+    return sum(each[: max(frozen)]) + sum(sum(each[n:]) for n in frozen)
+
+
+def backward_work(stages: tuple[Stage, ...], network: Network) -> int:
+    """Multiply-adds of one image's backward pass: the stages that learn, but for the input of the lowest."""
+    learning = [stage.multiply_adds for stage in stages[network.frozen :]]
+    return 2 * sum(learning) - learning[0]
+
+
+def job_schedule(params: dict, job: Job) -> dict:
+    """The schedule by which a job's networks are trained."""
+    return schedule_of(params, job.split, "base" if job.networks[0].source is None else "transferred")
+
+
+def training_work(params: dict, job: Job) -> Work:
+    """The arithmetic of a job: its training and, where the number of images is known, its validations.
+
+    At the end the test images are passed once.
+    """
+    stages, schedule = job_stages(params, job), job_schedule(params, job)
+    images = schedule["steps"] * schedule["batch_size"]
+    size = task_size(params, job.dataset, job.split, job.networks[0].target)
+    seen = schedule["validations"] * (size.validation or 0) + (size.test or 0)
+    forward = forward_work(stages, job.networks)
+    backward = sum(backward_work(stages, network) for network in job.networks)
+    return Work(forward * (images + seen), backward * images)
+
+
+def checkpoint_bytes(stages: tuple[Stage, ...]) -> int:
+    """The size of a network's file, but for some kilobytes of names."""
+    return sum(4 * stage.parameters + stage.buffers for stage in stages)
+
+
+def reference_work(params: dict, architecture: str) -> Work:
+    """The arithmetic of an image of what an architecture's rate is of: a base network of the study's first data set."""
+    study = params["study"]
+    base = parse_network("baseA")
+    stages = job_stages(params, Job(study["dataset"][0], architecture, study["split"][0], study["seed"][0], (base,)))
+    return Work(forward_work(stages, [base]), backward_work(stages, base))
+
+
+def work_seconds(params: dict, architecture: str, work: Work, rates: dict[str, float]) -> float | None:
+    """The time that some arithmetic takes on one core or GPU; None where there is no rate of the architecture."""
+    if architecture not in rates:
+        return None
+    return rates[architecture] / 1000 * work.total / reference_work(params, architecture).total
+
+
+def training_minutes(params: dict, job: Job) -> int:
+    """The minutes that a training job asks for."""
+    seconds = work_seconds(params, job.architecture, training_work(params, job), params.get("rates", {}))
+    return UNKNOWN_MINUTES if seconds is None else max(LEAST_MINUTES, math.ceil(MARGIN * (START + seconds) / 60))
+
+
+def evaluation_minutes(params: dict, job: Job) -> int:
+    """The minutes that evaluating a training job's networks asks for."""
+    size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
+    if size.test is None or job.architecture not in params.get("rates", {}):
+        return UNKNOWN_MINUTES
+    forward = len(job.networks) * sum(stage.multiply_adds for stage in stages) * (size.validation + size.test)
+    seconds = work_seconds(params, job.architecture, Work(forward, 0), params["rates"])
+    return max(LEAST_MINUTES, math.ceil(MARGIN * (START + seconds) / 60))
+
+
+def memory_mb(params: dict, job: Job) -> int:
+    """The main memory that a job of a training job's networks asks for, in megabytes.
+
+    The process, the task's images where they are held, of each network weights, best weights, gradients and
+    velocities, and what a batch leaves in the stages of one network for the way back: the outputs of each, and what
+    norm, ReLU and pooling make of them.
+    """
+    size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
+    batch = job_schedule(params, job)["batch_size"]
+    if size.pixels and size.validation is None:
+        images = UNKNOWN_MB * 1e6
+    else:
+        parts = [size.train, size.validation, size.test]
+        images = sum(min(IN_MEMORY, size.pixels * (count or 0)) for count in parts)
+    networks = 4 * len(job.networks) * checkpoint_bytes(stages)
+    left = 4 * 4 * batch * sum(stage.outputs for stage in stages)
+    return max(LEAST_MB, PROCESS_MB + math.ceil(MARGIN * (images + networks + left) / 1e6))

@@ -1,0 +1,59 @@
+"""Histories: how a network learnt, a row a validation, as history.csv beside its checkpoint keeps it."""
+
+import csv
+import io
+from pathlib import Path
+from typing import TypedDict
+
+from transferability import files
+from transferability.errors import InputError
+
+
+class HistoryRow(TypedDict):
+    """One validation: the number of steps and images before it, the last step's rate, the mean training loss since
+    the validation before, loss and top-1 accuracy on validation images; and, in the row of the best validation alone,
+    the first of equal ones, the accuracy on test images of the weights at that time."""
+
+    step: int
+    images_seen: int
+    learning_rate: float
+    train_loss: float
+    validation_loss: float
+    validation_top1: float
+    test_top1: float | None
+
+
+COLUMNS = tuple(HistoryRow.__annotations__)
+LEARNT = ("train_loss", "validation_loss", "validation_top1")
+"""The columns that say how a network learnt."""
+
+
+def best_row(history: list[HistoryRow]) -> HistoryRow:
+    """The row of the best validation, the first of equal ones."""
+    return max(history, key=lambda row: row["validation_top1"])
+
+
+def write_history(path: Path, history: list[HistoryRow]) -> None:
+    """Write a history as CSV, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    files.write_text(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[HistoryRow]:
+    """Read a history, all numbers as floats; a file that is not a whole one is an InputError."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [
+                {name: None if (name, value) == ("test_top1", "") else float(value) for name, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
+        if not rows or rows[0].keys() != set(COLUMNS):
+            raise ValueError("its columns are not a history's, or it has no rows")
+        if sum(row["test_top1"] is not None for row in rows) != 1:
+            raise ValueError("not one of its rows, the best one, has a test accuracy")
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a whole history ({error}); delete it and run again") from None
+    return rows

@@ -1,0 +1,64 @@
+# Requires checked params. Gives the names that the other rules read: the study's networks, and the wildcards of paths.
+
+STUDY = config["study"]
+NETWORKS = {
+    architecture: {split: study_networks(config, architecture, split) for split in STUDY["split"]}
+    for architecture in STUDY["architecture"]
+}
+FIGURES = study_figures(config)
+# Those that the original's published numbers give; its networks are not published with them.
+PUBLISHED_FIGURES = ["figure2", "figure3", "effects", "volume"]
+
+# What the files of a job that trains a curve have for n, and its log.
+N, CURVE = (cuts(config, STUDY["architecture"][0]), "n") if trains_curves(config) else ("{n}", "{n}")
+
+
+def each_network(pattern, bases_alone=False):
+    """An input function: a pattern of files with {split}, {seed} and {network}, for all networks of an architecture."""
+
+    def paths(wildcards):
+        return [
+            pattern.format(split=split, seed=seed, network=network.name, **wildcards)
+            for split, networks in NETWORKS[wildcards.architecture].items()
+            for seed in STUDY["seed"]
+            for network in networks
+            if network.source is None or not bases_alone
+        ]
+
+    return paths
+
+
+def exported_networks(wildcards):
+    """The names of the networks among which those to export are chosen."""
+    networks = study_networks(config, wildcards.architecture, wildcards.split)
+    return [network.name for network in members_of(config["export"], networks)]
+
+
+def library(wildcards):
+    """The module that builds an architecture's networks, which a job's code depends on."""
+    return f"networks.{config['architectures'][wildcards.architecture].get('library', 'alexnet')}"
+
+
+def pretrained_weights(wildcards):
+    """The architecture's pretrained weights, if it has any: its networks see images as these expect them."""
+    has_weights = "weights" in config["architectures"][wildcards.architecture]
+    return "models/pretrained/{architecture}/model.safetensors" if has_weights else []
+
+
+def source_weights(wildcards):
+    """The weights that a curve's stages are copied from."""
+    if wildcards.source in SIDES:
+        return "models/{dataset}/{architecture}/{split}/seed{seed}/base{source}/model.safetensors"
+    return pretrained_weights(wildcards) if wildcards.source == "P" else []  # random stages
+
+
+wildcard_constraints:
+    dataset=named(config["datasets"]),
+    split=named(config["splits"]),
+    architecture=named(config["architectures"]),
+    seed=r"0|[1-9]\d*",
+    source=r"[ABP]|R(?=[1-9]\d?[AB][/.])",
+    n=r"[1-9]\d?",
+    target="[AB]",
+    plus=r"\+?",
+    k=r"[1-9]\d?",

@@ -1,0 +1,50 @@
+# Requires all rules. Refuses files that no record tells of, before the plan; looks after what a cluster was handed.
+
+
+# Seconds each, and all in one place: a job on a cluster costs as much to start.
+localrules:
+    all,
+    tables,
+    yosinski2014,
+    summary,
+    figures,
+    yosinski2014_figures,
+    page,
+    yosinski2014_page,
+
+
+try:
+    if workflow.is_main_process:
+        refuse_unrecorded(workflow.rules)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+
+onstart:
+    try:
+        before_jobs(workflow)
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
+onsuccess:
+    runs = [
+        Path(run)
+        for dataset in STUDY["dataset"]
+        for architecture, networks in NETWORKS.items()
+        for split in networks
+        for run in expand(
+            "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/run.json",
+            dataset=dataset,
+            architecture=architecture,
+            split=split,
+            seed=STUDY["seed"],
+            network=[network.name for network in networks[split]],
+        )
+    ]
+    if hours := after_success(runs):
+        logger.info(hours)
+
+
+onerror:
+    after_error()
