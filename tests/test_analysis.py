@@ -280,7 +280,7 @@ def test_each_split_may_have_networks_of_its_own(study):
         ({"seed": [0], "networks": {"a": "baseA"}}, '--grid: "networks" must give each split its list'),
         ({"seed": [0, 0], "networks": {"a": ["baseA"]}}, "--grid: names baseA of a, seed 0, twice"),
         ({"split": ["a", "b"], "seed": [0], "network": ["A3B", "A3B"]}, "--grid: names A3B of a, seed 0, twice"),
-        ({"split": ["a"], "seed": [0], "network": ["A9B"]}, "'A9B': n = 9 is outside"),
+        ({"split": ["a"], "seed": [0], "network": ["AxB"]}, "'AxB' is no network"),
     ],
 )
 def test_a_bad_grid_is_refused(grid, sentence):
