@@ -6,7 +6,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from transferability.analysis.tables import NETWORKS, shape_table
+from transferability.analysis.read_outs import READ_OUTS
+from transferability.analysis.tables import NETWORK_COLUMNS, shape_table
 from transferability.networks.notation import RANDOM, Network
 
 HALVES = {"random0": "random", "random1": "random", "random2": "random", "random3": "random"}
@@ -20,13 +21,23 @@ GAINS = {
     "random": lambda n: -0.05 * n,
     "transfer-k2": lambda n: 0.001,
 }
+PRETRAINED_GAINS = {
+    "base": lambda n: 0,
+    "pretrained": lambda n: 0.05 - 0.01 * n,
+    "pretrained+": lambda n: 0.06 - 0.002 * n,
+    "random": lambda n: -0.03 * n,
+}
+"""Those of a study of a pretrained network, whose stages are named STAGES."""
+STAGES = dict(enumerate(["stem", *(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1, 2))][:12], start=1))
 
 
 def identity_of(treatment: str, n: int, target: str) -> Network:
     """The network of a treatment."""
     kind, _, preserved = treatment.partition("-k")
     other = "B" if target == "A" else "A"
-    source = {"base": None, "selffer": target, "transfer": other, "random": RANDOM}[kind.removesuffix("+")]
+    source = {"base": None, "selffer": target, "transfer": other, "random": RANDOM, "pretrained": "P"}[
+        kind.removesuffix("+")
+    ]
     return Network(source, n, target, kind.endswith("+"), int(preserved or 0))
 
 
@@ -38,6 +49,7 @@ def plant(
     targets: str = "AB",
     noise: Callable[[], float] = lambda: 0.0,
     dataset: str = "digits",
+    stages: dict[int, str] | None = None,
 ) -> pd.DataFrame:
     """A networks table in which every treatment adds its gain to the level of its target, split and seed.
 
@@ -63,6 +75,7 @@ def plant(
                             "treatment": treatment,
                             "source": identity.source,
                             "n": n,
+                            "stage": (stages or {}).get(n),
                             "target": target,
                             "fine_tune": identity.fine_tune,
                             "preserved": identity.preserved,
@@ -82,12 +95,12 @@ def plant(
                             "test_images": 10**9,
                         }
                     )
-    return shape_table(pd.DataFrame(rows), NETWORKS)
+    return shape_table(pd.DataFrame(rows), NETWORK_COLUMNS)
 
 
 def only(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
     """A networks table in which one read-out alone is left."""
-    others = {"test_top1", "chosen_test_top1", "validation_top1", "mean_of_ten_best", "train_loss"} - {read_out}
+    others = [record.name for record in READ_OUTS if record.name != read_out]
     return networks.assign(**dict.fromkeys(others, np.nan))
 
 

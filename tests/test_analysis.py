@@ -14,7 +14,15 @@ from transferability import files
 from transferability.analysis import gathering
 from transferability.analysis.coverage import coverage_table
 from transferability.analysis.gathering import grid_cells, read_networks
-from transferability.analysis.tables import COVERAGE, DROPS, EFFECTS, LEARNING, NETWORKS, PAIRS, read_table
+from transferability.analysis.tables import (
+    COVERAGE_COLUMNS,
+    DROP_COLUMNS,
+    EFFECT_COLUMNS,
+    LEARNING_COLUMNS,
+    NETWORK_COLUMNS,
+    PAIR_COLUMNS,
+    read_table,
+)
 from transferability.errors import InputError
 from transferability.networks.notation import parse_network
 
@@ -84,10 +92,10 @@ def read_bad_study(folder: Path, path: Path) -> str:
 
 def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
     table = read_study(study)
-    assert list(table.columns) == list(NETWORKS)
+    assert list(table.columns) == list(NETWORK_COLUMNS)
     assert list(zip(table["split"], table["seed"], table["network"], strict=True)) == list(product(*GRID.values()))
     row = table.iloc[3].to_dict()
-    for name in ("test_top5", "volume", "other_volume", "synset_distance", "a_distance"):
+    for name in ("test_top5", "volume", "other_volume", "synset_distance", "a_distance", "stage"):
         assert pd.isna(row.pop(name)), name
     assert row == {
         "dataset": "digits",
@@ -127,6 +135,12 @@ def test_top5_is_in_the_table_where_it_was_scored(study):
     metrics = metrics_of("baseA")
     files.write_json(path, metrics | {"test": metrics["test"] | {"top5": 0.875}})
     assert read_study(study)["test_top5"].dropna().to_dict() == {0: 0.875}
+
+
+def test_the_stage_of_the_cut_is_in_the_table_where_the_metrics_name_it(study):
+    path = study / "results/digits/tiny/random0/seed0/A3B+.json"
+    files.write_json(path, metrics_of("A3B+") | {"stage": "layer2.0"})
+    assert read_study(study)["stage"].dropna().to_dict() == {1: "layer2.0"}
 
 
 def test_an_untrained_network_stays_in_the_table_with_its_reason(study):
@@ -276,12 +290,12 @@ def test_a_bad_grid_is_refused(grid, sentence):
 
 
 TABLES = {
-    "networks": NETWORKS,
-    "learning": LEARNING,
-    "pairs": PAIRS,
-    "effects": EFFECTS,
-    "drops": DROPS,
-    "coverage": COVERAGE,
+    "networks": NETWORK_COLUMNS,
+    "learning": LEARNING_COLUMNS,
+    "pairs": PAIR_COLUMNS,
+    "effects": EFFECT_COLUMNS,
+    "drops": DROP_COLUMNS,
+    "coverage": COVERAGE_COLUMNS,
 }
 
 
@@ -305,12 +319,12 @@ def test_the_command_writes_all_tables_the_same_twice(study, monkeypatch):
     assert [row["test_top1"] for row in rows] == ["0.5", "0.5", "0.75", "0.75"] * 2
     assert {row["trained"] for row in rows} == {"True"}
     # baseB, with which A3B+ would be compared, is not in this study; baseA has another target.
-    effects = read_table(study / "one/effects.csv", EFFECTS)
+    effects = read_table(study / "one/effects.csv", EFFECT_COLUMNS)
     assert effects["mean"].isna().all()
     assert effects["note"].str.startswith("refused, unless asked for: no pair; transfer+: ").all()
     for name in ("pairs", "drops"):
         assert (study / f"one/{name}.csv").read_text() == ",".join(TABLES[name]) + "\n"
-    assert set(read_table(study / "one/coverage.csv", COVERAGE)["state"]) == {"present"}
+    assert set(read_table(study / "one/coverage.csv", COVERAGE_COLUMNS)["state"]) == {"present"}
 
 
 def test_the_command_computes_what_it_can_and_says_what_it_could_not(study, monkeypatch, capsys):
@@ -320,15 +334,15 @@ def test_the_command_computes_what_it_can_and_says_what_it_could_not(study, monk
     path.write_text("{")
     start(monkeypatch, study, study, GRID | {"network": ["baseB", "A3B+"]})
     assert re.fullmatch(f"left out: {re.escape(str(path))}: not a whole JSON file .*\n", capsys.readouterr().err)
-    coverage = read_table(study / "coverage.csv", COVERAGE)
+    coverage = read_table(study / "coverage.csv", COVERAGE_COLUMNS)
     assert coverage["state"].tolist().count("missing") == 1
-    pairs = read_table(study / "pairs.csv", PAIRS).query("read_out == 'test_top1'")
+    pairs = read_table(study / "pairs.csv", PAIR_COLUMNS).query("read_out == 'test_top1'")
     assert pairs[["split", "seed", "difference"]].to_numpy().tolist() == [
         ["random0", 0, 0.25],
         ["even-odd", 0, 0.25],
         ["even-odd", 1, 0.5],
     ]
-    effects = read_table(study / "effects.csv", EFFECTS).query("read_out == 'test_top1'")
+    effects = read_table(study / "effects.csv", EFFECT_COLUMNS).query("read_out == 'test_top1'")
     assert effects[["kind", "units", "mean"]].to_numpy().tolist() == [["groups", 2, 0.375], ["random", 1, 0.25]]
 
 

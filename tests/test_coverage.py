@@ -5,7 +5,7 @@ import pytest
 from planted import plant
 
 from transferability.analysis.coverage import coverage_line, coverage_table, means_table, require_balance
-from transferability.analysis.tables import COVERAGE
+from transferability.analysis.tables import COVERAGE_COLUMNS
 from transferability.errors import InputError
 
 
@@ -20,7 +20,7 @@ def test_every_network_that_is_asked_for_has_a_state():
     networks.loc[networks["network"] == "R7A", ["trained", "reason"]] = False, "the training loss"
     gone = networks["network"].isin(["A4B", "A7B+"]) & (networks["split"] == "random0")
     coverage = coverage_table(networks[~gone], [absent("A4B"), absent("A7B+")])
-    assert list(coverage) == list(COVERAGE)
+    assert list(coverage) == list(COVERAGE_COLUMNS)
     assert len(coverage) == len(networks)
     assert coverage["state"].value_counts().to_dict() == {
         "present": len(networks) - 6,

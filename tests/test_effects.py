@@ -8,17 +8,22 @@ import pytest
 from planted import GAINS, HALVES, only, plant
 from scipy import stats
 
-from transferability.analysis.effects import CONTRASTS, READ_OUTS, drops_table, effects_table, match_pairs, pairs_table
-from transferability.analysis.tables import DROPS, EFFECTS, PAIRS
+from transferability.analysis.contrasts import effect_of, effects_of
+from transferability.analysis.drops import drops_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.pairs import match_pairs, pairs_table
+from transferability.analysis.read_outs import READ_OUTS as RECORDS
+from transferability.analysis.tables import DROP_COLUMNS, EFFECT_COLUMNS, PAIR_COLUMNS
 from transferability.errors import InputError
 
 SCALES = {"test_top1": 1, "chosen_test_top1": 0.75, "validation_top1": 0.5, "mean_of_ten_best": 0.25, "train_loss": -1}
 LAYERS = (1, 4, 7)
+READ_OUTS = [read_out.name for read_out in RECORDS]
 
 
 def contrasts() -> dict[str, tuple[str, str]]:
     """The effects that the planted treatments allow."""
-    return CONTRASTS | {"preserved transfer-k2": ("transfer-k2", "base")}
+    return {effect.name: (effect.treatment, effect.reference) for effect in effects_of(GAINS)}
 
 
 def row_of(effects: pd.DataFrame, effect: str, n: int | None, read_out: str = "test_top1") -> pd.Series:
@@ -32,9 +37,9 @@ def test_a_pair_is_a_difference_within_target_split_and_seed():
     networks = plant(seeds=(0, 1)).sample(frac=1, random_state=0)
     pairs = pairs_table(networks)
     assert {name: str(kind) for name, kind in pairs.dtypes.items()} == {
-        name: str(kind) for name, kind in pairs.astype(PAIRS).dtypes.items()
+        name: str(kind) for name, kind in pairs.astype(PAIR_COLUMNS).dtypes.items()
     }
-    assert list(pairs) == list(PAIRS)
+    assert list(pairs) == list(PAIR_COLUMNS)
     for effect, read_out in product(contrasts(), READ_OUTS):
         treatment, reference = contrasts()[effect]
         rows = pairs[(pairs["effect"] == effect) & (pairs["read_out"] == read_out)]
@@ -118,9 +123,9 @@ def test_planted_effects_are_recovered_with_every_read_out(read_out):
     networks = plant(seeds=(0, 1), noise=lambda: generator.normal(0, 1e-5))
     effects = effects_table(networks, unbalanced=False)
     assert {name: str(kind) for name, kind in effects.dtypes.items()} == {
-        name: str(kind) for name, kind in effects.astype(EFFECTS).dtypes.items()
+        name: str(kind) for name, kind in effects.astype(EFFECT_COLUMNS).dtypes.items()
     }
-    assert list(effects) == list(EFFECTS)
+    assert list(effects) == list(EFFECT_COLUMNS)
     for effect, n in product(contrasts(), [*LAYERS, None]):
         treatment, reference = contrasts()[effect]
         gain = np.mean([GAINS[treatment](at) - GAINS[reference](at) for at in ([n] if n else LAYERS)])
@@ -177,7 +182,7 @@ def test_intervals_of_effects_hold_the_truth_95_times_in_100(units):
     effects = effects_table(simulate(studies, units, CHOSEN, 0.01, units), unbalanced=False)
     least, most = stats.binom.ppf([0.0005, 0.9995], studies, 0.95) / studies
     for effect, n in product(("co-adaptation", "specificity", "total"), [*LAYERS, None]):
-        treatment, reference = CONTRASTS[effect]
+        treatment, reference = effect_of(effect).treatment, effect_of(effect).reference
         truth = np.mean([GAINS[treatment](at) - GAINS[reference](at) for at in ([n] if n else LAYERS)])
         rows = effects[(effects["effect"] == effect) & (effects["n"].isna() if n is None else effects["n"] == n)]
         assert len(rows) == studies
@@ -390,8 +395,8 @@ def test_a_study_of_few_treatments_has_few_effects(treatments, expected):
     networks = plant(gains)
     effects = effects_table(networks, unbalanced=False)
     assert set(effects["effect"]) == set(pairs_table(networks)["effect"]) == expected
-    assert list(effects) == list(EFFECTS)
-    assert list(drops_table(effects, 0.02)) == list(DROPS)
+    assert list(effects) == list(EFFECT_COLUMNS)
+    assert list(drops_table(effects, 0.02)) == list(DROP_COLUMNS)
     assert len(match_pairs(networks)) == len(expected) * len(READ_OUTS) * 8 * 3
 
 

@@ -4,15 +4,17 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
+from drawn import drawing_of
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.markers import MarkerStyle
-from planted import GAINS, HALVES, plant
+from planted import GAINS, HALVES, PRETRAINED_GAINS, STAGES, plant
 
 from transferability.analysis.conditions import KINDS
-from transferability.analysis.effects import effects_table, pairs_table
-from transferability.figures.figure2 import draw_figure2
-from transferability.figures.styles import READ_OUTS, Drawing, NothingToDrawError, ordered_treatments, style_of
+from transferability.analysis.read_outs import SHARES, read_out_of
+from transferability.figures import figure2
+from transferability.figures.records import Drawing, NothingToDrawError
+from transferability.figures.styles import ordered_treatments, style_of
 
 TREATMENTS = ["selffer", "selffer+", "transfer", "transfer+", "random"]
 
@@ -24,8 +26,7 @@ def gains_of(treatments: list[str]) -> dict:
 
 def draw(networks: pd.DataFrame, read_out: str = "test_top1", width: float = 6.5, unbalanced: bool = False) -> Drawing:
     """Figure 2 of a networks table."""
-    effects, pairs = effects_table(networks, unbalanced), pairs_table(networks)
-    return draw_figure2(networks, effects, pairs, "the coverage", read_out, width, unbalanced)
+    return drawing_of(figure2, networks, read_out, width, unbalanced)
 
 
 def points_of(panel: Axes, treatment: str) -> list[tuple[float, float]]:
@@ -62,7 +63,7 @@ def footer_of(drawing: Drawing) -> str:
     return drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
 
 
-@pytest.mark.parametrize("read_out", READ_OUTS)
+@pytest.mark.parametrize("read_out", SHARES)
 def test_the_upper_panel_has_a_point_a_network(read_out):
     networks = plant()
     upper = draw(networks, read_out).figure.axes[0]
@@ -70,10 +71,10 @@ def test_the_upper_panel_has_a_point_a_network(read_out):
         rows = networks[networks["treatment"] == treatment]
         assert points_of(upper, treatment) == sorted(zip(rows["n"], rows[read_out].round(6), strict=True)), treatment
     assert sum(len(collection.get_offsets()) for collection in upper.collections) == len(networks) == 152
-    assert upper.get_ylabel() == READ_OUTS[read_out]
+    assert upper.get_ylabel() == read_out_of(read_out).label
 
 
-@pytest.mark.parametrize("read_out", READ_OUTS)
+@pytest.mark.parametrize("read_out", SHARES)
 def test_the_middle_panel_has_the_means(read_out):
     networks = plant(gains_of(TREATMENTS))
     middle = draw(networks, read_out).figure.axes[1]
@@ -278,3 +279,52 @@ def test_treatments_are_ordered_as_the_legend_is():
 
 def test_the_figure_has_the_width_that_was_asked_for():
     assert draw(plant(splits=HALVES), width=4.25).figure.get_size_inches()[0] == 4.25
+
+
+def visible_labels(panel: Axes) -> list:
+    """The labels of a panel's x axis that are not empty: n and names of stages."""
+    labels = [*panel.get_xticklabels(), *panel.get_xticklabels(minor=True)]
+    return [label for label in labels if label.get_text() and label.get_visible()]
+
+
+def test_networks_of_pretrained_weights_have_curves_and_gains_beside_the_other_fine_tuned_ones():
+    gains = GAINS | PRETRAINED_GAINS
+    networks = plant({name: gains[name] for name in ("base", "transfer+", "pretrained", "pretrained+")})
+    drawing = draw(networks)
+    upper, middle, lower = drawing.figure.axes
+    means = networks.groupby(["treatment", "n"])["test_top1"].mean()
+    for treatment in ("pretrained", "pretrained+"):
+        assert {n for n, _ in points_of(upper, treatment)} == {1, 4, 7}
+        assert curve_of(middle, treatment) == pytest.approx(means[treatment].to_dict()), treatment
+    drawn = {line.get_color(): list(line.get_ydata()) for line in lower.get_lines() if len(line.get_xdata()) == 3}
+    assert drawn[style_of("pretrained+").colour] == pytest.approx([0.058, 0.052, 0.046])
+    assert drawn[style_of("transfer+").colour] == pytest.approx([0.004, 0.016, 0.028])
+    assert "pretrained PnB+: ... and fine-tuned" in legend_of(drawing)
+    assert "fine-tuned pretrained minus base: +5.8 points" in drawing.caption
+    assert "shaded" not in drawing.caption
+
+
+def test_the_cuts_of_a_network_that_is_none_of_the_alexnets_have_the_names_of_its_stages():
+    networks = plant(PRETRAINED_GAINS, {"random0": "random"}, layers=tuple(STAGES), stages=STAGES)
+    bottom = draw(networks).figure.axes[-1]
+    texts = [label.get_text() for label in visible_labels(bottom)]
+    assert texts == ["base", *map(str, STAGES), *STAGES.values()]
+    numbers = draw(networks.assign(stage=None)).figure.axes[-1]
+    assert [label.get_text() for label in visible_labels(numbers)] == ["base", *map(str, STAGES)]
+
+
+@pytest.mark.parametrize(("depth", "width"), [(12, 4.0), (30, 6.5), (30, 3.5)])
+def test_of_many_cuts_those_are_labelled_that_do_not_lie_on_each_other(depth, width):
+    stages = {n: f"blocks.{n - 1}" for n in range(1, depth + 1)}
+    gains = gains_of(["transfer", "transfer+"])
+    networks = plant(gains, {"random0": "random", "groups": "groups"}, layers=tuple(stages), stages=stages)
+    figure = draw(networks, width=width).figure
+    bottom = [panel for panel in figure.axes if panel.get_xlabel()]
+    assert len(bottom) == 2
+    for panel in bottom:
+        labels = visible_labels(panel)
+        assert len(labels) >= 2 * 3
+        boxes = [label.get_window_extent() for label in labels]
+        assert not any(box.overlaps(other) for index, box in enumerate(boxes) for other in boxes[:index])
+        assert not any(box.overlaps(panel.xaxis.label.get_window_extent()) for box in boxes)
+        assert [tick for tick in panel.get_xticks() if tick] == list(stages), "every cut has its tick"

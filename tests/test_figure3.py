@@ -2,13 +2,13 @@
 
 import pandas as pd
 import pytest
+from drawn import drawing_of
 from matplotlib.axes import Axes
 from planted import GAINS, plant, reduce
 
-from transferability.analysis.effects import effects_table
 from transferability.analysis.yosinski2014 import read_published
-from transferability.figures.figure3 import draw_figure3
-from transferability.figures.styles import Drawing, NothingToDrawError
+from transferability.figures import figure3
+from transferability.figures.records import Drawing, NothingToDrawError
 
 TASKS = {"natural-man-made": {"A": "natural", "B": "man-made"}}
 
@@ -18,7 +18,7 @@ def some(*treatments: str) -> dict:
 
 
 def draw(networks: pd.DataFrame, read_out: str = "test_top1", unbalanced: bool = False) -> Drawing:
-    return draw_figure3(networks, effects_table(networks, unbalanced), "the coverage", read_out, 6.5, unbalanced, TASKS)
+    return drawing_of(figure3, networks, read_out, unbalanced=unbalanced, tasks=TASKS)
 
 
 def curves_of(panel: Axes) -> dict[str, dict[int, float]]:
@@ -109,15 +109,8 @@ def test_a_condition_of_random_filters_looks_alike_in_both_panels_and_no_two_cur
 def test_the_original_has_its_figure_without_any_training():
     """The published curves: natural .6571 to .3990, man-made .5392 to .2914, random filters .4917, .4026."""
     networks, _ = read_published()
-    figure = draw_figure3(
-        networks,
-        effects_table(networks, unbalanced=False),
-        "",
-        "mean_of_ten_best",
-        6.5,
-        False,
-        {"natman": TASKS["natural-man-made"]},
-    ).figure
+    tasks = {"natman": TASKS["natural-man-made"]}
+    figure = drawing_of(figure3, networks, "mean_of_ten_best", tasks=tasks).figure
     left, right, lower = figure.axes
     ends = sorted((round(curve[1], 3), round(curve[7], 3)) for curve in curves_of(left).values())
     assert ends == [(0.539, 0.291), (0.657, 0.399)]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +12,15 @@ import pytest
 from planted import GAINS, HALVES, plant, reduce
 
 from transferability.analysis.coverage import coverage_table
-from transferability.analysis.effects import drops_table, effects_table, pairs_table
-from transferability.analysis.tables import LEARNING, write_table
+from transferability.analysis.drops import drops_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.pairs import pairs_table
+from transferability.analysis.tables import LEARNING_COLUMNS, write_table
 from transferability.analysis.yosinski2014 import read_published
 from transferability.errors import InputError
+from transferability.figures.drawing import FIGURES
+from transferability.figures.records import NothingToDrawError
 from transferability.figures.studies import draw_studies, name_studies
-from transferability.figures.styles import NothingToDrawError
 from transferability.study.grid import study_figures
 
 
@@ -41,12 +45,22 @@ def command(module: str, *options: object) -> subprocess.CompletedProcess:
 
 def draw(tables: Path, into: Path, *names: str) -> subprocess.CompletedProcess:
     fixed = ("--read-out", "test_top1", "--unbalanced", "false", "--width", 6.5, "--dpi", 50)
-    return command("figures", "--tables", tables, "--draw", *names, *fixed, "--into", into)
+    return command("figures.drawing", "--tables", tables, "--draw", *names, *fixed, "--into", into)
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory) -> Path:
     return write_tables(tmp_path_factory.mktemp("tables"), plant())
+
+
+def test_every_figure_is_a_module_that_draws_with_one_signature():
+    for name in FIGURES:
+        module = import_module(f"transferability.figures.{name}")
+        annotations = {key: value.__name__ for key, value in module.draw.__annotations__.items()}
+        assert annotations == {"study": "Study", "options": "Options", "return": "Drawing"}, name
+    rules = (Path(__file__).parent.parent / "workflow/rules/figures.smk").read_text()
+    for names in ("FIGURES", "PUBLISHED_FIGURES"):
+        assert f'fingerprint("figures.drawing", *[f"figures.{{name}}" for name in {names}])' in rules
 
 
 def test_the_same_tables_give_the_same_bytes(tables, tmp_path):
@@ -126,6 +140,7 @@ ALWAYS = ["figure2", "effects", "learning", "filters"]
 def test_a_study_builds_the_figures_that_its_splits_can_give(change, more):
     found = study_figures({"study": STUDY | change, "splits": SPLITS})
     assert set(found) == {*ALWAYS, *more}
+    assert set(found) <= set(FIGURES)
 
 
 def curves_of(drawing) -> list[dict[int, float]]:
@@ -169,7 +184,7 @@ def test_the_original_lies_beside_ones_own_study(tmp_path):
     write_table(tmp_path / "original.csv", original)
     write_table(tmp_path / "mine.csv", plant())
     done = command(
-        "figure_studies",
+        "figures.studies",
         *("--networks", tmp_path / "original.csv", tmp_path / "mine.csv", "--read-out", "mean_of_ten_best"),
         *("--width", 6.5, "--dpi", 50, "--into", tmp_path / "beside.svg", tmp_path / "beside.png"),
     )
@@ -195,7 +210,7 @@ def test_two_studies_of_one_name_are_told_apart_and_one_given_twice_is_refused(t
     assert list(name_studies(tables)) == ["digits/tiny (a/networks.csv)", "digits/tiny (b/networks.csv)"]
     assert list(name_studies({Path("a"): plant(), Path("b"): plant(dataset="other")})) == ["digits/tiny", "other/tiny"]
     done = command(
-        "figure_studies",
+        "figures.studies",
         *("--networks", tmp_path, tmp_path, "--read-out", "test_top1"),
         *("--width", 6.5, "--dpi", 50, "--into", tmp_path / "x.svg"),
     )
@@ -209,7 +224,7 @@ def test_a_truncated_table_of_learning_is_named_and_so_is_a_step_that_is_there_t
     path.write_text("dataset,architecture")
     done = draw(tmp_path, tmp_path / "figures", "learning")
     assert done.stderr == f"error: {path}: lacks the column 'split'; delete it and run again\n"
-    path.write_text(",".join(LEARNING) + "\n" + 2 * "digits,tiny,random0,0,baseA,10,1.5,1.5,0.5\n")
+    path.write_text(",".join(LEARNING_COLUMNS) + "\n" + 2 * "digits,tiny,random0,0,baseA,10,1.5,1.5,0.5\n")
     done = draw(tmp_path, tmp_path / "figures", "learning")
     assert done.stderr == f"error: {path}: baseA of random0, seed 0, is there twice; leave one of the two\n"
 
@@ -219,6 +234,6 @@ def test_the_sentence_of_an_input_error_is_no_figure(tables, tmp_path):
     assert not issubclass(InputError, NothingToDrawError)
     models = tmp_path / "models"
     fixed = ("--read-out", "test_top1", "--unbalanced", "false", "--width", 6.5, "--dpi", 50, "--into", tmp_path / "f")
-    done = command("figures", "--tables", tables, "--models", models, "--draw", "filters", *fixed)
+    done = command("figures.drawing", "--tables", tables, "--models", models, "--draw", "filters", *fixed)
     assert done.returncode == 1
     assert "model.safetensors: there is no such checkpoint" in done.stderr

@@ -12,15 +12,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from planted import GAINS, plant, reduce
+from planted import GAINS, PRETRAINED_GAINS, STAGES, plant, reduce
 from test_figures import command, draw, write_tables
 
 from transferability import files
 from transferability.analysis.coverage import coverage_table
-from transferability.analysis.effects import drops_table, effects_table
+from transferability.analysis.drops import drops_table
+from transferability.analysis.effects import effects_table
 from transferability.analysis.tables import write_table
 from transferability.analysis.yosinski2014 import read_published
-from transferability.figures.page import coverage_cells, effect_tables, headline_tiles
+from transferability.figures.effect_texts import effect_tables, headline_tiles
+from transferability.figures.page import coverage_cells
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path, in which the page is opened")
@@ -69,7 +71,7 @@ def study(tmp_path_factory) -> Path:
 def page_of(folder: Path, into: str = "report.html") -> subprocess.CompletedProcess:
     tables = folder / "results/digits/tiny"
     return command(
-        "report",
+        "figures.page",
         *("--tables", tables, "--figures", tables / "figures", "--models", folder / "models/digits/tiny"),
         *("--splits", folder / "data/splits/digits", "--read-out", "test_top1", "--into", tables / into),
     )
@@ -185,19 +187,35 @@ def test_a_record_that_is_not_whole_is_named(study, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_study_of_a_pretrained_network_has_its_stages_effects_and_headlines_on_the_page(tmp_path):
+    noise = iter([0.001 * (i * 7 % 5) for i in range(1000)]).__next__
+    networks = plant(PRETRAINED_GAINS, layers=tuple(STAGES), stages=STAGES, noise=noise)
+    tables = write_tables(tmp_path, networks)
+    assert draw(tables, tables / "figures", "figure2").returncode == 0
+    fixed = ("--read-out", "test_top1", "--into", tmp_path / "page.html")
+    done = command("figures.page", "--tables", tables, "--figures", tables / "figures", *fixed)
+    assert done.returncode == 0, done.stderr
+    text = text_of((tmp_path / "page.html").read_text())
+    assert "pretrained PnA, PnB 96 of 96 stages 1–n copied from pretrained weights and frozen" in text
+    assert "Frozen pretrained costs more than 2.0 points first at n = " in text
+    assert "Pretrained over random PnB − RnB +6." in text or "Pretrained over random PnB − RnB +7." in text
+    assert "Effect 1 stem 2 layer1.0 3 layer1.1 " in text
+    assert "Pretrained over random PnB − RnB: what the pretrained weights add to the same layers untrained" in text
+
+
 def test_the_original_has_a_page_without_networks_or_splits(tmp_path):
     original, absent = read_published()
     tables = write_tables(tmp_path, original)
     write_table(tables / "coverage.csv", coverage_table(original, absent))
     fixed = ("--read-out", "mean_of_ten_best")
     drawn = command(
-        "figures",
+        "figures.drawing",
         *("--tables", tables, "--draw", "figure2", *fixed, "--unbalanced", "true"),
         *("--width", 6.5, "--dpi", 50, "--into", tables / "figures"),
     )
     assert drawn.returncode == 0, drawn.stderr
     done = command(
-        "report", "--tables", tables, "--figures", tables / "figures", *fixed, "--into", tmp_path / "report.html"
+        "figures.page", "--tables", tables, "--figures", tables / "figures", *fixed, "--into", tmp_path / "report.html"
     )
     assert done.returncode == 0, done.stderr
     text = text_of((tmp_path / "report.html").read_text())
@@ -264,4 +282,4 @@ def test_the_template_travels_with_the_package():
     code = "from transferability.figures.page import TEMPLATE; import sys; sys.exit(not TEMPLATE.exists())"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
     declared = (Path(__file__).parent.parent / "pyproject.toml").read_text()
-    assert '"report.html"' in declared
+    assert '"page.html"' in declared

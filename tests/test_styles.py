@@ -7,11 +7,13 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
-from transferability.figures.styles import DASHES, SERIES, finish, label_ends, save_figure, set_theme, style_of
+from transferability.analysis.treatments import TREATMENTS
+from transferability.figures.axes import label_ends
+from transferability.figures.styles import DASHES, SERIES, finish, save_figure, set_theme, style_of
 from transferability.words import points
 
-TREATMENTS = ["selffer", "selffer+", "transfer", "transfer+", "random"]
-EVERY_TREATMENT = ["base", *TREATMENTS, *(f"{kind}-k{k}" for kind in ("selffer", "transfer") for k in range(1, 7))]
+COPIED = ("selffer", "transfer", "pretrained")
+EVERY_TREATMENT = [*TREATMENTS, *(f"{kind}-k{k}" for kind in COPIED for k in range(1, 7))]
 
 
 def test_treatments_are_told_apart_without_colour():

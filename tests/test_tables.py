@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from planted import plant
 
-from transferability.analysis.effects import effects_table, pairs_table
-from transferability.analysis.tables import EFFECTS, NETWORKS, PAIRS, read_table, write_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.pairs import pairs_table
+from transferability.analysis.tables import EFFECT_COLUMNS, NETWORK_COLUMNS, PAIR_COLUMNS, read_table, write_table
 from transferability.errors import InputError
 
 
@@ -15,9 +16,9 @@ def test_tables_come_back_as_they_were_written(tmp_path):
     networks = plant()
     networks.loc[0, ["volume", "reason", "synset_distance"]] = 5, "a reason, with a comma", 0.1 + 0.2
     tables = {
-        "networks": (networks, NETWORKS),
-        "pairs": (pairs_table(networks), PAIRS),
-        "effects": (effects_table(networks, unbalanced=False), EFFECTS),
+        "networks": (networks, NETWORK_COLUMNS),
+        "pairs": (pairs_table(networks), PAIR_COLUMNS),
+        "effects": (effects_table(networks, unbalanced=False), EFFECT_COLUMNS),
     }
     for name, (table, columns) in tables.items():
         write_table(tmp_path / f"{name}.csv", table)
@@ -29,7 +30,7 @@ def test_tables_come_back_as_they_were_written(tmp_path):
 def test_names_that_look_like_nothing_are_names(tmp_path):
     networks = plant(splits={"NA": "random", "null": "random", "007": "random"}, dataset="nan")
     write_table(tmp_path / "networks.csv", networks)
-    back = read_table(tmp_path / "networks.csv", NETWORKS)
+    back = read_table(tmp_path / "networks.csv", NETWORK_COLUMNS)
     assert set(back["split"]) == {"NA", "null", "007"}
     assert set(back["dataset"]) == {"nan"}
 
@@ -37,12 +38,12 @@ def test_names_that_look_like_nothing_are_names(tmp_path):
 def test_an_empty_table_is_a_table(tmp_path):
     empty = effects_table(plant({"base": lambda n: 0}), unbalanced=False)
     write_table(tmp_path / "effects.csv", empty)
-    assert list(read_table(tmp_path / "effects.csv", EFFECTS)) == list(EFFECTS)
+    assert list(read_table(tmp_path / "effects.csv", EFFECT_COLUMNS)) == list(EFFECT_COLUMNS)
 
 
 def test_columns_that_are_added_are_kept_behind(tmp_path):
     write_table(tmp_path / "networks.csv", plant().assign(colour="red").iloc[:, ::-1])
-    assert list(read_table(tmp_path / "networks.csv", NETWORKS)) == [*NETWORKS, "colour"]
+    assert list(read_table(tmp_path / "networks.csv", NETWORK_COLUMNS)) == [*NETWORK_COLUMNS, "colour"]
 
 
 def test_bad_files_are_named(tmp_path):
@@ -61,10 +62,10 @@ def test_bad_files_are_named(tmp_path):
     ):
         path.write_bytes(content)
         with pytest.raises(InputError, match=f"^{re.escape(str(path))}: .*; delete it and run again$"):
-            read_table(path, NETWORKS)
+            read_table(path, NETWORK_COLUMNS)
     path.unlink()
     with pytest.raises(InputError, match=f"^{re.escape(str(path))}: there is no such file$"):
-        read_table(path, NETWORKS)
+        read_table(path, NETWORK_COLUMNS)
 
 
 def test_a_network_that_is_there_twice_is_named(tmp_path):
@@ -74,5 +75,5 @@ def test_a_network_that_is_there_twice_is_named(tmp_path):
         path, pd.concat([networks, networks[(networks["network"] == "R4B") & (networks["split"] == "random2")]])
     )
     with pytest.raises(InputError) as error:
-        read_table(path, NETWORKS)
+        read_table(path, NETWORK_COLUMNS)
     assert str(error.value) == f"{path}: R4B of random2, seed 0, is there twice; leave one of the two"

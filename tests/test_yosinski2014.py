@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from transferability.analysis import yosinski2014
 from transferability.analysis.coverage import coverage_line, coverage_table, means_table
-from transferability.analysis.effects import effects_table, pairs_table
-from transferability.analysis.gathering import yosinski2014
-from transferability.analysis.tables import COVERAGE, EFFECTS, NETWORKS, PAIRS, read_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.pairs import pairs_table
+from transferability.analysis.tables import COVERAGE_COLUMNS, EFFECT_COLUMNS, NETWORK_COLUMNS, PAIR_COLUMNS, read_table
 from transferability.analysis.yosinski2014 import read_published
 from transferability.facts import FACTS
 
@@ -198,9 +199,9 @@ def tables(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_command_writes_the_tables_of_a_study(tables, networks):
-    pd.testing.assert_frame_equal(read_table(tables / "networks.csv", NETWORKS), networks)
-    assert len(read_table(tables / "coverage.csv", COVERAGE)) == 268
-    for name, columns in (("pairs", PAIRS), ("effects", EFFECTS)):
+    pd.testing.assert_frame_equal(read_table(tables / "networks.csv", NETWORK_COLUMNS), networks)
+    assert len(read_table(tables / "coverage.csv", COVERAGE_COLUMNS)) == 268
+    for name, columns in (("pairs", PAIR_COLUMNS), ("effects", EFFECT_COLUMNS)):
         assert set(read_table(tables / f"{name}.csv", columns)["read_out"]) == {
             "validation_top1",
             "mean_of_ten_best",

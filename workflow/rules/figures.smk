@@ -28,7 +28,8 @@ rule figures:
         unbalanced=canonical(config["analysis"]["unbalanced"]),
         width=config["figures"]["width"],
         dpi=config["figures"]["dpi"],
-        code=fingerprint("figures.drawing"),
+        # Figures are found by name, so the fingerprint names them.
+        code=fingerprint("figures.drawing", *[f"figures.{name}" for name in FIGURES]),
     shell:
         """
         python -m transferability.figures.drawing \
@@ -61,6 +62,7 @@ use rule figures as yosinski2014_figures with:
         models="",
         tasks=canonical({"natman": {"A": "natural", "B": "man-made"}}),
         draw=PUBLISHED_FIGURES,
+        code=fingerprint("figures.drawing", *[f"figures.{name}" for name in PUBLISHED_FIGURES]),
         read_out="mean_of_ten_best",
         # As the paper's Figure 2: its BnB curve is of A targets only, and hollow here.
         unbalanced="true",
@@ -78,12 +80,7 @@ rule page:
         splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
         runs=each_network("models/{dataset}/{architecture}/{split}/seed{seed}/{network}/run.json"),
     output:
-        report(
-            "results/{dataset}/{architecture}/report.html",
-            caption="../report/page.rst",
-            category="Studies",
-            labels={"data set": "{dataset}", "architecture": "{architecture}"},
-        ),
+        in_report("results/{dataset}/{architecture}/report.html", "page"),
     log:
         "logs/{dataset}/{architecture}/page.log",
     params:
@@ -113,12 +110,7 @@ use rule page as yosinski2014_page with:
         svg=expand("results/yosinski2014/caffenet/figures/{figure}.svg", figure=PUBLISHED_FIGURES),
         captions="results/yosinski2014/caffenet/figures/captions.json",
     output:
-        report(
-            "results/yosinski2014/caffenet/report.html",
-            caption="../report/page.rst",
-            category="Studies",
-            labels={"data set": "yosinski2014", "architecture": "caffenet"},
-        ),
+        in_report("results/yosinski2014/caffenet/report.html", "page"),
     log:
         "logs/yosinski2014/caffenet/page.log",
     params:

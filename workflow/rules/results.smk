@@ -4,6 +4,21 @@
 # require nothing.
 
 
+def in_report(path, content):
+    """An output of a study, results/{dataset}/{architecture}/..., that Snakemake's own report shows.
+
+    `content` names its caption, and the table if it is one.
+    """
+    _, dataset, architecture, _ = path.split("/")
+    page = content == "page"
+    return report(
+        path,
+        caption=f"../report/{content}.rst",
+        category="Studies" if page else "Tables",
+        labels={"data set": dataset, "architecture": architecture} | ({} if page else {"table": content}),
+    )
+
+
 rule evaluate:
     input:
         split="data/splits/{dataset}/{split}.json",
@@ -65,42 +80,12 @@ rule tables:
         splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
         metrics=each_network("results/{dataset}/{architecture}/{split}/seed{seed}/{network}.json"),
     output:
-        networks=report(
-            "results/{dataset}/{architecture}/networks.csv",
-            caption="../report/networks.rst",
-            category="Tables",
-            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "networks"},
-        ),
-        learning=report(
-            "results/{dataset}/{architecture}/learning.csv",
-            caption="../report/learning.rst",
-            category="Tables",
-            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "learning"},
-        ),
-        pairs=report(
-            "results/{dataset}/{architecture}/pairs.csv",
-            caption="../report/pairs.rst",
-            category="Tables",
-            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "pairs"},
-        ),
-        effects=report(
-            "results/{dataset}/{architecture}/effects.csv",
-            caption="../report/effects.rst",
-            category="Tables",
-            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "effects"},
-        ),
-        drops=report(
-            "results/{dataset}/{architecture}/drops.csv",
-            caption="../report/drops.rst",
-            category="Tables",
-            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "drops"},
-        ),
-        coverage=report(
-            "results/{dataset}/{architecture}/coverage.csv",
-            caption="../report/coverage.rst",
-            category="Tables",
-            labels={"data set": "{dataset}", "architecture": "{architecture}", "table": "coverage"},
-        ),
+        networks=in_report("results/{dataset}/{architecture}/networks.csv", "networks"),
+        learning=in_report("results/{dataset}/{architecture}/learning.csv", "learning"),
+        pairs=in_report("results/{dataset}/{architecture}/pairs.csv", "pairs"),
+        effects=in_report("results/{dataset}/{architecture}/effects.csv", "effects"),
+        drops=in_report("results/{dataset}/{architecture}/drops.csv", "drops"),
+        coverage=in_report("results/{dataset}/{architecture}/coverage.csv", "coverage"),
     log:
         "logs/{dataset}/{architecture}/tables.log",
     params:
@@ -136,36 +121,11 @@ rule tables:
 
 rule yosinski2014:
     output:
-        networks=report(
-            "results/yosinski2014/caffenet/networks.csv",
-            caption="../report/networks.rst",
-            category="Tables",
-            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "networks"},
-        ),
-        pairs=report(
-            "results/yosinski2014/caffenet/pairs.csv",
-            caption="../report/pairs.rst",
-            category="Tables",
-            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "pairs"},
-        ),
-        effects=report(
-            "results/yosinski2014/caffenet/effects.csv",
-            caption="../report/effects.rst",
-            category="Tables",
-            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "effects"},
-        ),
-        drops=report(
-            "results/yosinski2014/caffenet/drops.csv",
-            caption="../report/drops.rst",
-            category="Tables",
-            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "drops"},
-        ),
-        coverage=report(
-            "results/yosinski2014/caffenet/coverage.csv",
-            caption="../report/coverage.rst",
-            category="Tables",
-            labels={"data set": "yosinski2014", "architecture": "caffenet", "table": "coverage"},
-        ),
+        networks=in_report("results/yosinski2014/caffenet/networks.csv", "networks"),
+        pairs=in_report("results/yosinski2014/caffenet/pairs.csv", "pairs"),
+        effects=in_report("results/yosinski2014/caffenet/effects.csv", "effects"),
+        drops=in_report("results/yosinski2014/caffenet/drops.csv", "drops"),
+        coverage=in_report("results/yosinski2014/caffenet/coverage.csv", "coverage"),
     log:
         "logs/yosinski2014/caffenet/tables.log",
     params:

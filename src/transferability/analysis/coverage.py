@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from transferability.analysis.tables import COVERAGE, refuse_twice, shape_table
+from transferability.analysis.tables import COVERAGE_COLUMNS, refuse_twice, shape_table
 from transferability.errors import InputError
 from transferability.networks.notation import parse_network
 
@@ -10,19 +10,19 @@ PRESENT, UNTRAINED, MISSING = "present", "did not train", "missing"
 
 
 def coverage_table(networks: pd.DataFrame, absent: list[dict]) -> pd.DataFrame:
-    """One row a network that the study asks for, as COVERAGE has them.
+    """One row a network that the study asks for, as COVERAGE_COLUMNS has them.
 
     `networks` are those that have metrics; `absent` those that do not: dataset, architecture, kind, split, seed,
     network and the reason.
     """
-    there = networks.assign(state=networks["trained"].map({True: PRESENT, False: UNTRAINED}))
-    lacking = []
-    for place in absent:
-        identity = parse_network(place["network"])
-        named = {"treatment": identity.treatment, "n": identity.n, "target": identity.target}
-        lacking.append(place | named | {"state": MISSING})
+    present = networks.assign(state=networks["trained"].map({True: PRESENT, False: UNTRAINED}))
+    missing = []
+    for cell in absent:
+        identity = parse_network(cell["network"])
+        columns = {"treatment": identity.treatment, "n": identity.n, "target": identity.target}
+        missing.append(cell | columns | {"state": MISSING})
     # Rows as dictionaries: a table without rows has no types that could be joined.
-    table = shape_table([*there[list(COVERAGE)].to_dict("records"), *lacking], COVERAGE)
+    table = shape_table([*present[list(COVERAGE_COLUMNS)].to_dict("records"), *missing], COVERAGE_COLUMNS)
     refuse_twice(table, "coverage.csv")
     order = ["dataset", "architecture", "kind", "split", "seed", "treatment", "n", "target"]
     return table.sort_values(order, kind="stable").reset_index(drop=True)
@@ -49,9 +49,31 @@ GROUP = ["dataset", "architecture", "kind", "volume", "other_volume"]
 
 def cells_in_words(cells: set[tuple[str, int, str]]) -> str:
     """Cells (split, seed, target) as a phrase; the first three, and how many more."""
-    named = [f"{split} seed {seed} target {target}" for split, seed, target in sorted(cells)]
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return ", ".join(named[:3]) + more
+    phrases = [f"{split} seed {seed} target {target}" for split, seed, target in sorted(cells)]
+    more = f" and {len(phrases) - 3} more" if len(phrases) > 3 else ""
+    return ", ".join(phrases[:3]) + more
+
+
+def imbalance_note(cells: set[tuple[str, int, str]], wanted: set[tuple[str, int, str]]) -> str | None:
+    """What a mean over some cells lacks of the wanted ones, and has beside them; None if they are the same."""
+    notes = {"lacks": wanted - cells, "has no base": cells - wanted}
+    return "; ".join(f"{word}: {cells_in_words(odd)}" for word, odd in notes.items() if odd) or None
+
+
+def condition_means(networks: pd.DataFrame, read_out: str, unbalanced: bool) -> list[dict]:
+    """The rows of `means_table` of one condition's networks that trained, without the columns that name it."""
+    others = networks.loc[networks["treatment"] != "base", "target"]
+    if not others.empty:
+        networks = networks[networks["target"].isin(others)]
+    bases = networks[networks["treatment"] == "base"]
+    wanted = cells_of(networks if bases.empty else bases)
+    rows = []
+    for (treatment, n), curve in networks.groupby(["treatment", "n"]):
+        note = imbalance_note(cells_of(curve), wanted)
+        mean = curve[read_out].mean() if unbalanced or note is None else float("nan")
+        row = {"treatment": treatment, "n": n, "mean": mean, "networks": len(curve), "balanced": note is None}
+        rows.append(row | {"note": note})
+    return rows
 
 
 def means_table(networks: pd.DataFrame, read_out: str, unbalanced: bool) -> pd.DataFrame:
@@ -64,28 +86,12 @@ def means_table(networks: pd.DataFrame, read_out: str, unbalanced: bool) -> pd.D
     """
     refuse_twice(networks, "networks.csv")
     trained = networks[networks["trained"] & networks[read_out].notna()]
-    rows = []
-    for place, group in trained.groupby(GROUP, dropna=False):
-        others = group.loc[group["treatment"] != "base", "target"]
-        if not others.empty:
-            group = group[group["target"].isin(others)]
-        bases = group[group["treatment"] == "base"]
-        wanted = cells_of(group if bases.empty else bases)
-        for (treatment, n), own in group.groupby(["treatment", "n"]):
-            found = cells_of(own)
-            notes = [
-                f"{word}: {cells_in_words(cells)}"
-                for word, cells in (("lacks", wanted - found), ("has no base", found - wanted))
-                if cells
-            ]
-            note = "; ".join(notes) or None
-            rows.append(
-                dict(zip(GROUP, place, strict=True))
-                | {"treatment": treatment, "n": n}
-                | {"mean": own[read_out].mean() if unbalanced or note is None else float("nan")}
-                | {"networks": len(own), "balanced": note is None, "note": note}
-            )
-    columns = {name: COVERAGE.get(name, "Int64") for name in GROUP}
+    rows = [
+        dict(zip(GROUP, values, strict=True)) | row
+        for values, group in trained.groupby(GROUP, dropna=False)
+        for row in condition_means(group, read_out, unbalanced)
+    ]
+    columns = {name: COVERAGE_COLUMNS.get(name, "Int64") for name in GROUP}
     rest = {"treatment": "str", "n": "int64", "mean": "float64", "networks": "int64", "balanced": "bool"}
     return shape_table(rows, columns | rest | {"note": "object"})
 

@@ -12,12 +12,16 @@ import pandas as pd
 
 from transferability import files
 from transferability.analysis.coverage import coverage_table
-from transferability.analysis.effects import drops_table, effects_table, pairs_table
-from transferability.analysis.tables import LEARNING, NETWORKS, shape_table, write_table
+from transferability.analysis.drops import drops_table
+from transferability.analysis.effects import effects_of_pairs
+from transferability.analysis.pairs import match_pairs, trained_pairs
+from transferability.analysis.read_outs import READ_OUTS
+from transferability.analysis.tables import LEARNING_COLUMNS, NETWORK_COLUMNS, shape_table, write_table
 from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.guessing import chance
 from transferability.networks.notation import parse_network
 
+PLACE = ("dataset", "architecture", "split", "seed")
 # Columns that stand in a network's metrics under the same name.
 COPIED = (
     "network",
@@ -31,7 +35,6 @@ COPIED = (
     "reason",
     "classes",
     "images_seen",
-    "train_loss",
 )
 
 
@@ -64,7 +67,7 @@ def number(metrics: dict, *keys: str) -> float:
     return value
 
 
-def split_place(path: Path) -> dict:
+def split_columns(path: Path) -> dict:
     """What a split's file says of all its networks: kind, volumes by side, and distances where it has them."""
     split = files.read_json(path)
     try:
@@ -79,30 +82,26 @@ def split_place(path: Path) -> dict:
         raise InputError(f"{path}: no split; delete it and run again") from None
 
 
-def network_row(place: dict, metrics: dict) -> dict:
-    """One row of networks.csv from where a network is, its split's part included, and what it scores."""
+def network_row(shared: dict, metrics: dict) -> dict:
+    """One row of networks.csv from a network's metrics and what it shares with its split's others: where it is, and
+    the columns of `split_columns`."""
     target = metrics["target"]
     counts = {
         part: [number(entry, "count") for entry in metrics[part]["per_class"].values()]
         for part in ("validation", "test")
     }
     return {
-        **place,
-        "volume": place["volume"].get(target),
-        "other_volume": place["volume"].get("B" if target == "A" else "A"),
+        **shared,
+        "volume": shared["volume"].get(target),
+        "other_volume": shared["volume"].get("B" if target == "A" else "A"),
         **{name: metrics[name] for name in COPIED},
-        "train_loss": number(metrics, "train_loss"),
-        "validation_top1": number(metrics, "validation", "top1"),
+        "stage": metrics.get("stage"),
+        **{read_out.name: number(metrics, *read_out.metric.split(".")) for read_out in READ_OUTS},
         "validation_loss": number(metrics, "validation", "loss"),
-        "validation_chance": chance(counts["validation"]),
-        "mean_of_ten_best": number(metrics, "mean_of_ten_best", "validation_top1"),
-        "test_top1": number(metrics, "test", "top1"),
-        "chosen_test_top1": number(metrics, "chosen", "test_top1"),
-        "test_top5": metrics["test"].get("top5"),
         "test_loss": number(metrics, "test", "loss"),
-        "test_chance": chance(counts["test"]),
-        "validation_images": number(metrics, "validation", "count"),
-        "test_images": number(metrics, "test", "count"),
+        "test_top5": metrics["test"].get("top5"),
+        **{f"{part}_chance": chance(counts[part]) for part in counts},
+        **{f"{part}_images": number(metrics, part, "count") for part in counts},
     }
 
 
@@ -117,37 +116,46 @@ def learning_rows(metrics: dict) -> list[dict]:
     ]
 
 
+def read_network(path: Path, shared: dict) -> tuple[dict, list[dict]]:
+    """A network's row of networks.csv and its rows of learning.csv, from its metrics; `shared` as in `network_row`.
+
+    A file that is missing, not whole or another network's is an InputError that names it.
+    """
+    metrics = files.read_json(path)
+    try:
+        row = network_row(shared, metrics)
+        learning = [{name: shared[name] for name in PLACE} | step for step in learning_rows(metrics)]
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise InputError(f"{path}: no network's metrics ({error!r}); delete it and run again") from None
+    if row["network"] != path.stem:
+        raise InputError(f"{path}: holds the metrics of {row['network']}; delete it and run again")
+    return row, learning
+
+
 def read_networks(results: Path, grid: dict, splits: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[dict]]:
-    """The networks of a grid and how they learnt, as NETWORKS and LEARNING have them, from their metrics at
-    `results`/{split}/seed{seed}/{network}.json.
+    """The networks of a grid and how they learnt, as NETWORK_COLUMNS and LEARNING_COLUMNS have them, from their
+    metrics at `results`/{split}/seed{seed}/{network}.json.
 
     Also returns the networks that could not be read, for `coverage_table`, each with its reason: the others are
     analysed without them. If none can be read, the first reason is an InputError.
     """
-    places: dict[str, dict] = {}
+    read_splits: dict[str, dict] = {}
     rows, learning, absent = [], [], []
     for split, seed, network in grid_cells(grid):
-        path = results / split / f"seed{seed}" / f"{network}.json"
-        place = {"dataset": results.parent.name, "architecture": results.name, "split": split, "seed": seed}
+        identity = dict(zip(PLACE, (results.parent.name, results.name, split, seed), strict=True))
         try:
-            if split not in places:
-                places[split] = split_place(splits / f"{split}.json")
-            metrics = files.read_json(path)
-            try:
-                row = network_row(place | places[split], metrics)
-                learnt = [place | step for step in learning_rows(metrics)]
-            except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-                raise InputError(f"{path}: no network's metrics ({error!r}); delete it and run again") from None
-            if row["network"] != network:
-                raise InputError(f"{path}: holds the metrics of {row['network']}; delete it and run again")
+            if split not in read_splits:
+                read_splits[split] = split_columns(splits / f"{split}.json")
+            path = results / split / f"seed{seed}" / f"{network}.json"
+            row, steps = read_network(path, identity | read_splits[split])
             rows.append(row)
-            learning += learnt
+            learning += steps
         except InputError as error:
-            kind = places[split]["kind"] if split in places else "unknown"
-            absent.append(place | {"kind": kind, "network": network, "reason": str(error)})
+            kind = read_splits[split]["kind"] if split in read_splits else "unknown"
+            absent.append(identity | {"kind": kind, "network": network, "reason": str(error)})
     if not rows:
         raise InputError(absent[0]["reason"] if absent else "--grid: names no network")
-    return shape_table(rows, NETWORKS), shape_table(learning, LEARNING), absent
+    return shape_table(rows, NETWORK_COLUMNS), shape_table(learning, LEARNING_COLUMNS), absent
 
 
 def write_tables(
@@ -156,9 +164,10 @@ def write_tables(
     """Write the five tables that any study has, each to its file in `into`."""
     if not 0 < drop < 1:
         raise InputError(f"--drop: {drop:g} is no share between 0 and 1")
-    effects = effects_table(networks, unbalanced)
+    matched = match_pairs(networks)
+    effects = effects_of_pairs(networks, matched, unbalanced)
     write_table(into["networks"], networks)
-    write_table(into["pairs"], pairs_table(networks))
+    write_table(into["pairs"], trained_pairs(matched))
     write_table(into["effects"], effects)
     write_table(into["drops"], drops_table(effects, drop))
     write_table(into["coverage"], coverage_table(networks, absent))
@@ -192,8 +201,8 @@ def main() -> None:
     parser.add_argument("--learning", type=Path, required=True, help="learning.csv to write")
     arguments = parser.parse_args()
     networks, learning, absent = read_networks(arguments.results, arguments.grid, arguments.splits)
-    for place in absent:
-        print(f"left out: {place['reason']}", file=sys.stderr)
+    for network in absent:
+        print(f"left out: {network['reason']}", file=sys.stderr)
     write_tables(networks, absent, table_files(arguments), arguments.drop, arguments.unbalanced)
     write_table(arguments.learning, learning)
 

@@ -8,11 +8,11 @@ import pandas as pd
 from transferability import files
 from transferability.analysis.conditions import CONDITION, with_volumes
 from transferability.analysis.coverage import means_table
-from transferability.analysis.tables import EFFECTS, NETWORKS, read_table, write_table
+from transferability.analysis.tables import EFFECT_COLUMNS, NETWORK_COLUMNS, read_table, write_table
 from transferability.errors import exit_plainly
 
 READ_OUT = "test_top1"
-PLACE = ["dataset", "architecture"]
+STUDY = ["dataset", "architecture"]
 
 
 def curves(means: pd.DataFrame, curve: str) -> pd.DataFrame:
@@ -20,22 +20,22 @@ def curves(means: pd.DataFrame, curve: str) -> pd.DataFrame:
 
     Means that would compare different things, which are refused or marked in their table, have no row.
     """
-    known = means[means["n"].notna() & means["mean"].notna() & means["balanced"]]
-    known = known.assign(curve=known[curve], condition=list(map(with_volumes, *(known[name] for name in CONDITION))))
-    return known[[*PLACE, "condition", "curve", "n", "mean"]]
+    rows = means[means["n"].notna() & means["mean"].notna() & means["balanced"]]
+    rows = rows.assign(curve=rows[curve], condition=list(map(with_volumes, *(rows[name] for name in CONDITION))))
+    return rows[[*STUDY, "condition", "curve", "n", "mean"]]
 
 
 def summarise(networks: pd.DataFrame, **quantities: pd.DataFrame) -> dict:
     """Curves as {dataset: {architecture: {condition: {quantity: {curve: {"n=3": mean}}}}}}, with counts of networks."""
     summary: dict = {}
-    for (dataset, architecture), rows in networks.groupby(PLACE):
+    for (dataset, architecture), rows in networks.groupby(STUDY):
         summary.setdefault(dataset, {})[architecture] = {
             "networks": {"trained": int(rows["trained"].sum()), "untrained": int((~rows["trained"]).sum())}
         }
     for quantity, table in quantities.items():
         for row in table.itertuples():
-            place = summary[row.dataset][row.architecture].setdefault(row.condition, {})
-            place.setdefault(quantity, {}).setdefault(row.curve, {})[f"n={row.n}"] = round(row.mean, 4)
+            condition = summary[row.dataset][row.architecture].setdefault(row.condition, {})
+            condition.setdefault(quantity, {}).setdefault(row.curve, {})[f"n={row.n}"] = round(row.mean, 4)
     return summary
 
 
@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--accuracy", type=Path, required=True, help="accuracy.csv to write")
     parser.add_argument("--effects", type=Path, required=True, help="effects.csv to write")
     arguments = parser.parse_args()
-    networks = pd.concat(
-        [read_table(folder / "networks.csv", NETWORKS) for folder in arguments.tables], ignore_index=True
+    networks, effects = (
+        pd.concat([read_table(folder / f"{name}.csv", columns) for folder in arguments.tables], ignore_index=True)
+        for name, columns in (("networks", NETWORK_COLUMNS), ("effects", EFFECT_COLUMNS))
     )
-    effects = pd.concat([read_table(folder / "effects.csv", EFFECTS) for folder in arguments.tables], ignore_index=True)
     accuracy = curves(means_table(networks, READ_OUT, unbalanced=False), "treatment")
     effects = curves(effects[effects["read_out"] == READ_OUT], "effect")
     write_table(arguments.accuracy, accuracy.round({"mean": 6}))

@@ -1,14 +1,16 @@
 """Tables: the columns of a study's tables, and tables as CSV files that are whole and mean what they say."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from transferability import files
+from transferability.analysis.read_outs import READ_OUTS
 from transferability.errors import InputError
 
-NETWORKS = {
+NETWORK_COLUMNS = {
     "dataset": "str",
     "architecture": "str",
     "split": "str",
@@ -22,6 +24,7 @@ NETWORKS = {
     "treatment": "str",
     "source": "object",
     "n": "int64",
+    "stage": "object",
     "target": "str",
     "fine_tune": "bool",
     "preserved": "int64",
@@ -29,27 +32,22 @@ NETWORKS = {
     "reason": "object",
     "classes": "int64",
     "images_seen": "int64",
-    "train_loss": "float64",
-    "validation_top1": "float64",
+    **{read_out.name: "float64" for read_out in READ_OUTS},
     "validation_loss": "float64",
-    "validation_chance": "float64",
-    "validation_images": "Int64",
-    "mean_of_ten_best": "float64",
-    "test_top1": "float64",
-    "chosen_test_top1": "float64",
-    "test_top5": "float64",
     "test_loss": "float64",
-    "test_chance": "float64",
-    "test_images": "Int64",
+    "test_top5": "float64",
+    **{read_out.chance: "float64" for read_out in READ_OUTS if read_out.chance},
+    **{read_out.images: "Int64" for read_out in READ_OUTS if read_out.images},
 }
 """networks.csv: one row a network that has metrics.
 
-`volume` and `other_volume`: training images a class of the target's task and of the other one, where the split
-reduces them. `*_chance`: the accuracy of always guessing the largest class. `reason`: why it did not train, or, of
-one that did, what is odd about it.
+`stage` is the name of stage n, after which the network is cut; empty for base networks, and where the metrics do not
+name it. `volume` and `other_volume`: training images a class of the target's task and of the other one, where the
+split reduces them. `*_chance`: the accuracy of always guessing the largest class. `reason`: why it did not train, or,
+of one that did, what is odd about it.
 """
 
-LEARNING = {
+LEARNING_COLUMNS = {
     "dataset": "str",
     "architecture": "str",
     "split": "str",
@@ -62,7 +60,7 @@ LEARNING = {
 }
 """learning.csv: one row a validation of a network while it was trained; `train_loss` is since the one before."""
 
-PAIRS = {
+PAIR_COLUMNS = {
     "effect": "str",
     "dataset": "str",
     "architecture": "str",
@@ -83,7 +81,7 @@ PAIRS = {
 }
 """pairs.csv: one row a difference between two networks of one target, split and seed."""
 
-EFFECTS = {
+EFFECT_COLUMNS = {
     "effect": "str",
     "dataset": "str",
     "architecture": "str",
@@ -116,7 +114,7 @@ EFFECTS = {
 `untrained`: pairs kept out because one of their networks did not train.
 """
 
-DROPS = {
+DROP_COLUMNS = {
     "effect": "str",
     "dataset": "str",
     "architecture": "str",
@@ -133,7 +131,7 @@ DROPS = {
 }
 """drops.csv: the first layer at which an effect is a drop of more than `size`."""
 
-COVERAGE = {
+COVERAGE_COLUMNS = {
     "dataset": "str",
     "architecture": "str",
     "kind": "str",
@@ -185,11 +183,27 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     return pd.concat([shape_table(table, columns), table[added]], axis=1)
 
 
-def refuse_twice(table: pd.DataFrame, place: str) -> None:
-    """Raise an InputError if a network, or a step of it, stands twice in a table; `place` says where it is from."""
+def refuse_twice(table: pd.DataFrame, origin: str) -> None:
+    """Raise an InputError if a network, or a step of it, stands twice in a table; `origin` says where that is from."""
     twice = np.flatnonzero(table.duplicated([name for name in (*IDENTITY, "step") if name in table]))
     if len(twice):
         row = table.iloc[twice[0]]
         raise InputError(
-            f"{place}: {row['network']} of {row['split']}, seed {row['seed']}, is there twice; leave one of the two"
+            f"{origin}: {row['network']} of {row['split']}, seed {row['seed']}, is there twice; leave one of the two"
         )
+
+
+def stage_names(networks: pd.DataFrame) -> dict[int, str]:
+    """The names of the stages at which networks are cut, by n, where networks.csv has them.
+
+    There are none if every name says no more than n does, as conv3 of AlexNet's third stage.
+    """
+    cut = networks[networks["stage"].notna() & (networks["n"] > 0)]
+    names = dict(zip(cut["n"].tolist(), cut["stage"].tolist(), strict=True))
+    telling = any(re.fullmatch(rf"[a-z]+{n}", name) is None for n, name in names.items())
+    return dict(sorted(names.items())) if telling else {}
+
+
+def cut_name(n: int, stages: dict[int, str]) -> str:
+    """A cut in words: n = 3, or, with `stage_names`, n = 3, layer2."""
+    return f"n = {n}, {stages[n]}" if n in stages else f"n = {n}"

@@ -11,13 +11,14 @@ from itertools import product
 import pandas as pd
 
 from transferability.analysis.gathering import add_table_options, table_files, write_tables
-from transferability.analysis.tables import NETWORKS, shape_table
+from transferability.analysis.tables import NETWORK_COLUMNS, shape_table
+from transferability.analysis.treatments import curves_of
 from transferability.errors import exit_plainly
 from transferability.evaluation.guessing import chance, verdict
 from transferability.facts import FACTS
 from transferability.networks.notation import parse_network
 
-PLACE = {"dataset": "yosinski2014", "architecture": "caffenet", "seed": 0}
+STUDY = {"dataset": "yosinski2014", "architecture": "caffenet", "seed": 0}
 KINDS = {"natman": "groups", "whole": "whole"}
 # Natural classes are A, man-made ones B, as in the logs.
 CLASSES = {("natman", "A"): 449, ("natman", "B"): 551, ("whole", "A"): 1000}
@@ -61,7 +62,7 @@ def network_row(log: dict) -> dict:
     }
     trained, reason = verdict([history], balanced, balanced)
     return {
-        **PLACE,
+        **STUDY,
         "split": log["split"],
         "kind": log["kind"],
         "volume": log["volume"],
@@ -82,42 +83,44 @@ def network_row(log: dict) -> dict:
     }
 
 
-def absent_networks(published: pd.DataFrame) -> list[dict]:
-    """The networks that a balanced design of the paper's figures would have, and the logs have not.
+def drawn_networks(published: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The networks (kind, split, network) of a balanced design of the paper's figures.
 
     That is, of the splits of each kind every treatment, n and target that the figures show of it.
     """
-    there = published.set_index(["split", "network"])["top1_final"]
-    absent = []
+    cells = []
     for kind, treatments in DRAWN.items():
         splits = sorted(set(published["split"][(published["kind"] == kind) & published["volume"].isna()]))
         targets = "A" if kind == "whole" else "AB"
         for split, treatment, target in product(splits, treatments, targets):
-            for network in treatment_networks(treatment, target):
-                if (split, network) not in there.index:
-                    reason = "there is no published folder of it"
-                elif pd.isna(there[split, network]):
-                    reason = "the published folder has no log"
-                else:
-                    continue
-                absent.append(PLACE | {"split": split, "kind": kind, "network": network, "reason": reason})
+            cells += [(kind, split, network) for network in treatment_networks(treatment, target)]
+    return cells
+
+
+def absent_networks(published: pd.DataFrame) -> list[dict]:
+    """The networks of `drawn_networks` that the logs have not, each with the reason, for `coverage_table`."""
+    scores = published.set_index(["split", "network"])["top1_final"].to_dict()
+    absent = []
+    for kind, split, network in drawn_networks(published):
+        if pd.notna(scores.get((split, network))):
+            continue
+        is_published = (split, network) in scores
+        reason = "the published folder has no log" if is_published else "there is no published folder of it"
+        absent.append(STUDY | {"split": split, "kind": kind, "network": network, "reason": reason})
     return absent
 
 
 def treatment_networks(treatment: str, target: str) -> list[str]:
     """The networks of one treatment and target, n from 1 to 7."""
-    if treatment == "base":
-        return [f"base{target}"]
-    kind = treatment.removesuffix("+")
-    source = {"selffer": target, "transfer": "AB".replace(target, ""), "random": "R"}[kind]
-    return [f"{source}{n}{target}{'+' if treatment.endswith('+') else ''}" for n in range(1, 8)]
+    curve = curves_of(treatment)["AB".index(target)]
+    return [curve] if treatment == "base" else [curve.replace("n", str(n)) for n in range(1, 8)]
 
 
 def read_published() -> tuple[pd.DataFrame, list[dict]]:
-    """The original's networks as NETWORKS has them, and those that its logs lack, as `coverage_table` takes them."""
+    """The original's networks as NETWORK_COLUMNS has them, and the absent ones, as `coverage_table` takes them."""
     published = published_networks()
-    logged = published[published["top1_final"].notna()]
-    return shape_table([network_row(log) for log in logged.to_dict("records")], NETWORKS), absent_networks(published)
+    rows = [network_row(log) for log in published[published["top1_final"].notna()].to_dict("records")]
+    return shape_table(rows, NETWORK_COLUMNS), absent_networks(published)
 
 
 def main() -> None:

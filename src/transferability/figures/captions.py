@@ -11,7 +11,7 @@ def footer(networks: pd.DataFrame, coverage: str) -> str:
     return f"{', '.join(names)}: {counted(len(networks), 'network')} shown. Study: {coverage}"
 
 
-def estimated(row: pd.Series) -> str:
+def estimated(row: dict) -> str:
     """A row of effects.csv as its mean in percentage points with its interval, or why it has none."""
     if pd.isna(row["mean"]):
         return "no mean"
@@ -27,16 +27,20 @@ def effect_rows(effects: pd.DataFrame, effect: str, read_out: str) -> pd.DataFra
     return effects[chosen & effects["n"].notna() & effects["mean"].notna()].sort_values("n")
 
 
+def end_rows(layers: pd.DataFrame) -> list[dict]:
+    """The first and the last of an effect's rows by layer; one that is both, once."""
+    return (layers.iloc[[0, -1]] if len(layers) > 1 else layers).to_dict("records")
+
+
 def at_ends(layers: pd.DataFrame) -> str:
     """The first and the last layer of an effect's rows as `estimated` states them."""
-    rows = [row for _, row in (layers.iloc[[0, -1]] if len(layers) > 1 else layers).iterrows()]
-    return in_words([f"{estimated(row)} at n = {row['n']}" for row in rows])
+    return in_words([f"{estimated(row)} at n = {row['n']}" for row in end_rows(layers)])
 
 
 def from_to(layers: pd.DataFrame) -> str:
     """The first and the last layer of an effect's rows, briefly: −0.1 (−1.5 to +1.3) at n = 1, ..."""
-    said = []
-    for row in (layers.iloc[[0, -1]] if len(layers) > 1 else layers).to_dict("records"):
+    phrases = []
+    for row in end_rows(layers):
         interval = f" ({points(row['low'])} to {points(row['high'])})" if pd.notna(row["low"]) else ""
-        said.append(f"{points(row['mean'])}{interval} at n = {row['n']}")
-    return ", ".join(said)
+        phrases.append(f"{points(row['mean'])}{interval} at n = {row['n']}")
+    return ", ".join(phrases)

@@ -1,35 +1,52 @@
 """Effects: what cutting, copying and fine-tuning cost or gain at each layer, with intervals."""
 
+from itertools import pairwise
+
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.analysis.conditions import conditions_of, unreduced
-from transferability.analysis.effects import paired_networks
+from transferability.analysis.contrasts import Effect, effects_of
+from transferability.analysis.pairs import paired_networks
+from transferability.analysis.tables import stage_names
+from transferability.figures.axes import Grid, as_points, curve_of, label_layers, panel_grid, series_handle
 from transferability.figures.captions import effect_rows, footer, from_to
-from transferability.figures.styles import SERIES, Drawing, NothingToDrawError, as_points, curve_of, finish, set_theme
+from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
+from transferability.figures.styles import SERIES, finish
 from transferability.words import counted
 
-NAMES = {
-    "co-adaptation": "Co-adaptation, BnB − base",
-    "specificity": "Specificity, AnB − BnB",
-    "total": "Frozen transfer, AnB − base",
-    "fine-tuned selffer": "Fine-tuned, BnB+ − base",
-    "fine-tuned transfer": "Fine-tuned, AnB+ − base",
-    "lingering boost": "Boost, AnB+ − BnB+",
-    "random filters": "Random filters, RnB − base",
-}
-SHARED = (("specificity", "total"), ("fine-tuned selffer", "fine-tuned transfer", "lingering boost"))
+SHARED = (
+    ("specificity", "total", "pretrained, frozen"),
+    ("fine-tuned selffer", "fine-tuned transfer", "lingering boost", "pretrained, fine-tuned"),
+)
 """Effects whose panels share a scale. Co-adaptation is small beside specificity and has one of its own."""
 
 
-def ordered_effects(present: list[str]) -> list[str]:
-    """Effects in the order of their panels: those that have a name here, then all others."""
-    return [name for name in NAMES if name in present] + [name for name in present if name not in NAMES]
+class Shown:
+    """What the figure shows of a study in one read-out: pairs and rows of effects.csv at full volume, the effects
+    that have a pair, and the conditions with their looks."""
+
+    def __init__(self, study: Study, read_out: str) -> None:
+        self.read_out = read_out
+        self.pairs = unreduced(study.pairs[study.pairs["read_out"] == read_out])
+        self.rows = unreduced(study.effects[study.effects["read_out"] == read_out])
+        present = set(self.pairs["effect"])
+        treatments = {*self.pairs["treatment"], *self.pairs["reference"]}
+        self.effects = [effect for effect in effects_of(treatments) if effect.name in present]
+        self.conditions = conditions_of(self.pairs)
+        labels = [label for label, _ in self.conditions]
+        self.looks = dict(zip(labels, SERIES * len(labels), strict=False))
+        self.layers = sorted(set(self.pairs["n"]))
+
+    def rows_of(self, effect: Effect, label: str) -> pd.DataFrame:
+        """The rows of effects.csv of one effect and condition by layer, where they have a mean."""
+        rows = dict(conditions_of(self.rows)).get(label, self.rows[:0])
+        return effect_rows(rows, effect.name, self.read_out)
 
 
-def draw_effect(axes: Axes, pairs: pd.DataFrame, effects: pd.DataFrame, layers: list[int], look: tuple, shift: float):
+def draw_effect(axes: Axes, pairs: pd.DataFrame, rows: pd.DataFrame, layers: list[int], look: tuple, shift: float):
     """One effect of one condition: a light point a pair, the mean at each n, and its interval where there is one.
 
     The mean is hollow where there is no interval, and where it is over other cells than the rest.
@@ -38,91 +55,109 @@ def draw_effect(axes: Axes, pairs: pd.DataFrame, effects: pd.DataFrame, layers: 
     axes.scatter(
         pairs["n"] + shift, pairs["difference"], s=7, marker=marker, color=colour, alpha=0.35, linewidth=0, zorder=2
     )
-    if effects.empty:
+    if rows.empty:
         return
-    means = effects.set_index("n")["mean"]
-    curve_of(axes, layers, means, shift, color=colour, linestyle=dashes, linewidth=1, zorder=3)
-    sure = effects["low"].notna()
-    x = effects["n"].astype(float) + shift
-    axes.vlines(x[sure], effects["low"][sure], effects["high"][sure], color=colour, linewidth=1.5, zorder=4)
-    full = sure & effects["balanced"]
+    curve_of(axes, layers, rows.set_index("n")["mean"], shift, color=colour, linestyle=dashes, linewidth=1, zorder=3)
+    sure = rows["low"].notna()
+    x = rows["n"].astype(float) + shift
+    axes.vlines(x[sure], rows["low"][sure], rows["high"][sure], color=colour, linewidth=1.5, zorder=4)
+    full = sure & rows["balanced"]
     for chosen, fill in ((full, colour), (~full, "white")):
-        look = {"marker": marker, "markersize": 4.5, "mfc": fill, "mec": colour, "zorder": 5}
-        axes.plot(x[chosen], effects["mean"][chosen], linestyle="", **look)
+        dots = {"marker": marker, "markersize": 4.5, "mfc": fill, "mec": colour, "zorder": 5}
+        axes.plot(x[chosen], rows["mean"][chosen], linestyle="", **dots)
 
 
-def draw_effects(
-    effects: pd.DataFrame, pairs: pd.DataFrame, networks: pd.DataFrame, coverage: str, read_out: str, width: float
-) -> Drawing:
-    """Differences by layer, a panel for each effect; 0 is no effect. Width in inches."""
-    pairs = unreduced(pairs[pairs["read_out"] == read_out])
-    effects = unreduced(effects[effects["read_out"] == read_out])
-    if pairs.empty:
+def draw_panel(panel: Axes, shown: Shown, effect: Effect) -> int:
+    """One effect of all conditions; returns how many means are over other cells than the rest."""
+    panel.axhline(0, color="black", linewidth=0.8, zorder=1)
+    unbalanced = 0
+    for index, (label, pairs) in enumerate(shown.conditions):
+        shift = 0.16 * (index - (len(shown.conditions) - 1) / 2)
+        rows = shown.rows_of(effect, label)
+        draw_effect(panel, pairs[pairs["effect"] == effect.name], rows, shown.layers, shown.looks[label], shift)
+        unbalanced += int((~rows["balanced"]).sum())
+    panel.set_title(f"{effect.label},\n{effect.notation}", fontsize=7.5)
+    panel.set_xlim(min(shown.layers) - 0.6, max(shown.layers) + 0.6)
+    as_points(panel)
+    return unbalanced
+
+
+def share_scales(panels: dict[str, Axes]) -> None:
+    """Let the panels of comparable effects share their scale."""
+    for group in SHARED:
+        for first, second in pairwise([panels[name] for name in group if name in panels]):
+            second.sharey(first)
+
+
+def label_panels(grid: Grid, shown: Shown, stages: dict[int, str]) -> None:
+    """Tick all panels at the layers; the names of stages stand below the lowest panels alone."""
+    grid.label("Cut after layer n", "Points")
+    for index, panel in enumerate(grid.panels):
+        lowest = index + grid.columns >= len(grid.panels)
+        label_layers(panel, shown.layers, stages if lowest else {}, grid.panel_inches)
+
+
+def interval_text(rows: pd.DataFrame) -> str | None:
+    """What the intervals of some rows of effects.csv are over; None if there are none."""
+    units = sorted(set(rows["units"][rows["n"].notna() & rows["low"].notna()]))
+    if not units:
+        return None
+    span = "–".join(map(str, units[:: max(1, len(units) - 1)]))
+    return f"Intervals over {span} independent units (splits × seeds); hollow: without an interval"
+
+
+def footer_text(study: Study, shown: Shown, unbalanced: int) -> str:
+    """What the figure rests on, and which of its means are odd or not drawn."""
+    sentences = [
+        footer(paired_networks(study.networks, shown.pairs), study.coverage),
+        interval_text(shown.rows) or "No intervals: they need two independent units (splits × seeds)",
+    ]
+    if unbalanced:
+        sentences.append(
+            f"Hollow too: {counted(unbalanced, 'mean')} over other cells than the rest, or of nothing paired"
+        )
+    refused = int((shown.rows["n"].notna() & shown.rows["mean"].isna()).sum())
+    if refused:
+        sentences.append(f"{counted(refused, 'mean')} not drawn: see the column `note` of effects.csv")
+    return ". ".join(sentences)
+
+
+def legend_handles(shown: Shown) -> list[Artist]:
+    """One handle a condition, one for pairs, and one for intervals where there are any."""
+    handles = [series_handle(look, label) for label, look in shown.looks.items()]
+    handles.append(Line2D([], [], color="0.4", marker="o", markersize=3, linestyle="", alpha=0.5, label="one pair"))
+    if interval_text(shown.rows):
+        handles.append(Line2D([], [], color="0.4", linewidth=1.5, label="95 % interval of the mean"))
+    return handles
+
+
+def caption_of(shown: Shown) -> str:
+    """What the figure shows, in numbers: of each effect and condition the first and the last mean."""
+    phrases = []
+    for effect in shown.effects:
+        for label, _ in shown.conditions:
+            rows = shown.rows_of(effect, label)
+            where = f", {label}" if len(shown.conditions) > 1 else ""
+            if not rows.empty:
+                phrases.append(f"{effect.label}, {effect.notation}{where}: {from_to(rows)}")
+    return (
+        f"{counted(len(shown.pairs), 'difference')} between networks of one target, split and seed, their means and, "
+        "where there are independent units enough, 95 % intervals, in percentage points. " + "; ".join(phrases) + "."
+    )
+
+
+def draw(study: Study, options: Options) -> Drawing:
+    """Differences by layer, a panel for each effect; 0 is no effect."""
+    shown = Shown(study, options.read_out)
+    if shown.pairs.empty:
         raise NothingToDrawError(
-            f"there is no pair of networks on one target to compare in {read_out}; "
+            f"there is no pair of networks on one target to compare in {options.read_out}; "
             "effects need base networks and a treatment"
         )
-    set_theme()
-    present = ordered_effects(list(dict.fromkeys(pairs["effect"])))
-    columns = min(len(present), 3)
-    lines = -(-len(present) // columns)
-    figure, panels = plt.subplots(
-        lines, columns, figsize=(width, (0.3 * lines + 0.18) * width), squeeze=False, layout="constrained"
-    )
-    by_name = dict(zip(present, panels.flat, strict=False))
-    for group in SHARED:
-        first, *others = [by_name[name] for name in group if name in by_name] or [None]
-        for panel in others:
-            panel.sharey(first)
-    conditions = conditions_of(pairs)
-    looks = dict(zip([label for label, _ in conditions], SERIES * len(conditions), strict=False))
-    own_effects = dict(conditions_of(effects))
-    layers = sorted(set(pairs["n"]))
-    odd = 0
-    for name, panel in by_name.items():
-        panel.axhline(0, color="black", linewidth=0.8, zorder=1)
-        for index, (label, own) in enumerate(conditions):
-            shift = 0.16 * (index - (len(conditions) - 1) / 2)
-            found = effect_rows(own_effects.get(label, effects[:0]), name, read_out)
-            draw_effect(panel, own[own["effect"] == name], found, layers, looks[label], shift)
-            odd += int((~found["balanced"]).sum())
-        panel.set_title(NAMES.get(name, name), fontsize=7.5)
-        panel.set_xticks(layers)
-        panel.set_xlim(min(layers) - 0.6, max(layers) + 0.6)
-        as_points(panel)
-    for index, panel in enumerate(panels.flat):
-        panel.set_visible(index < len(present))
-        if index + columns >= len(present):
-            panel.set_xlabel("Cut after layer n")
-    for panel in panels[:, 0]:
-        panel.set_ylabel("Points")
-    handles = [
-        Line2D([], [], color=c, marker=m, linestyle=d, markersize=4.5, label=k) for k, (c, m, d) in looks.items()
-    ]
-    handles.append(Line2D([], [], color="0.4", marker="o", markersize=3, linestyle="", alpha=0.5, label="one pair"))
-    handles.append(Line2D([], [], color="0.4", linewidth=1.5, label="95 % interval of the mean"))
-    units = sorted(set(effects["units"][effects["n"].notna() & effects["low"].notna()]))
-    text = footer(paired_networks(networks, pairs), coverage)
-    if units:
-        text += f". Intervals over {'–'.join(map(str, units[:: max(1, len(units) - 1)]))} independent units"
-        text += " (splits × seeds); hollow: without an interval"
-    else:
-        text += ". No intervals: they need two independent units (splits × seeds)"
-        handles.pop()
-    if odd:
-        text += f". Hollow too: {counted(odd, 'mean')} over other cells than the rest, or of nothing paired"
-    refused = int((effects["n"].notna() & effects["mean"].isna()).sum())
-    if refused:
-        text += f". {counted(refused, 'mean')} not drawn: see the column `note` of effects.csv"
-    finish(figure, text, handles, ncols=2)
-    said = [
-        f"{NAMES.get(name, name)}{f', {label}' if len(conditions) > 1 else ''}: {from_to(found)}"
-        for name in present
-        for label, _ in conditions
-        if not (found := effect_rows(own_effects.get(label, effects[:0]), name, read_out)).empty
-    ]
-    caption = (
-        f"{counted(len(pairs), 'difference')} between networks of one target, split and seed, their means and, where "
-        "there are independent units enough, 95 % intervals, in percentage points. " + "; ".join(said) + "."
-    )
-    return Drawing(figure, "What each step costs or gains", caption)
+    grid = panel_grid(len(shown.effects), 3, options.width, (0.32, 0.18))
+    panels = dict(zip([effect.name for effect in shown.effects], grid.panels, strict=True))
+    share_scales(panels)
+    unbalanced = sum(draw_panel(panels[effect.name], shown, effect) for effect in shown.effects)
+    label_panels(grid, shown, stage_names(study.networks))
+    finish(grid.figure, footer_text(study, shown, unbalanced), legend_handles(shown), ncols=2)
+    return Drawing(grid.figure, "What each step costs or gains", caption_of(shown))

@@ -1,34 +1,40 @@
 """Figure 2: the paper's, networks and their means against the layer of the cut; and what fine-tuning gains."""
 
 import textwrap
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from transferability.analysis.conditions import CONDITION, conditions_of, unreduced
+from transferability.analysis.contrasts import EFFECTS, effect_of
 from transferability.analysis.coverage import means_table
-from transferability.figures.captions import at_ends, effect_rows, footer
-from transferability.figures.styles import (
-    READ_OUTS,
-    Drawing,
+from transferability.analysis.read_outs import read_out_of
+from transferability.analysis.tables import stage_names
+from transferability.analysis.treatments import copies_stages, split_treatment
+from transferability.figures.axes import (
     as_percent,
     as_points,
+    axis_inches,
+    base_level,
     curve_of,
-    finish,
+    explain_empty,
     hollow_handle,
+    intervals_of,
     label_ends,
+    label_layers,
     mark_hollow,
-    ordered_treatments,
-    say,
-    set_theme,
-    style_of,
-    trained_of,
+    widened,
 )
+from transferability.figures.captions import at_ends, effect_rows, footer
+from transferability.figures.records import Drawing, Options, Study, trained_of
+from transferability.figures.styles import curve_name, finish, legend_label, ordered_treatments, set_theme, style_of
 from transferability.words import counted, in_words, points
 
 # Told apart in grey by the hatching.
@@ -40,7 +46,43 @@ COLUMNS = 3
 """Conditions that fit side by side; more are folded, two by two."""
 TITLE = 11
 """Characters of a title that fit on an inch."""
-FINE_TUNED = {"fine-tuned selffer": "selffer+", "fine-tuned transfer": "transfer+"}
+GAINS = {
+    effect.name: effect.treatment
+    for effect in EFFECTS
+    if effect.reference == "base" and split_treatment(effect.treatment)[0].fine_tune
+}
+"""The effects of the lower panel, fine-tuned networks against their base, with their treatments."""
+STATED = ("total", "fine-tuned transfer", "pretrained, frozen", "pretrained, fine-tuned")
+"""The effects that the caption states."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the figure shows of a study: networks, their means, effects and pairs, and the layers of the cuts."""
+
+    networks: pd.DataFrame
+    means: pd.DataFrame
+    effects: pd.DataFrame
+    pairs: pd.DataFrame
+    read_out: str
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers of the cuts."""
+        return sorted(set(self.networks["n"]) - {0})
+
+    @property
+    def has_gains(self) -> bool:
+        """Whether there are fine-tuned networks, and so a lower panel."""
+        return bool(set(GAINS.values()) & set(self.networks["treatment"]))
+
+    def condition(self, label: str) -> "Shown":
+        """What is shown of one condition."""
+        parts = [
+            dict(conditions_of(table)).get(label, table[:0])
+            for table in (self.networks, self.means, self.effects, self.pairs)
+        ]
+        return Shown(*parts, self.read_out)
 
 
 def shade_of(colour: str, hatch: str | None) -> dict:
@@ -64,6 +106,25 @@ def draw_points(axes: Axes, networks: pd.DataFrame, read_out: str) -> None:
         )
 
 
+def draw_curve(axes: Axes, treatment: str, curve: pd.Series, balanced: pd.Series) -> None:
+    """The means of one treatment by layer; those over other networks than the base's, not `balanced`, are hollow."""
+    style, means = style_of(treatment), curve.dropna()
+    axes.plot(curve.index, curve, color=style.colour, linestyle=style.dashes, linewidth=1.3, zorder=2)
+    for is_balanced, fill in ((True, style.colour), (False, "white")):
+        chosen = means[balanced.reindex(means.index) == is_balanced]
+        axes.plot(
+            chosen.index,
+            chosen,
+            linestyle="",
+            marker=style.marker,
+            markersize=4.5,
+            markerfacecolor=fill,
+            markeredgecolor="white" if is_balanced else style.colour,
+            markeredgewidth=0.5 if is_balanced else 1,
+            zorder=3,
+        )
+
+
 def draw_means(axes: Axes, means: pd.DataFrame) -> None:
     """Middle panel: the mean of every treatment at every n, and the drops between means, shaded.
 
@@ -72,32 +133,17 @@ def draw_means(axes: Axes, means: pd.DataFrame) -> None:
     table = means.set_index(["treatment", "n"])
     layers = sorted(set(means["n"]) - {0})
     curves = {name: table["mean"][name].reindex(layers) for name in ordered_treatments(means) if name != "base"}
-    ends = []
     if ("base", 0) in table.index:
-        base = table["mean"]["base", 0]
-        axes.axhline(base, color="black", linestyle=":", linewidth=1, zorder=1)
-        axes.plot(0, base, marker="o", color="black", markersize=5, zorder=3)
-        curves["base"] = pd.Series(base, index=layers)
+        base_level(axes, table["mean"]["base", 0], "black", size=5)
+    ends = []
     for name, curve in curves.items():
-        known = curve.dropna()
-        if name == "base" or known.empty:
-            continue
-        style = style_of(name)
-        axes.plot(layers, curve, color=style.colour, linestyle=style.dashes, linewidth=1.3, zorder=2)
-        for balanced, fill in ((True, style.colour), (False, "white")):
-            chosen = known[table["balanced"][name].reindex(known.index) == balanced]
-            axes.plot(
-                chosen.index,
-                chosen,
-                linestyle="",
-                marker=style.marker,
-                markersize=4.5,
-                markerfacecolor=fill,
-                markeredgecolor="white" if balanced else style.colour,
-                markeredgewidth=0.5 if balanced else 1,
-                zorder=3,
-            )
-        ends.append((style.name, known.index[-1] + 0.25, known.iloc[-1], style.colour))
+        drawn = curve.dropna()
+        if not drawn.empty:
+            draw_curve(axes, name, curve, table["balanced"][name])
+            end = drawn.index[-1] + widened(0.25, layers)
+            ends.append((curve_name(name), end, drawn.iloc[-1], style_of(name).colour))
+    if ("base", 0) in table.index:
+        curves["base"] = pd.Series(table["mean"]["base", 0], index=layers)
     for first, second, colour, hatch, _ in DROPS:
         if first in curves and second in curves:
             upper, lower = curves[first], curves[second]
@@ -105,36 +151,41 @@ def draw_means(axes: Axes, means: pd.DataFrame) -> None:
     label_ends(axes, ends, gap=0.085)
 
 
-def draw_gains(axes: Axes, effects: pd.DataFrame, pairs: pd.DataFrame, read_out: str, layers: list[int]) -> bool:
+def draw_gain(axes: Axes, shown: Shown, effect: str, layers: list[int]) -> bool:
+    """One effect of the lower panel: its pairs as points, its means and their intervals; returns as `draw_gains`."""
+    style = style_of(GAINS[effect])
+    pairs = shown.pairs[(shown.pairs["effect"] == effect) & (shown.pairs["read_out"] == shown.read_out)]
+    axes.scatter(
+        pairs["n"] + style.offset,
+        pairs["difference"],
+        s=8,
+        marker=style.marker,
+        color=style.colour,
+        alpha=0.45,
+        linewidth=0,
+        zorder=2,
+    )
+    rows = effect_rows(shown.effects, effect, shown.read_out)
+    look = {"marker": style.marker, "markersize": 5, "zorder": 4, "color": style.colour}
+    edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
+    curve_of(axes, layers, rows.set_index("n")["mean"], style.offset, linestyle=style.dashes, **look, **edge)
+    hollow = mark_hollow(axes, rows, style.offset, **look)
+    intervals_of(axes, rows, style.offset, color=style.colour, linewidth=1.4, zorder=3)
+    return hollow
+
+
+def draw_gains(axes: Axes, shown: Shown, layers: list[int]) -> bool:
     """Lower panel: fine-tuned networks minus their own base, as points, means and intervals; 0 is the base.
 
     A mean over other cells than the rest is hollow; returns whether one is.
     """
-    hollow = False
+    if not set(shown.pairs["effect"]) & GAINS.keys():
+        explain_empty(axes, "no fine-tuned networks that could be paired with their base")
+        return False
     axes.axhline(0, color="black", linestyle=":", linewidth=1, zorder=1)
-    for effect, treatment in FINE_TUNED.items():
-        style = style_of(treatment)
-        single = pairs[(pairs["effect"] == effect) & (pairs["read_out"] == read_out)]
-        axes.scatter(
-            single["n"] + style.offset,
-            single["difference"],
-            s=8,
-            marker=style.marker,
-            color=style.colour,
-            alpha=0.45,
-            linewidth=0,
-            zorder=2,
-        )
-        rows = effect_rows(effects, effect, read_out)
-        look = {"marker": style.marker, "markersize": 5, "zorder": 4}
-        means = rows.set_index("n")["mean"]
-        edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
-        curve_of(axes, layers, means, style.offset, color=style.colour, linestyle=style.dashes, **look, **edge)
-        x = rows["n"].astype(float) + style.offset
-        hollow |= mark_hollow(axes, rows, style.offset, color=style.colour, **look)
-        sure = rows["low"].notna()
-        axes.vlines(x[sure], rows["low"][sure], rows["high"][sure], color=style.colour, linewidth=1.4, zorder=3)
-    return hollow
+    hollow = [draw_gain(axes, shown, effect, layers) for effect in GAINS if effect in set(shown.pairs["effect"])]
+    as_points(axes)
+    return any(hollow)
 
 
 def legend_handles(treatments: list[str], hollow: bool) -> list[Line2D | Patch]:
@@ -143,7 +194,7 @@ def legend_handles(treatments: list[str], hollow: bool) -> list[Line2D | Patch]:
     for treatment in treatments:
         style = style_of(treatment)
         line = Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker, markersize=5)
-        line.set_label(style.label)
+        line.set_label(legend_label(treatment))
         handles.append(line)
     for first, second, colour, hatch, name in DROPS:
         if {first, second} <= set(treatments):
@@ -156,102 +207,117 @@ def legend_handles(treatments: list[str], hollow: bool) -> list[Line2D | Patch]:
 def chosen_networks(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
     """The trained networks of the conditions at full volume that have copied layers; or of all, if none has."""
     rows = unreduced(trained_of(networks, read_out))
-    copied = rows[rows["treatment"].str.startswith(("selffer", "transfer"))]
+    copied = rows[rows["treatment"].map(copies_stages)]
     if copied.empty:
         return rows
-    keys = list(map(tuple, copied[CONDITION].astype(object).fillna(-1).drop_duplicates().to_numpy()))
-    own = rows[CONDITION].astype(object).fillna(-1).apply(tuple, axis=1)
-    return rows[own.isin(keys)]
+    conditions = rows[CONDITION].astype(object).fillna(-1).apply(tuple, axis=1)
+    return rows[conditions.isin(set(conditions[copied.index]))]
 
 
-def caption_of(conditions: list[tuple[str, pd.DataFrame]], effects: pd.DataFrame, read_out: str) -> str:
-    """What the figure shows, in numbers: of each condition the base's level and the drops of frozen transfer."""
-    sentences = [
-        "Each point is one network; below, lines are means, and the shaded drops are what frozen features lose to "
-        "fragile co-adaptation and to their specificity to the other task; at the bottom, fine-tuned networks minus "
-        "their own base network, pair by pair."
-    ]
-    for label, rows in conditions:
-        base = rows[rows["treatment"] == "base"]
-        said = [f"{label}: {counted(len(rows), 'network')}"]
-        if not base.empty:
-            said.append(f"base networks score {points(base[read_out].mean(), signed=False)} % (n = {len(base)})")
-        own = [group for name, group in conditions_of(effects) if name == label]
-        for effect, words in (
-            ("total", "frozen transfer minus base:"),
-            ("fine-tuned transfer", "fine-tuned transfer minus base:"),
-        ):
-            layers = effect_rows(own[0], effect, read_out) if own else pd.DataFrame()
-            if not layers.empty:
-                said.append(f"{words} {at_ends(layers)}")
-        sentences.append("; ".join(said) + ".")
-    return " ".join(sentences)
+def condition_caption(label: str, shown: Shown) -> str:
+    """One condition in numbers: its base's level, and the first and last mean of the effects that are stated."""
+    phrases = [f"{label}: {counted(len(shown.networks), 'network')}"]
+    base = shown.networks[shown.networks["treatment"] == "base"]
+    if not base.empty:
+        level = points(base[shown.read_out].mean(), signed=False)
+        phrases.append(f"base networks score {level} % (n = {len(base)})")
+    for name in STATED:
+        rows = effect_rows(shown.effects, name, shown.read_out)
+        if not rows.empty:
+            phrases.append(f"{effect_of(name).label.lower()} minus base: {at_ends(rows)}")
+    return "; ".join(phrases) + "."
 
 
-def draw_figure2(
-    networks: pd.DataFrame,
-    effects: pd.DataFrame,
-    pairs: pd.DataFrame,
-    coverage: str,
-    read_out: str,
-    width: float,
-    unbalanced: bool,
-) -> Drawing:
-    """The paper's Figure 2, a column for each condition: points, means, and, where there are fine-tuned networks,
-    their differences from their base. Columns that do not fit side by side are folded. Width in inches.
+def caption_of(conditions: dict[str, Shown], shown: Shown) -> str:
+    """What the figure shows, in numbers."""
+    treatments = set(shown.networks["treatment"])
+    sentence = "Each point is one network; below, lines are means"
+    if any({first, second} <= treatments for first, second, *_ in DROPS):
+        sentence += (
+            ", and the shaded drops are what frozen features lose to fragile co-adaptation and to their specificity "
+            "to the other task"
+        )
+    if shown.has_gains:
+        sentence += "; at the bottom, fine-tuned networks minus their own base network, pair by pair"
+    return " ".join([f"{sentence}.", *(condition_caption(label, part) for label, part in conditions.items())])
 
-    Networks that did not train are left out. Means over other networks than the base's are drawn only if
-    `unbalanced` asks for it, and hollow.
+
+def folded_panels(count: int, has_gains: bool, width: float) -> tuple[Figure, np.ndarray]:
+    """A figure with a column of panels for each of `count` conditions, as an array (2 or 3, count).
+
+    Columns that do not fit side by side are folded: a fold's rows come, then the next fold's below them.
     """
-    trained = chosen_networks(networks, read_out)
-    means = means_table(trained, read_out, unbalanced)
-    refused = means[means["mean"].isna()]
-    tuned = bool(set(FINE_TUNED.values()) & set(trained["treatment"]))
     set_theme()
-    layers = sorted(set(trained["n"]) - {0})
-    conditions = conditions_of(trained)
-    ratios = [1.15, 1.15, 0.8] if tuned else [1, 1]
-    columns = len(conditions) if len(conditions) <= COLUMNS else 2
-    folds = -(-len(conditions) // columns)
+    ratios = [1.15, 1.15, 0.8] if has_gains else [1, 1]
+    columns = count if count <= COLUMNS else 2
+    folds = -(-count // columns)
     figure, grid = plt.subplots(
         folds * len(ratios),
         columns,
-        figsize=(width, (1.28 if tuned else 0.95) * width * (0.75 * folds + 0.25)),
+        figsize=(width, (1.28 if has_gains else 0.95) * width * (0.75 * folds + 0.25)),
         height_ratios=ratios * folds,
         sharex=True,
         squeeze=False,
         layout="constrained",
     )
-    # A fold's rows, then the next fold's beside them: a column for each condition again, and some to spare.
     panels = np.hstack(np.split(grid, folds))
-    for panel in panels[:, len(conditions) :].flat:
-        panel.set_visible(False)
-    hollow = bool((~means["balanced"] & means["mean"].notna()).any())
-    for column, (label, rows) in enumerate(conditions):
-        draw_points(panels[0, column], rows, read_out)
-        own = dict(conditions_of(means)).get(label)
-        draw_means(panels[1, column], own)
-        if tuned:
-            of_effects = dict(conditions_of(effects)).get(label, effects[:0])
-            of_pairs = dict(conditions_of(pairs)).get(label, pairs[:0])
-            if set(of_pairs["effect"]) & FINE_TUNED.keys():
-                hollow |= draw_gains(panels[2, column], of_effects, of_pairs, read_out, layers)
-                as_points(panels[2, column])
-            else:
-                say(panels[2, column], "no fine-tuned networks that could be paired with their base")
-        panels[0, column].set_title(textwrap.fill(label, int(TITLE * width / columns)))
-        panels[-1, column].tick_params(labelbottom=True)
-        panels[-1, column].set_xlabel("Cut after layer n")
-        panels[-1, column].set_xticks([0, *layers], ["base", *layers])
-        panels[-1, column].set_xlim(-0.5, max([0, *layers]) + 1.3)
-    labels = (READ_OUTS[read_out], "Mean", "Fine-tuned minus\nbase, points")
-    for panel, label in zip(grid[:, 0], labels[: len(ratios)] * folds, strict=True):
-        panel.set_ylabel(label)
-    for panel in panels[:2].flat:
+    for spare in panels[:, count:].flat:
+        spare.set_visible(False)
+    return figure, panels[:, :count]
+
+
+def draw_condition(panels: np.ndarray, label: str, shown: Shown, layers: list[int], inches: float) -> bool:
+    """A column of panels, of `inches` each; returns whether a mean of the lowest is hollow."""
+    draw_points(panels[0], shown.networks, shown.read_out)
+    draw_means(panels[1], shown.means)
+    hollow = draw_gains(panels[2], shown, layers) if len(panels) > 2 else False
+    panels[0].set_title(textwrap.fill(label, int(TITLE * inches)))
+    for panel in panels[:2]:
         as_percent(panel)
-    text = footer(trained, coverage)
-    if not refused.empty:
-        names = [style_of(name).name for name in ordered_treatments(refused)]
-        text += f"; no line where means are over other networks than the base's: {in_words(names)}"
-    finish(figure, text, legend_handles(ordered_treatments(trained), hollow), ncols=2)
-    return Drawing(figure, "Accuracy against the layer of the cut", caption_of(conditions, effects, read_out))
+    return hollow
+
+
+def label_columns(panels: np.ndarray, shown: Shown, stages: dict[int, str], inches: float) -> None:
+    """Label the axes: x, of some inches, below each column, y at the left of each line of panels."""
+    for bottom in panels[-1]:
+        bottom.tick_params(labelbottom=True)
+        bottom.set_xlabel("Cut after layer n")
+        bottom.set_xlim(-0.5, max([0, *shown.layers]) + widened(1.3, shown.layers))
+        label_layers(bottom, shown.layers, stages, inches, base=True)
+    labels = (read_out_of(shown.read_out).label, "Mean", "Fine-tuned minus\nbase, points")
+    for row, label in zip(panels, labels, strict=False):
+        for panel in row:
+            if panel.get_subplotspec().is_first_col():
+                panel.set_ylabel(label)
+
+
+def footer_text(study: Study, shown: Shown) -> str:
+    """What the figure rests on, and which means are not drawn."""
+    text = footer(shown.networks, study.coverage)
+    refused = shown.means[shown.means["mean"].isna()]
+    if refused.empty:
+        return text
+    names = [curve_name(name) for name in ordered_treatments(refused)]
+    return f"{text}; no line where means are over other networks than the base's: {in_words(names)}"
+
+
+def draw(study: Study, options: Options) -> Drawing:
+    """The paper's Figure 2, a column for each condition: points, means, and, where there are fine-tuned networks,
+    their differences from their base.
+
+    Networks that did not train are left out. Means over other networks than the base's are drawn only if the options
+    ask for it, and hollow.
+    """
+    trained = chosen_networks(study.networks, options.read_out)
+    means = means_table(trained, options.read_out, options.unbalanced)
+    shown = Shown(trained, means, study.effects, study.pairs, options.read_out)
+    conditions = {label: shown.condition(label) for label, _ in conditions_of(trained)}
+    figure, panels = folded_panels(len(conditions), shown.has_gains, options.width)
+    columns = panels[0, 0].get_subplotspec().get_gridspec().ncols
+    inches = options.width / columns
+    hollow = bool((~means["balanced"] & means["mean"].notna()).any())
+    for column, (label, part) in enumerate(conditions.items()):
+        hollow |= draw_condition(panels[:, column], label, part, shown.layers, inches)
+    label_columns(panels, shown, stage_names(trained), axis_inches(options.width, columns))
+    finish(figure, footer_text(study, shown), legend_handles(ordered_treatments(trained), hollow), ncols=2)
+    return Drawing(figure, "Accuracy against the layer of the cut", caption_of(conditions, shown))

@@ -4,16 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
+from safetensors import SafetensorError, safe_open
 
 from transferability.analysis.conditions import unreduced
 from transferability.errors import InputError
+from transferability.figures.axes import panel_grid
 from transferability.figures.captions import footer
-from transferability.figures.styles import Drawing, NothingToDrawError, finish, set_theme
-from transferability.networks.checkpoints import read_checkpoint
+from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
+from transferability.figures.styles import finish
 from transferability.words import counted
 
-FIRST = "conv1.conv.weight"
+LEAST = 5
+"""Pixels of a filter's side below which it shows nothing."""
 SCALE = 4
 """Pixels to a weight, and between filters."""
 BETWEEN = (0.8, 0.87, 0.94)
@@ -42,45 +44,75 @@ def tile_filters(weights: np.ndarray, columns: int) -> np.ndarray:
     return canvas
 
 
-def draw_filters(networks: pd.DataFrame, models: Path, coverage: str, width: float) -> Drawing:
-    """The first layer of up to SHOWN base networks, read from models/{split}/seed{seed}/{network}. Width in inches."""
+def first_layer(shapes: dict[str, list[int]]) -> str | None:
+    """The weights of the convolution that reads the images' own pixels, by the shapes of all of a network's.
+
+    It is the only one with 3 channels to read, or, where none has, the only one with 1; else None. Convolutions of
+    single channels further up have 1 too.
+    """
+    square = {name: shape for name, shape in shapes.items() if len(shape) == 4 and shape[2] == shape[3]}
+    for channels in (3, 1):
+        names = [name for name, shape in square.items() if shape[1] == channels]
+        if names:
+            return names[0] if len(names) == 1 else None
+    return None
+
+
+def read_filters(path: Path) -> np.ndarray:
+    """The filters of a checkpoint's first layer, float (count, C, k, k).
+
+    A file that is missing or not whole is an InputError; filters that show nothing, or none, are NothingToDrawError.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (no mapping)
+            first = first_layer(shapes)
+            if first is None:
+                raise NothingToDrawError("the first layer of these networks has no filters that are images")
+            if shapes[first][2] < LEAST:
+                sides = "×".join(map(str, shapes[first][2:]))
+                raise NothingToDrawError(f"filters of {sides} pixels show nothing to a reader")
+            return file.get_tensor(first)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such checkpoint") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a whole checkpoint ({error}); delete it and run again") from None
+
+
+def shown_networks(networks: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The first base networks at full volume that trained, up to SHOWN; and how many there are."""
     bases = unreduced(networks[(networks["treatment"] == "base") & networks["trained"]])
     if bases.empty:
         raise NothingToDrawError("no base network of this study trained, so there are no first-layer filters to show")
-    shown = bases.sort_values(["seed", "split", "target"], kind="stable").head(SHOWN)
-    layers = {}
+    return bases.sort_values(["seed", "split", "target"], kind="stable").head(SHOWN), len(bases)
+
+
+def draw(study: Study, options: Options) -> Drawing:
+    """The first layer of up to SHOWN base networks, read from models/{split}/seed{seed}/{network}."""
+    if study.models is None:
+        raise NothingToDrawError("this study has tables only; without its networks' files this cannot be drawn")
+    shown, total = shown_networks(study.networks)
+    filters = {}
     for network in shown.itertuples():
-        path = models / network.split / f"seed{network.seed}" / network.network / "model.safetensors"
-        _, state = read_checkpoint(path)
-        if FIRST not in state:
-            raise InputError(f"{path}: has no first layer {FIRST}; delete it and run again")
-        layers[f"{network.split}, seed {network.seed}, {network.network}"] = state[FIRST].numpy()
-    set_theme()
-    count, channels, size, _ = next(iter(layers.values())).shape
+        folder = study.models / network.split / f"seed{network.seed}" / network.network
+        name = f"{network.split}, seed {network.seed}, {network.network}"
+        filters[name] = read_filters(folder / "model.safetensors")
+    count, channels, *sides = next(iter(filters.values())).shape
     across = min(count, 8 if count <= 32 else 12 if count <= 96 else 16)
-    columns = min(len(layers), 2)
-    lines = -(-len(layers) // columns)
-    ratio = (-(-count // across) * (size + 1)) / (across * (size + 1))
-    figure, panels = plt.subplots(
-        lines,
-        columns,
-        figsize=(width, width / columns * ratio * lines + 0.28 * lines + 0.5),
-        squeeze=False,
-        layout="constrained",
-    )
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
-    for panel in panels.flat:
+    columns = min(len(filters), 2)
+    height = (-(-count // across) / across / columns + 0.28 / options.width, 0.5 / options.width)
+    grid = panel_grid(len(filters), columns, options.width, height)
+    grid.figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
+    for panel, (name, weights) in zip(grid.panels, filters.items(), strict=True):
         panel.set_axis_off()
-    for panel, (name, weights) in zip(panels.flat, layers.items(), strict=False):
         panel.imshow(tile_filters(weights, across), interpolation="nearest", aspect="equal")
         panel.set_title(name, fontsize=7.5, fontweight="normal")
-    text = footer(shown, coverage)
-    if len(bases) > len(shown):
-        text += f"; of {len(bases)} base networks the first {len(shown)} are shown"
-    finish(figure, text, [], ncols=1)
+    of_total = f" of {total}" if total > len(shown) else ""
+    more = f"; of {total} base networks the first {len(shown)} are shown" if of_total else ""
+    finish(grid.figure, footer(shown, study.coverage) + more, [], ncols=1)
     caption = (
-        f"The {counted(count, 'filter')} of {size}×{size} pixels of the first layer, "
-        f"{'in colour' if channels == 3 else 'in grey'}, of {counted(len(shown), 'base network')}"
-        f"{f' of {len(bases)}' if len(bases) > len(shown) else ''}; mid-grey is a weight of 0."
+        f"The {counted(count, 'filter')} of {'×'.join(map(str, sides))} pixels of the first layer, "
+        f"{'in colour' if channels == 3 else 'in grey'}, of {counted(len(shown), 'base network')}{of_total}; "
+        "mid-grey is a weight of 0."
     )
-    return Drawing(figure, "First-layer filters of base networks", caption)
+    return Drawing(grid.figure, "First-layer filters of base networks", caption)

@@ -2,104 +2,123 @@
 
 import pandas as pd
 from matplotlib import colormaps
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.analysis.conditions import unreduced
 from transferability.analysis.coverage import cells_of
-from transferability.analysis.tables import IDENTITY
+from transferability.analysis.read_outs import read_out_of
+from transferability.analysis.tables import IDENTITY, cut_name, stage_names
 from transferability.errors import InputError
+from transferability.figures.axes import as_percent, panel_grid
 from transferability.figures.captions import footer
-from transferability.figures.styles import (
-    Drawing,
-    as_percent,
-    finish,
-    ordered_treatments,
-    set_theme,
-    style_of,
-    trained_of,
-)
-from transferability.networks.families import LAYERS
+from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, trained_of
+from transferability.figures.styles import curve_name, finish, ordered_treatments
 from transferability.words import counted, in_words, points
 
+READ_OUT = "validation_top1"
+NAMED = 10
+"""Layers that the legend names at most; the colours of those between lie between theirs."""
 
-def colour_of(n: int) -> tuple:
+
+def colour_of(n: int, deepest: int) -> tuple:
     """The colour of layer n: dark to light, in grey as well."""
-    return colormaps["viridis"](0.86 * (n - 1) / (len(LAYERS) - 2))
+    return colormaps["viridis"](0.86 * (n - 1) / max(deepest - 1, 1))
 
 
-def draw_learning(networks: pd.DataFrame, learning: pd.DataFrame, coverage: str, width: float) -> Drawing:
-    """Mean validation accuracy against step, a panel for each treatment, a line for each n. Width in inches.
+def learning_of(study: Study) -> pd.DataFrame:
+    """How the networks learnt, where the study has it."""
+    if study.learning is None:
+        raise NothingToDrawError("this study has no learning.csv, which tells how its networks learnt")
+    return study.learning
 
-    Networks that did not train are left out. Dotted: the base networks. The footer names treatments with a line over
-    other splits, seeds or targets than theirs. A network that `learning` does not tell of is an InputError.
-    """
-    trained = unreduced(trained_of(networks, "validation_top1"))
-    learnt = trained[[*IDENTITY, "treatment", "n"]].merge(learning, how="left", on=IDENTITY)
-    untold = learnt[learnt["validation_top1"].isna()]
-    if len(untold):
-        row = untold.iloc[0]
+
+def merge_learning(networks: pd.DataFrame, learning: pd.DataFrame) -> pd.DataFrame:
+    """The rows of learning.csv of some networks, with treatment and n; one that has none is an InputError."""
+    steps = networks[[*IDENTITY, "treatment", "n"]].merge(learning, how="left", on=IDENTITY)
+    lacking = steps[steps[READ_OUT].isna()]
+    if len(lacking):
+        row = lacking.iloc[0]
         raise InputError(
             f"learning.csv: lacks how {row['network']} of {row['split']}, seed {row['seed']}, learnt; "
             "delete it and run again"
         )
-    cells = {key: cells_of(own) for key, own in trained.groupby(["treatment", "n"])}
-    wanted = cells.get(("base", 0), cells_of(trained))
-    differing = trained[[cells[key] != wanted for key in zip(trained["treatment"], trained["n"], strict=True)]]
-    means = learnt.groupby(["treatment", "n", "step"])["validation_top1"].mean()
-    set_theme()
-    treatments = ordered_treatments(trained)
-    columns = min(len(treatments), 3)
-    lines = -(-len(treatments) // columns)
-    figure, panels = plt.subplots(
-        lines,
-        columns,
-        figsize=(width, (0.36 * lines + 0.14) * width),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for panel, treatment in zip(panels.flat, treatments, strict=False):
-        if "base" in treatments:
-            base = means["base", 0]
-            panel.plot(base.index, base, color="black", linestyle=":", linewidth=1.2, zorder=4)
-        for n in sorted(set(trained["n"][trained["treatment"] == treatment]) - {0}):
-            curve = means[treatment, n]
-            panel.plot(curve.index, curve, color=colour_of(n), linewidth=1.1, zorder=3)
-        style = style_of(treatment)
-        panel.set_title(f"{treatment} {style.name}" if treatment != "base" else "base")
-        as_percent(panel)
-    if "base" in treatments:
-        panel = panels.flat[treatments.index("base")]
-        for _, rows in learnt[learnt["treatment"] == "base"].groupby(IDENTITY):
-            panel.plot(rows["step"], rows["validation_top1"], color="0.6", linewidth=0.7, zorder=2)
-    for panel in list(panels.flat)[len(treatments) :]:
-        panel.set_visible(False)
-    for index, panel in enumerate(panels.flat):
-        if index + columns >= len(treatments):
-            panel.tick_params(labelbottom=True)
-            panel.set_xlabel("Step")
-    for panel in panels[:, 0]:
-        panel.set_ylabel("Top-1 accuracy,\nvalidation")
-    handles = [
-        Line2D([], [], color=colour_of(n), linewidth=1.6, label=f"n = {n}") for n in sorted(set(trained["n"]) - {0})
-    ]
-    if "base" in treatments:
+    return steps
+
+
+def differing_networks(networks: pd.DataFrame) -> pd.DataFrame:
+    """The networks of treatments and layers that have other splits, seeds or targets than the base networks."""
+    cells = {key: cells_of(rows) for key, rows in networks.groupby(["treatment", "n"])}
+    wanted = cells.get(("base", 0), cells_of(networks))
+    return networks[[cells[key] != wanted for key in zip(networks["treatment"], networks["n"], strict=True)]]
+
+
+def draw_panel(panel: Axes, treatment: str, steps: pd.DataFrame, means: pd.Series) -> None:
+    """One treatment: the mean of each n by step, and, dotted, that of the base networks; these also one by one."""
+    deepest = steps["n"].max()
+    if ("base", 0) in means.index.droplevel("step"):
+        base = means["base", 0]
+        panel.plot(base.index, base, color="black", linestyle=":", linewidth=1.2, zorder=4)
+    rows = steps[steps["treatment"] == treatment]
+    for n in sorted(set(rows["n"]) - {0}):
+        curve = means[treatment, n]
+        panel.plot(curve.index, curve, color=colour_of(n, deepest), linewidth=1.1, zorder=3)
+    if treatment == "base":
+        for _, network in rows.groupby(IDENTITY):
+            panel.plot(network["step"], network[READ_OUT], color="0.6", linewidth=0.7, zorder=2)
+    panel.set_title(treatment if treatment == "base" else f"{treatment} {curve_name(treatment)}")
+    as_percent(panel)
+
+
+def legend_handles(layers: list[int], stages: dict[int, str], has_base: bool) -> list[Line2D]:
+    """One handle for each n, or for some of many; and those of the base networks."""
+    named = layers[:: -(-len(layers) // NAMED) or 1]
+    handles = [Line2D([], [], color=colour_of(n, max(layers)), linewidth=1.6, label=cut_name(n, stages)) for n in named]
+    if has_base:
         handles.append(Line2D([], [], color="black", linestyle=":", label="base, mean"))
         handles.append(Line2D([], [], color="0.6", linewidth=0.7, label="base, one network"))
-    text = footer(trained, coverage)
-    if not differing.empty:
-        names = [style_of(name).name for name in ordered_treatments(differing)]
-        text += f"; with lines over other networks than the base's, not to be compared with them: {in_words(names)}"
-    finish(figure, text, handles, ncols=5)
+    return handles
+
+
+def footer_text(networks: pd.DataFrame, coverage: str) -> str:
+    """What the figure rests on, and the treatments with lines that are not to be compared."""
+    text = footer(networks, coverage)
+    differing = differing_networks(networks)
+    if differing.empty:
+        return text
+    names = [curve_name(name) for name in ordered_treatments(differing)]
+    return f"{text}; with lines over other networks than the base's, not to be compared with them: {in_words(names)}"
+
+
+def caption_of(count: int, treatments: list[str], means: pd.Series) -> str:
+    """What the figure shows, in numbers: of each treatment the worst and the best n at the last step."""
     ends = []
     for treatment in treatments:
         final = means[treatment].groupby("n").last()
-        level = f"{points(final.min(), signed=False)}–{points(final.max(), signed=False)} %"
-        ends.append(f"{treatment} {level if len(final) > 1 else level.split('–')[0] + ' %'}")
-    caption = (
-        f"Mean validation accuracy while {counted(len(trained), 'network')} were trained, over all "
+        worst, best = points(final.min(), signed=False), points(final.max(), signed=False)
+        ends.append(f"{treatment} {worst}–{best} %" if len(final) > 1 else f"{treatment} {worst} %")
+    return (
+        f"Mean validation accuracy while {counted(count, 'network')} were trained, over all "
         f"splits, targets and seeds; at the last step, from the worst n to the best: {', '.join(ends)}."
     )
-    return Drawing(figure, "How the networks learnt", caption)
+
+
+def draw(study: Study, options: Options) -> Drawing:
+    """Mean validation accuracy against step, a panel for each treatment, a line for each n.
+
+    Networks that did not train are left out. Dotted: the base networks. The footer names treatments with a line over
+    other splits, seeds or targets than theirs. A network that learning.csv does not tell of is an InputError.
+    """
+    learning = learning_of(study)
+    trained = unreduced(trained_of(study.networks, READ_OUT))
+    steps = merge_learning(trained, learning)
+    means = steps.groupby(["treatment", "n", "step"])[READ_OUT].mean()
+    treatments = ordered_treatments(trained)
+    grid = panel_grid(len(treatments), 3, options.width, (0.36, 0.14), sharex=True, sharey=True)
+    for panel, treatment in zip(grid.panels, treatments, strict=True):
+        draw_panel(panel, treatment, steps, means)
+    grid.label("Step", read_out_of(READ_OUT).label)
+    layers, stages = sorted(set(trained["n"]) - {0}), stage_names(trained)
+    handles = legend_handles(layers, stages, "base" in treatments)
+    finish(grid.figure, footer_text(trained, study.coverage), handles, ncols=3 if stages else 5)
+    return Drawing(grid.figure, "How the networks learnt", caption_of(len(trained), treatments, means))

@@ -1,215 +1,94 @@
-"""Report: a study as one page that stands alone: question, design, figures, effects, coverage, provenance, files."""
+"""Page: a study as one page that stands alone: question, design, figures, effects, coverage, provenance, files."""
 
 import argparse
 import base64
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 
 from transferability import files
-from transferability.analysis.conditions import KINDS, conditions_of, label_of, unreduced
+from transferability.analysis.conditions import KINDS, conditions_of, label_of
 from transferability.analysis.coverage import MISSING, PRESENT, UNTRAINED, coverage_line
-from transferability.analysis.tables import COVERAGE, DROPS, EFFECTS, NETWORKS, read_table
+from transferability.analysis.read_outs import SHARES, read_out_of
+from transferability.analysis.tables import (
+    COVERAGE_COLUMNS,
+    DROP_COLUMNS,
+    EFFECT_COLUMNS,
+    NETWORK_COLUMNS,
+    read_table,
+    stage_names,
+)
+from transferability.analysis.treatments import curves_of, meaning_of, rank_of
 from transferability.errors import InputError, exit_plainly
+from transferability.figures.effect_texts import (
+    drop_rows,
+    effect_meanings,
+    effect_tables,
+    headline_tiles,
+    read_out_table,
+    test_rows,
+    text_of,
+)
 from transferability.words import counted, in_words, points
 
 TEMPLATE = Path(__file__).parent / "page.html"
-READ_OUTS = {
-    "test_top1": "test, at the end",
-    "chosen_test_top1": "test, chosen on validation",
-    "validation_top1": "validation, at the end",
-    "mean_of_ten_best": "mean of the ten best validations",
-    "train_loss": "training loss",
-}
-TREATMENTS = {
-    "base": ("baseA, baseB", "trained from scratch"),
-    "selffer": ("AnA, BnB", "layers 1–n copied from the same task and frozen, the rest trained anew"),
-    "selffer+": ("AnA+, BnB+", "the same, and the copied layers learn too"),
-    "transfer": ("BnA, AnB", "layers 1–n copied from the other task and frozen, the rest trained anew"),
-    "transfer+": ("BnA+, AnB+", "the same, and the copied layers learn too: fine-tuning"),
-    "random": ("RnA, RnB", "layers 1–n random and frozen: untrained filters"),
-}
-EFFECT_NAMES = {
-    "co-adaptation": ("Fragile co-adaptation", "BnB − base"),
-    "specificity": ("Specificity", "AnB − BnB"),
-    "total": ("Frozen transfer", "AnB − base"),
-    "fine-tuned selffer": ("Fine-tuned selffer", "BnB+ − base"),
-    "fine-tuned transfer": ("Fine-tuned transfer", "AnB+ − base"),
-    "lingering boost": ("Lingering boost", "AnB+ − BnB+"),
-    "random filters": ("Random filters", "RnB − base"),
-}
 TABLES = ("networks.csv", "learning.csv", "pairs.csv", "effects.csv", "drops.csv", "coverage.csv")
 
 
-def name_of(effect: str) -> str:
-    """An effect in words."""
-    return EFFECT_NAMES.get(effect, (effect.capitalize(),))[0]
+@dataclass(frozen=True)
+class Places:
+    """Where the page and what it tells of lie: folders of tables and figures, and of networks and splits, if any."""
+
+    tables: Path
+    figures: Path
+    models: Path | None
+    splits: Path | None
+    page: Path
+
+    def link(self, path: Path) -> str:
+        """A path as a link from the page."""
+        return os.path.relpath(path, self.page.parent)
 
 
-def amount(value: float, read_out: str) -> str:
-    """A difference as it stands in a table: percentage points, or nats of a loss; empty where there is none."""
-    if pd.isna(value):
-        return ""
-    return f"{value:+.3f}".replace("-", "−") if read_out == "train_loss" else points(value)
+@dataclass(frozen=True)
+class Tables:
+    """The tables that the page states."""
+
+    networks: pd.DataFrame
+    effects: pd.DataFrame
+    drops: pd.DataFrame
+    coverage: pd.DataFrame
 
 
-def interval_of(row: dict) -> str:
-    """The 95 % interval of a row of effects.csv, or nothing."""
-    if pd.isna(row["low"]):
-        return ""
-    return f"{amount(row['low'], row['read_out'])} to {amount(row['high'], row['read_out'])}"
-
-
-def text_of(value: object) -> str:
-    """A cell that may be empty, as text."""
-    return "" if pd.isna(value) else str(value)
-
-
-def probability(p: float) -> str:
-    """A p-value."""
-    return "" if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def effect_cell(row: dict | None) -> dict:
-    """One cell of an effects table; `row` is of effects.csv, or None where the effect has no such row."""
-    if row is None:
-        return {"mean": "", "interval": "", "title": "no such row in effects.csv"}
-    counts = f"{counted(row['units'], 'unit')}, {counted(row['pairs'], 'pair')}"
-    title = f"{counts}: {row['positive']} up, {row['negative']} down"
-    mark = "" if row["balanced"] or pd.isna(row["mean"]) else " †"
-    return {
-        "mean": amount(row["mean"], row["read_out"]) + mark,
-        "interval": interval_of(row),
-        "title": "; ".join(filter(None, (title, text_of(row["note"])))),
-    }
-
-
-def effect_tables(effects: pd.DataFrame, read_out: str) -> list[dict]:
-    """Of each condition a table of means and intervals: a row an effect, a column a layer, and one for all layers."""
-    tables = []
-    for label, rows in conditions_of(effects[effects["read_out"] == read_out]):
-        layers = sorted(int(n) for n in rows["n"].dropna().unique())
-        lines = []
-        for effect, own in rows.groupby("effect", sort=False):
-            by_layer = {row["n"] if pd.notna(row["n"]) else None: row for row in own.to_dict("records")}
-            units = sorted({row["units"] for row in by_layer.values()})
-            lines.append(
-                {
-                    "name": name_of(effect),
-                    "difference": EFFECT_NAMES.get(effect, ("", ""))[1],
-                    "cells": [effect_cell(by_layer.get(n)) for n in (*layers, None)],
-                    "units": "–".join(map(str, units[:: max(1, len(units) - 1)])),
-                }
-            )
-        notes = [note for note in dict.fromkeys(rows["note"].dropna()) if note]
-        shown = "; ".join(notes[:4]) + (f"; and {counted(len(notes) - 4, 'more note')} below" if len(notes) > 4 else "")
-        if not rows["balanced"].all():
-            shown = f"† over other cells than the rest, or not paired at all. {shown}"
-        tables.append({"condition": label, "layers": layers, "rows": lines, "notes": shown})
+def read_tables(folder: Path) -> Tables:
+    """The tables of a folder; one that is missing, truncated, foreign or without networks is an InputError."""
+    tables = Tables(
+        networks=read_table(folder / "networks.csv", NETWORK_COLUMNS),
+        effects=read_table(folder / "effects.csv", EFFECT_COLUMNS),
+        drops=read_table(folder / "drops.csv", DROP_COLUMNS),
+        coverage=read_table(folder / "coverage.csv", COVERAGE_COLUMNS),
+    )
+    if tables.networks.empty:
+        raise InputError(f"{folder / 'networks.csv'}: holds no network; run the study again")
     return tables
-
-
-def test_rows(effects: pd.DataFrame, read_out: str) -> list[dict]:
-    """All rows of effects.csv of a read-out, as text."""
-    rows = []
-    for row in effects[effects["read_out"] == read_out].to_dict("records"):
-        rows.append(
-            row
-            | effect_cell(row)
-            | {"name": name_of(row["effect"]), "condition": label_of(row["kind"], row["volume"], row["other_volume"])}
-            | {"n": "all" if pd.isna(row["n"]) else int(row["n"]), "note": text_of(row["note"])}
-            | {"p": probability(row["p"]), "p_adjusted": probability(row["p_adjusted"])}
-        )
-    return rows
-
-
-def read_out_table(effects: pd.DataFrame) -> dict:
-    """Effects over all layers by read-out: those read-outs that the study has."""
-    over_all = effects[effects["n"].isna()]
-    names = [name for name in READ_OUTS if (over_all["read_out"] == name).any()]
-    rows = []
-    for label, group in conditions_of(over_all):
-        for effect, own in group.groupby("effect", sort=False):
-            by_read_out = {row["read_out"]: row for row in own.to_dict("records")}
-            cells = [effect_cell(by_read_out.get(name)) for name in names]
-            if any(cell["mean"] for cell in cells):
-                rows.append({"name": name_of(effect), "condition": label, "cells": cells})
-    return {"names": [READ_OUTS[name] for name in names], "rows": rows}
-
-
-def drop_rows(drops: pd.DataFrame, read_out: str) -> list[dict]:
-    """The first layers of a drop, as text."""
-    rows = []
-    for row in drops[drops["read_out"] == read_out].to_dict("records"):
-        low, high = (text_of(row[name]) for name in ("low", "high"))
-        rows.append(
-            {
-                "effect": name_of(row["effect"]),
-                "condition": label_of(row["kind"], row["volume"], row["other_volume"]),
-                "measure": "accuracy" if row["measure"] == "accuracy" else "share above guessing",
-                "first": text_of(row["first"]) or "none",
-                "interval": f"{low} to {high or 'beyond'}" if low else "",
-                "note": text_of(row["note"]),
-            }
-        )
-    return rows
-
-
-def headline_tiles(effects: pd.DataFrame, drops: pd.DataFrame, read_out: str) -> list[dict]:
-    """The study in a few numbers, of its first condition: where frozen transfer begins to cost, and means over n."""
-    conditions = conditions_of(unreduced(effects[effects["read_out"] == read_out]))
-    if not conditions:
-        return []
-    label, rows = next(((name, own) for name, own in conditions if (own["effect"] == "total").any()), conditions[0])
-    tiles = []
-    chosen = (drops["effect"] == "total") & (drops["measure"] == "accuracy") & (drops["read_out"] == read_out)
-    first = dict(conditions_of(drops[chosen])).get(label, drops[:0])
-    if not first.empty:
-        row = drop_rows(first, read_out)[0]
-        size = points(first["size"].iloc[0], signed=False)
-        tiles.append(
-            {
-                "name": f"Frozen transfer costs more than {size} points first at",
-                "value": f"n = {row['first']}" if row["first"] != "none" else "no layer",
-                "note": "; ".join(filter(None, (row["interval"] and f"interval n = {row['interval']}", row["note"]))),
-            }
-        )
-    for effect in ("total", "fine-tuned transfer", "lingering boost", "random filters", "co-adaptation"):
-        own = rows[(rows["effect"] == effect) & rows["mean"].notna() & rows["balanced"]]
-        over_all = own[own["n"].isna()] if own["n"].isna().any() else own
-        if len(over_all) == 1 and len(tiles) < 4:
-            row = over_all.iloc[0].to_dict()
-            at = "over all n" if pd.isna(row["n"]) else f"at n = {row['n']}"
-            note = interval_of(row) or text_of(row["note"])
-            tiles.append(
-                {
-                    "name": f"{name_of(effect)}, {EFFECT_NAMES[effect][1]}, {at}",
-                    "value": amount(row["mean"], read_out),
-                    "note": f"{note}; {counted(row['units'], 'unit')}",
-                }
-            )
-    if len(conditions) > 1:
-        for tile in tiles:
-            tile["note"] = f"{label}: {tile['note']}"
-    return tiles
 
 
 def treatment_rows(coverage: pd.DataFrame) -> list[dict]:
     """The treatments of a study: names, meaning, and how many networks trained."""
-    rows = []
-    for treatment, own in coverage.groupby("treatment", sort=False):
-        kind, _, preserved = treatment.partition("-k")
-        names, meaning = TREATMENTS[kind]
-        if preserved:
-            names = ", ".join(f"{name}-k{preserved}" for name in names.split(", "))
-            meaning += f"; the {preserved} above the cut start from the copied network too"
-        trained = int((own["state"] == PRESENT).sum())
-        rows.append({"treatment": treatment, "names": names, "meaning": meaning, "count": f"{trained} of {len(own)}"})
-    order = list(TREATMENTS)
-    return sorted(rows, key=lambda row: (order.index(row["treatment"].partition("-k")[0]), row["treatment"]))
+    groups = dict(iter(coverage.groupby("treatment", sort=False)))
+    return [
+        {
+            "treatment": name,
+            "names": ", ".join(curves_of(name)),
+            "meaning": meaning_of(name),
+            "count": f"{int((groups[name]['state'] == PRESENT).sum())} of {len(groups[name])}",
+        }
+        for name in sorted(groups, key=rank_of)
+    ]
 
 
 def task_text(task: dict) -> str:
@@ -223,77 +102,80 @@ def task_text(task: dict) -> str:
     )
 
 
+def tasks_of(split: str, networks: pd.DataFrame, splits: Path | None) -> dict[str, str]:
+    """The tasks of a split in words, from its file where there is one, else from the table."""
+    if splits is None:
+        counts = networks.groupby("target")["classes"].first()
+        return {"A": "", "B": ""} | {target: f"{count} classes" for target, count in counts.items()}
+    path = splits / f"{split}.json"
+    try:
+        texts = {side: task_text(task) for side, task in files.read_json(path)["tasks"].items()}
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: no split; delete it and run again") from None
+    return {"A": "", "B": ""} | texts
+
+
 def split_rows(networks: pd.DataFrame, splits: Path | None) -> list[dict]:
-    """The splits of a study, from their files where there are any, else from the table."""
+    """The splits of a study: kind, distance of the tasks, and the tasks in words."""
     rows = []
-    for split, own in networks.groupby("split", sort=False):
-        first = own.iloc[0]
+    for split, group in networks.groupby("split", sort=False):
+        first = group.iloc[0]
         distances = [("WordNet", first["synset_distance"]), ("images", first["a_distance"])]
-        tasks = {"A": "", "B": ""}
-        if splits is not None:
-            path = splits / f"{split}.json"
-            try:
-                tasks |= {side: task_text(task) for side, task in files.read_json(path)["tasks"].items()}
-            except (KeyError, TypeError, AttributeError):
-                raise InputError(f"{path}: no split; delete it and run again") from None
-        else:
-            for target, part in own.groupby("target"):
-                tasks[target] = f"{part['classes'].iloc[0]} classes"
-        rows.append(
-            {
-                "split": split,
-                "kind": label_of(first["kind"], first["volume"], first["other_volume"]),
-                "distance": ", ".join(f"{value:.2f} by {name}" for name, value in distances if pd.notna(value)) or "–",
-                **tasks,
-            }
-        )
+        measured = ", ".join(f"{value:.2f} by {name}" for name, value in distances if pd.notna(value))
+        kind = label_of(first["kind"], first["volume"], first["other_volume"])
+        rows.append({"split": split, "kind": kind, "distance": measured or "–", **tasks_of(split, group, splits)})
     return rows
+
+
+def coverage_cell(states: pd.Series) -> dict:
+    """One cell of the coverage: how many networks trained, of those asked for, by the states of these."""
+    counts = states.value_counts()
+    present, asked = int(counts.get(PRESENT, 0)), len(states)
+    lacking = [f"{counts[name]} {name}" for name in (UNTRAINED, MISSING) if name in counts]
+    return {
+        "text": f"{present}/{asked}" if asked else "",
+        "state": "none" if not asked else "part" if present < asked else "full",
+        "title": ", ".join(lacking) or ("all trained" if asked else "not asked for"),
+    }
 
 
 def coverage_cells(coverage: pd.DataFrame) -> dict:
     """How many networks trained of those asked for, by treatment, kind of split and layer."""
     layers = sorted(coverage["n"].unique())
+    groups = dict(iter(coverage.groupby(["kind", "treatment"])))
     rows = []
-    order = {name: index for index, name in enumerate(TREATMENTS)}
-    for (kind, treatment), own in sorted(
-        coverage.groupby(["kind", "treatment"]),
-        key=lambda item: (list(KINDS).index(item[0][0]), order[item[0][1].partition("-k")[0]], item[0][1]),
-    ):
-        cells = []
-        for n in layers:
-            states = own["state"][own["n"] == n].value_counts()
-            present, asked = int(states.get(PRESENT, 0)), int(states.sum())
-            lacking = [f"{states[name]} {name}" for name in (UNTRAINED, MISSING) if name in states]
-            cells.append(
-                {
-                    "text": f"{present}/{asked}" if asked else "",
-                    "state": "none" if not asked else "part" if present < asked else "full",
-                    "title": ", ".join(lacking) or ("all trained" if asked else "not asked for"),
-                }
-            )
+    for kind, treatment in sorted(groups, key=lambda key: (list(KINDS).index(key[0]), rank_of(key[1]))):
+        group = groups[kind, treatment]
+        cells = [coverage_cell(group["state"][group["n"] == n]) for n in layers]
         rows.append({"treatment": treatment, "kind": KINDS[kind], "cells": cells})
     return {"layers": layers, "rows": rows}
 
 
-def network_links(network: dict, models: Path, tables: Path, page: Path) -> list[tuple[str, str]]:
-    """The files of a network as links from the page."""
-    folder = models / network["split"] / f"seed{network['seed']}" / network["network"]
-    metrics = tables / network["split"] / f"seed{network['seed']}" / f"{network['network']}.json"
-    places = {
+def network_folder(network: dict) -> Path:
+    """A network's folder in that of all networks, and the metrics' in that of the tables."""
+    return Path(network["split"], f"seed{network['seed']}", network["network"])
+
+
+def network_links(network: dict, places: Places) -> list[tuple[str, str]]:
+    """The files of a network as links from the page; none where the study has no networks."""
+    if places.models is None:
+        return []
+    folder = places.models / network_folder(network)
+    linked = {
         "weights": folder / "model.safetensors",
         "run": folder / "run.json",
         "history": folder / "history.csv",
-        "metrics": metrics,
+        "metrics": places.tables / network_folder(network).with_name(f"{network['network']}.json"),
         "folder": folder,
     }
-    return [(name, os.path.relpath(path, page.parent)) for name, path in places.items()]
+    return [(name, places.link(path)) for name, path in linked.items()]
 
 
 def read_runs(networks: pd.DataFrame, models: Path) -> list[dict]:
     """What each network was made from; a run.json that is missing or not whole is an InputError that names it."""
     runs = []
     for network in networks.to_dict("records"):
-        path = models / network["split"] / f"seed{network['seed']}" / network["network"] / "run.json"
+        path = models / network_folder(network) / "run.json"
         run = files.read_json(path)
         lacking = {"network", "parameters", "versions", "git", "device", "images_seen", "job"} - run.keys()
         if lacking:
@@ -322,80 +204,92 @@ def provenance_facts(runs: list[dict]) -> list[tuple[str, str]]:
         ("Git revision", in_words(revisions)),
         (
             "Versions",
-            ", ".join(f"{name} {in_words(found, 'or')}" for name, found in versions.items() if name != "machine"),
+            ", ".join(f"{name} {in_words(used, 'or')}" for name, used in versions.items() if name != "machine"),
         ),
     ]
 
 
 def parameter_facts(runs: list[dict]) -> list[tuple[str, str]]:
     """The parameters that the networks record, each once, with which networks it holds for."""
-    found: dict[tuple[str, str], set[str]] = {}
+    users: dict[tuple[str, str], set[str]] = {}
     for run in runs:
         kind = "base" if run["network"]["source"] is None else "transferred"
         for name, value in run["parameters"].items():
-            found.setdefault((name, json.dumps(value, sort_keys=True)), set()).add(kind)
+            users.setdefault((name, json.dumps(value, sort_keys=True)), set()).add(kind)
     facts: dict[str, list[str]] = {}
-    for (name, value), kinds in found.items():
+    for (name, value), kinds in users.items():
         facts.setdefault(name if len(kinds) == 2 or name == "seed" else f"{name}, {min(kinds)}", []).append(value)
     return [(name, " or ".join(values)) for name, values in sorted(facts.items())]
 
 
-def read_figures(folder: Path, page: Path) -> list[dict]:
+def read_figures(places: Places) -> list[dict]:
     """The figures of a study with their captions, as images that stand in the page."""
-    captions = files.read_json(folder / "captions.json")
     figures = []
-    for name, entry in captions.items():
-        path = folder / f"{name}.svg"
+    for name, entry in files.read_json(places.figures / "captions.json").items():
+        path = places.figures / f"{name}.svg"
         try:
             content = base64.b64encode(path.read_bytes()).decode()
         except FileNotFoundError:
             raise InputError(f"{path}: there is no such figure; draw the figures again") from None
-        links = {kind: os.path.relpath(folder / f"{name}.{kind}", page.parent) for kind in ("svg", "png")}
+        links = {kind: places.link(path.with_suffix(f".{kind}")) for kind in ("svg", "png")}
         figures.append({"name": name, **entry, **links, "image": f"data:image/svg+xml;base64,{content}"})
     return figures
 
 
-def write_report(
-    tables: Path, figures: Path, models: Path | None, splits: Path | None, read_out: str, page: Path
-) -> None:
-    """Write the page of a study from its tables, its figures, and, where it has them, its networks and splits."""
-    networks = read_table(tables / "networks.csv", NETWORKS)
-    effects = read_table(tables / "effects.csv", EFFECTS)
-    drops = read_table(tables / "drops.csv", DROPS)
-    coverage = read_table(tables / "coverage.csv", COVERAGE)
-    if networks.empty:
-        raise InputError(f"{tables / 'networks.csv'}: holds no network; run the study again")
-    runs = read_runs(networks, models) if models else []
-    rows = networks.to_dict("records")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+def network_row(network: dict, places: Places, read_out: str) -> dict:
+    """A network of the page's last table: a row of networks.csv with its accuracy as text and its links."""
+    score = network[read_out]
+    accuracy = f"{points(score, signed=False)} %" if pd.notna(score) else "–"
+    return network | {"accuracy": accuracy, "links": network_links(network, places)}
+
+
+def design_part(tables: Tables, places: Places, read_out: str) -> dict:
+    """What the template shows of the design, the coverage and the networks."""
+    networks, coverage = tables.networks, tables.coverage
     odd = coverage[(coverage["state"] != PRESENT) | coverage["reason"].notna()]
+    present = [name for name in TABLES if (places.tables / name).exists()]
+    return {
+        "title": " · ".join([*networks["dataset"].unique(), *networks["architecture"].unique()]),
+        "stages": stage_names(networks),
+        "treatments": treatment_rows(coverage),
+        "splits": split_rows(networks, places.splits),
+        "coverage": coverage_line(coverage),
+        "cells": coverage_cells(coverage),
+        "several": coverage["kind"].nunique() > 1 or len(conditions_of(tables.effects)) > 1,
+        "gaps": [{name: text_of(value) for name, value in row.items()} for row in odd.to_dict("records")],
+        "networks": [network_row(network, places, read_out) for network in networks.to_dict("records")],
+        "tables": [(name, places.link(places.tables / name)) for name in present],
+    }
+
+
+def effects_part(tables: Tables, read_out: str) -> dict:
+    """What the template shows of the effects."""
+    effects, drops = tables.effects, tables.drops
+    return {
+        "read_out": read_out_of(read_out).short,
+        "tiles": headline_tiles(effects, drops, read_out),
+        "effects": effect_tables(effects, read_out),
+        "meanings": effect_meanings(effects),
+        "drops": drop_rows(drops, read_out),
+        "drop": f"{points(drops['size'].iloc[0], signed=False)} points or percent" if len(drops) else "",
+        "read_outs": read_out_table(effects),
+        "tests": test_rows(effects, read_out),
+    }
+
+
+def write_page(places: Places, read_out: str) -> None:
+    """Write the page of a study from its tables, its figures, and, where it has them, its networks and splits."""
+    tables = read_tables(places.tables)
+    runs = read_runs(tables.networks, places.models) if places.models else []
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        title=" · ".join([*networks["dataset"].unique(), *networks["architecture"].unique()]),
-        coverage=coverage_line(coverage),
-        read_out=READ_OUTS[read_out],
-        tiles=headline_tiles(effects, drops, read_out),
-        treatments=treatment_rows(coverage),
-        splits=split_rows(networks, splits),
-        figures=read_figures(figures, page),
-        effects=effect_tables(effects, read_out),
-        drops=drop_rows(drops, read_out),
-        drop=f"{points(drops['size'].iloc[0], signed=False)} points or percent" if len(drops) else "",
-        read_outs=read_out_table(effects),
-        tests=test_rows(effects, read_out),
-        cells=coverage_cells(coverage),
-        several=coverage["kind"].nunique() > 1 or len(conditions_of(effects)) > 1,
-        gaps=[{name: text_of(value) for name, value in row.items()} for row in odd.to_dict("records")],
+        **design_part(tables, places, read_out),
+        **effects_part(tables, read_out),
+        figures=read_figures(places),
         provenance=provenance_facts(runs) if runs else [],
         parameters=parameter_facts(runs),
-        networks=[
-            row
-            | {"accuracy": f"{points(row[read_out], signed=False)} %" if pd.notna(row[read_out]) else "–"}
-            | {"links": network_links(row, models, tables, page) if models else []}
-            for row in rows
-        ],
-        tables=[(name, os.path.relpath(tables / name, page.parent)) for name in TABLES if (tables / name).exists()],
     )
-    files.write_text(page, text)
+    files.write_text(places.page, text)
 
 
 def main() -> None:
@@ -406,12 +300,11 @@ def main() -> None:
         "--models", type=Path, help="folder of {split}/seed{seed}/{network}/, if the study has networks"
     )
     parser.add_argument("--splits", type=Path, help="folder of {split}.json, if the study has splits")
-    parser.add_argument("--read-out", choices=[name for name in READ_OUTS if name != "train_loss"], required=True)
+    parser.add_argument("--read-out", choices=SHARES, required=True)
     parser.add_argument("--into", type=Path, required=True, help="page to write, .html")
     arguments = parser.parse_args()
-    write_report(
-        arguments.tables, arguments.figures, arguments.models, arguments.splits, arguments.read_out, arguments.into
-    )
+    places = Places(arguments.tables, arguments.figures, arguments.models, arguments.splits, arguments.into)
+    write_page(places, arguments.read_out)
 
 
 if __name__ == "__main__":

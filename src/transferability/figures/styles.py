@@ -1,50 +1,30 @@
-"""Styles: how figures look, and what each of them says of itself below its panels."""
+"""Styles: how treatments and series are told apart, the look of all figures, their legend, and their files."""
 
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from transferability import files
-from transferability.errors import InputError
+from transferability.analysis.treatments import curves_of, rank_of, split_treatment
 
-READ_OUTS = {
-    "test_top1": "Top-1 accuracy,\ntest",
-    "chosen_test_top1": "Top-1 accuracy,\ntest, chosen on validation",
-    "validation_top1": "Top-1 accuracy,\nvalidation",
-    "mean_of_ten_best": "Top-1 accuracy,\nmean of ten best validations",
-}
 CHARACTERS = 18
 """Characters of a footer that fit on an inch."""
 
 
-class NothingToDrawError(InputError):
-    """A figure that the tables hold nothing for; the message is one sentence that stands in its place."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure, its title, and a caption that states its numbers."""
-
-    figure: Figure
-    title: str
-    caption: str
-
-
 @dataclass(frozen=True)
 class Style:
-    """How a treatment is drawn: colours of Okabe and Ito (2008), told apart by marker and dashes as well."""
+    """How a treatment is drawn: told apart by colour, by marker and dashes, and by an offset sideways.
 
-    label: str
-    name: str
+    `words` say in the legend what its networks are; those of a preserved treatment have a place for the number.
+    """
+
+    words: str
     colour: str
     marker: str
     dashes: str | tuple
@@ -52,18 +32,22 @@ class Style:
 
 
 STYLES = {
-    "base": Style("base", "base", "black", "o", ":", 0.0),
-    "selffer": Style("selffer BnB: copied from the same task, frozen", "BnB", "#0072B2", "o", "-", -0.22),
-    "selffer+": Style("selffer BnB+: ... and fine-tuned", "BnB+", "#56B4E9", "s", "--", -0.11),
-    "transfer": Style("transfer AnB: copied from the other task, frozen", "AnB", "#D55E00", "D", "-", 0.22),
-    "transfer+": Style("transfer AnB+: ... and fine-tuned", "AnB+", "#E69F00", "P", "--", 0.11),
-    "random": Style("random RnB: untrained filters, frozen", "RnB", "#777777", "^", "-.", 0.0),
+    "base": Style("", "black", "o", ":", 0.0),
+    "selffer": Style("copied from the same task, frozen", "#0072B2", "o", "-", -0.22),
+    "selffer+": Style("... and fine-tuned", "#56B4E9", "s", "--", -0.11),
+    "transfer": Style("copied from the other task, frozen", "#D55E00", "D", "-", 0.22),
+    "transfer+": Style("... and fine-tuned", "#E69F00", "P", "--", 0.11),
+    "random": Style("untrained filters, frozen", "#777777", "^", "-.", 0.0),
+    "pretrained": Style("copied from the pretrained network, frozen", "#5D3A9B", "v", "-", 0.28),
+    "pretrained+": Style("... and fine-tuned", "#A78BD0", "X", "--", -0.28),
 }
+"""The colours are those of Okabe and Ito (2008), and two violets."""
 PRESERVED = {
-    "selffer": Style("selffer BnB-k{}: frozen, {} above preserved", "BnB-k{}", "#009E73", "<", "", -0.31),
-    "transfer": Style("transfer AnB-k{}: frozen, {} above preserved", "AnB-k{}", "#CC79A7", ">", "", 0.31),
+    "selffer": Style("frozen, {} above preserved", "#009E73", "<", "", -0.31),
+    "transfer": Style("frozen, {} above preserved", "#CC79A7", ">", "", 0.31),
+    "pretrained": Style("frozen, {} above preserved", "#882255", "p", "", 0.255),
 }
-# One for each number of preserved layers.
+# One for each number of preserved stages.
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 # Where several lines are of one rank: (colour, marker, dashes), told apart in grey by the last two.
@@ -79,35 +63,43 @@ SERIES = (
 
 
 def looks_of(names: list, looks: tuple[tuple, ...]) -> dict:
-    """A look of its own, (colour, marker, dashes), for each name; from the second round on with other dashes."""
-    own = {}
+    """A different look, (colour, marker, dashes), for each name; from the second round on with other dashes."""
+    by_name = {}
     for index, name in enumerate(names):
-        turn, place = divmod(index, len(looks))
-        colour, marker, dashes = looks[place]
+        turn, position = divmod(index, len(looks))
+        colour, marker, dashes = looks[position]
         others = [dashes, *(other for other in DASHES if other != dashes)]
-        own[name] = (colour, marker, others[turn % len(others)])
-    return own
+        by_name[name] = (colour, marker, others[turn % len(others)])
+    return by_name
 
 
 def style_of(treatment: str) -> Style:
     """A treatment's style; that of a preserved one (transfer-k2) is its source's, with dashes by the number."""
-    if treatment in STYLES:
+    kind, preserved = split_treatment(treatment)
+    if not preserved:
         return STYLES[treatment]
-    kind, _, layers = treatment.partition("-k")
-    shared, number = PRESERVED[kind], int(layers)
-    return replace(
-        shared,
-        label=shared.label.format(layers, layers),
-        name=shared.name.format(layers),
-        dashes=DASHES[number - 1],
-        offset=shared.offset * (1 + 0.08 * number),
-    )
+    shared = PRESERVED[kind.name]
+    # Points of the most preserved stages still lie beside their own n.
+    offset = shared.offset * (1 + 0.08 * min(preserved, len(DASHES)))
+    words = shared.words.format(preserved)
+    return Style(words, shared.colour, shared.marker, DASHES[(preserved - 1) % len(DASHES)], offset)
+
+
+def curve_name(treatment: str) -> str:
+    """A treatment's curve in the paper's notation, for target B: AnB+; base for the base networks."""
+    return "base" if treatment == "base" else curves_of(treatment)[1]
+
+
+def legend_label(treatment: str) -> str:
+    """A treatment as the legend names it."""
+    kind, _ = split_treatment(treatment)
+    words = style_of(treatment).words
+    return f"{kind.name.removesuffix('+')} {curve_name(treatment)}: {words}" if words else kind.name
 
 
 def ordered_treatments(networks: pd.DataFrame) -> list[str]:
-    """The treatments of a table in the order of the legend."""
-    present = set(networks["treatment"])
-    return [name for name in STYLES if name in present] + sorted(present - STYLES.keys())
+    """The treatments of a table in the order of the legend: preserved ones last."""
+    return sorted(set(networks["treatment"]), key=lambda name: (split_treatment(name)[1] > 0, rank_of(name)))
 
 
 def set_theme() -> None:
@@ -141,96 +133,6 @@ def set_theme() -> None:
             "text.parse_math": False,
         },
     )
-
-
-def trained_of(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
-    """The networks that trained and have the read-out; if there are none, a sentence says which of the two it is."""
-    trained = networks[networks["trained"]]
-    if trained.empty:
-        raise NothingToDrawError(
-            "no network of this study trained, so there is nothing to draw; see the column `reason`"
-        )
-    scored = trained[trained[read_out].notna()]
-    if scored.empty:
-        known = [name for name in READ_OUTS if trained[name].notna().any()]
-        raise NothingToDrawError(
-            f"no network of this study has the read-out {read_out}; set figures.read_out to {' or '.join(known)}"
-        )
-    return scored
-
-
-def as_percent(axes: Axes) -> None:
-    """Write the y axis in percent."""
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
-
-
-def as_points(axes: Axes) -> None:
-    """Write the y axis in percentage points, signed."""
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{100 * value:+.3g}".replace("-", "−") if abs(value) > 1e-9 else "0")
-    )
-
-
-def label_ends(axes: Axes, ends: list[tuple[str, float, float, str]], gap: float) -> None:
-    """Name lines at their right ends: (text, x, y, colour) each, moved up or down to be `gap` of the height apart."""
-    low, high = axes.get_ylim()
-    step = gap * (high - low)
-    ends = sorted(ends, key=lambda end: end[2])
-    heights: list[float] = []
-    for _, _, y, _ in ends:
-        heights.append(max(y, heights[-1] + step) if heights else y)
-    # What was pushed out at the top comes back down, and pushes what is below it.
-    ceiling = high
-    for index in reversed(range(len(heights))):
-        heights[index] = min(heights[index], ceiling)
-        ceiling = heights[index] - step
-    for (text, x, y, colour), height in zip(ends, heights, strict=True):
-        axes.annotate(
-            text,
-            (x, y),
-            xytext=(x, height),
-            textcoords="data",
-            color=colour,
-            fontsize=7.5,
-            va="center",
-            ha="left",
-            annotation_clip=False,
-            bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"},
-        )
-
-
-def curve_of(axes: Axes, layers: list[int], means: pd.Series, shift: float = 0.0, **look: object) -> None:
-    """Draw means by layer as a curve with gaps where a layer has none: no line leads past what is not there."""
-    curve = means.reindex(layers)
-    axes.plot([n + shift for n in layers], curve, **look)
-
-
-def mark_hollow(axes: Axes, means: pd.DataFrame, shift: float = 0.0, **look: object) -> bool:
-    """Whiten a curve's markers where a mean is over other networks than the base's; returns whether one is.
-
-    `means` has n, mean and balanced.
-    """
-    odd = means[~means["balanced"] & means["mean"].notna()]
-    if odd.empty:
-        return False
-    white = {"linestyle": "", "markerfacecolor": "white", "markeredgecolor": look["color"]}
-    axes.plot(odd["n"].astype(float) + shift, odd["mean"], **look | white)
-    return True
-
-
-def hollow_handle() -> Line2D:
-    """What the legend says of the markers of `mark_hollow`."""
-    white = Line2D([], [], linestyle="", marker="o", markerfacecolor="white", markeredgecolor="0.3", markersize=5)
-    white.set_label("hollow: mean over other networks than the base's")
-    return white
-
-
-def say(axes: Axes, sentence: str) -> None:
-    """Write why a panel is empty in its middle, and take its grid and ticks away."""
-    axes.grid(visible=False)
-    axes.tick_params(left=False, labelleft=False)
-    wrapped = textwrap.fill(sentence, 32)
-    axes.text(0.5, 0.5, wrapped, transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color="0.35")
 
 
 def finish(figure: Figure, text: str, handles: list[Artist], ncols: int) -> None:

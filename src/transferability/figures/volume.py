@@ -1,26 +1,20 @@
 """Volume: accuracy against the number of training images a class."""
 
+from dataclasses import dataclass
 from itertools import product
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from transferability.analysis.conditions import KINDS, in_a_line
+from transferability.analysis.read_outs import read_out_of
+from transferability.analysis.tables import cut_name, stage_names
+from transferability.figures.axes import as_percent, panel_grid, series_handle
 from transferability.figures.captions import footer
-from transferability.figures.styles import (
-    READ_OUTS,
-    SERIES,
-    Drawing,
-    NothingToDrawError,
-    as_percent,
-    finish,
-    ordered_treatments,
-    set_theme,
-    style_of,
-)
+from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
+from transferability.figures.styles import SERIES, finish, legend_label, looks_of, ordered_treatments
 from transferability.words import points
 
 OTHERS = {
@@ -32,14 +26,57 @@ OTHERS = {
 
 
 def other_of(networks: pd.DataFrame) -> pd.Series:
-    """How much the networks' other task has beside their own reduced one: a key of OTHERS."""
+    """How much the networks' other task has beside their reduced one: a key of OTHERS."""
     same = networks["other_volume"].eq(networks["volume"]).fillna(False)
     return same.map({True: "same", False: "different"}).mask(networks["other_volume"].isna(), "full")
 
 
 def reduced_of(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
-    """The networks whose target's volume is reduced, trained or not, in which the read-out is known."""
-    return networks[networks["volume"].notna() & networks[read_out].notna()]
+    """The networks whose target's volume is reduced, trained or not, that have the read-out; `other` as `other_of`."""
+    reduced = networks[networks["volume"].notna() & networks[read_out].notna()]
+    return reduced.assign(other=other_of(reduced))
+
+
+def full_of(networks: pd.DataFrame, read_out: str, kinds: list[str]) -> pd.DataFrame:
+    """The networks at full volume, of some kinds of splits, that trained and have the read-out."""
+    full = networks[networks["volume"].isna() & networks["other_volume"].isna() & networks["trained"]]
+    return full[full["kind"].isin(kinds) & full[read_out].notna()]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the figure shows: networks at reduced and at full volume, and how lines are told apart.
+
+    `looks` are by n; where `others` are named, keys of OTHERS, markers and dashes tell of the other task, and n has
+    its colour alone.
+    """
+
+    reduced: pd.DataFrame
+    full: pd.DataFrame
+    kinds: list[str]
+    looks: dict[int, tuple]
+    others: list[str]
+    read_out: str
+
+    def look_of(self, n: int, other: str) -> tuple:
+        """The look of a line: colour, marker and dashes."""
+        return (self.looks[n][0], *OTHERS[other][:2]) if self.others else self.looks[n]
+
+
+def shown_of(networks: pd.DataFrame, read_out: str) -> Shown:
+    """What the figure shows of a study's networks."""
+    reduced = reduced_of(networks, read_out)
+    if reduced["volume"].nunique() < 2:
+        raise NothingToDrawError(
+            "the curve of reduced volumes needs networks at two or more volumes; give splits with `volume`"
+        )
+    kinds = [kind for kind in KINDS if kind in set(reduced["kind"])]
+    looks = {0: ("black", "o", "-")} | looks_of(sorted(set(reduced["n"]) - {0}), SERIES)
+    others = []
+    if reduced.groupby(["treatment", "kind"])["other"].nunique().max() > 1:
+        others = [name for name in OTHERS if name in set(reduced["other"])]
+        looks = {n: (colour, "", "-") for n, (colour, _, _) in looks.items()}
+    return Shown(reduced, full_of(networks, read_out, kinds), kinds, looks, others, read_out)
 
 
 def draw_lines(axes: Axes, rows: pd.DataFrame, read_out: str, look: tuple, full: pd.DataFrame) -> None:
@@ -55,93 +92,15 @@ def draw_lines(axes: Axes, rows: pd.DataFrame, read_out: str, look: tuple, full:
         axes.axhline(full[read_out].mean(), color=colour, linestyle=":", linewidth=1, zorder=1)
 
 
-def draw_volume(networks: pd.DataFrame, coverage: str, read_out: str, width: float) -> Drawing:
-    """Accuracy against images a class, a panel for each treatment and kind of split, a line for each n; and for how
-    much the other task has, where that differs within a panel.
-
-    Networks that did not train are hollow, and no line leads past them. Dotted: all images, where the study has
-    networks of the same kind of split with all of them. Width in inches.
-    """
-    reduced = reduced_of(networks, read_out)
-    reduced = reduced.assign(other=other_of(reduced))
-    if reduced["volume"].nunique() < 2:
-        raise NothingToDrawError(
-            "the curve of reduced volumes needs networks at two or more volumes; give splits with `volume`"
-        )
-    kinds = [kind for kind in KINDS if kind in set(reduced["kind"])]
-    full = networks[networks["volume"].isna() & networks["other_volume"].isna() & networks["trained"]]
-    full = full[full["kind"].isin(kinds) & full[read_out].notna()]
-    set_theme()
-    drawn = set(zip(reduced["treatment"], reduced["kind"], strict=True))
-    places = [place for place in product(ordered_treatments(reduced), kinds) if place in drawn]
-    columns = min(len(places), 2)
-    lines = -(-len(places) // columns)
-    figure, panels = plt.subplots(
-        lines,
-        columns,
-        figsize=(width, (0.62 if columns == 1 else 0.45 * lines + 0.15) * width),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
+def draw_panel(panel: Axes, shown: Shown, treatment: str, kind: str) -> None:
+    """One treatment and kind of split: a line for each n, and for how much the other task has."""
+    rows, full = (
+        table[(table["treatment"] == treatment) & (table["kind"] == kind)] for table in (shown.reduced, shown.full)
     )
-    layers = sorted(set(reduced["n"]) - {0})
-    looks = {0: ("black", "o", "-")} | {n: SERIES[i % len(SERIES)] for i, n in enumerate(layers)}
-    apart = reduced.groupby(["treatment", "kind"])["other"].nunique().max() > 1
-    others = [name for name in OTHERS if name in set(reduced["other"])] if apart else []
-    if apart:
-        # Markers and dashes then tell of the other task, and n has its colour alone.
-        looks = {n: (colour, "", "-") for n, (colour, _, _) in looks.items()}
-    for panel, (treatment, kind) in zip(panels.flat, places, strict=False):
-        rows, whole = (table[(table["treatment"] == treatment) & (table["kind"] == kind)] for table in (reduced, full))
-        for (n, other), own in rows.groupby(["n", "other"]):
-            look = (looks[n][0], *OTHERS[other][:2]) if apart else looks[n]
-            draw_lines(panel, own, read_out, look, whole[whole["n"] == n])
-        name = "base networks" if treatment == "base" else style_of(treatment).label.split(":")[0]
-        panel.set_title(f"{name},\n{in_a_line(KINDS[kind])}" if len(kinds) > 1 else name)
-    for panel in list(panels.flat)[len(places) :]:
-        panel.set_visible(False)
-    volumes = sorted(int(volume) for volume in reduced["volume"].unique())
-    for panel in panels.flat:
-        panel.set_xscale("log")
-        panel.xaxis.set_major_locator(FixedLocator(spread(volumes)))
-        panel.xaxis.set_minor_locator(NullLocator())
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        as_percent(panel)
-    for index, panel in enumerate(panels.flat):
-        if index + columns >= len(places):
-            panel.tick_params(labelbottom=True)
-            panel.set_xlabel("Training images a class")
-    for panel in panels[:, 0]:
-        panel.set_ylabel(READ_OUTS[read_out])
-    handles = [
-        Line2D([], [], color=c, marker=m, linestyle=d, markersize=4.5, label=f"n = {n}" if n else "base")
-        for n, (c, m, d) in looks.items()
-        if n in set(reduced["n"])
-    ]
-    for marker, dashes, words in (OTHERS[name] for name in others):
-        handles.append(Line2D([], [], color="0.3", marker=marker, linestyle=dashes, markersize=4.5, label=words))
-    untrained = int((~reduced["trained"]).sum())
-    if untrained:
-        handles.append(Line2D([], [], color="0.5", marker="o", markerfacecolor="white", linestyle=""))
-        handles[-1].set_label("did not train")
-    if not full.empty:
-        handles.append(Line2D([], [], color="0.3", linestyle=":", label="all images"))
-    finish(figure, footer(reduced, coverage), handles, ncols=3 if apart else 4)
-    bases = reduced[reduced["treatment"].eq("base") & reduced["trained"]]
-    said = []
-    for (kind, other), rows in bases.groupby(["kind", "other"]):
-        means = rows.groupby("volume")[read_out].mean()
-        levels = [f"{points(mean, signed=False)} % with {int(volume):,}" for volume, mean in means.items()]
-        where = f", {in_a_line(KINDS[kind])}," if len(kinds) > 1 else ""
-        where += f", with {OTHERS[other][2]}," if apart else ""
-        said.append(f"Base networks{where} score {', '.join(levels)} images a class. ")
-    caption = (
-        "Networks trained on few images a class. "
-        + "".join(said)
-        + (f"{untrained} did not train and are hollow." if untrained else "All of them trained.")
-    )
-    return Drawing(figure, "Accuracy against the number of training images", caption)
+    for (n, other), line in rows.groupby(["n", "other"]):
+        draw_lines(panel, line, shown.read_out, shown.look_of(n, other), full[full["n"] == n])
+    name = "base networks" if treatment == "base" else legend_label(treatment).split(":")[0]
+    panel.set_title(f"{name},\n{in_a_line(KINDS[kind])}" if len(shown.kinds) > 1 else name)
 
 
 def spread(volumes: list[int]) -> list[int]:
@@ -151,3 +110,65 @@ def spread(volumes: list[int]) -> list[int]:
         if volume >= 1.45 * kept[-1]:
             kept.append(volume)
     return kept
+
+
+def label_volumes(panel: Axes, volumes: list[int]) -> None:
+    """The axes of a panel: volumes on a logarithmic scale, accuracy in percent."""
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(FixedLocator(spread(volumes)))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    as_percent(panel)
+
+
+def legend_handles(shown: Shown, stages: dict[int, str]) -> list[Line2D]:
+    """One handle for each n, one for each volume of the other task, and those of what did not train or is reduced."""
+    present = set(shown.reduced["n"])
+    handles = [
+        series_handle(look, cut_name(n, stages) if n else "base") for n, look in shown.looks.items() if n in present
+    ]
+    for marker, dashes, words in (OTHERS[name] for name in shown.others):
+        handles.append(series_handle(("0.3", marker, dashes), words))
+    if not shown.reduced["trained"].all():
+        handles.append(Line2D([], [], color="0.5", marker="o", markerfacecolor="white", linestyle=""))
+        handles[-1].set_label("did not train")
+    if not shown.full.empty:
+        handles.append(Line2D([], [], color="0.3", linestyle=":", label="all images"))
+    return handles
+
+
+def caption_of(shown: Shown) -> str:
+    """What the figure shows, in numbers: what base networks score at each volume, and how many did not train."""
+    bases = shown.reduced[shown.reduced["treatment"].eq("base") & shown.reduced["trained"]]
+    sentences = []
+    for (kind, other), rows in bases.groupby(["kind", "other"]):
+        means = rows.groupby("volume")[shown.read_out].mean()
+        levels = [f"{points(mean, signed=False)} % with {int(volume):,}" for volume, mean in means.items()]
+        where = f", {in_a_line(KINDS[kind])}," if len(shown.kinds) > 1 else ""
+        where += f", with {OTHERS[other][2]}," if shown.others else ""
+        sentences.append(f"Base networks{where} score {', '.join(levels)} images a class.")
+    untrained = int((~shown.reduced["trained"]).sum())
+    end = f"{untrained} did not train and are hollow." if untrained else "All of them trained."
+    return " ".join(["Networks trained on few images a class.", *sentences, end])
+
+
+def draw(study: Study, options: Options) -> Drawing:
+    """Accuracy against images a class, a panel for each treatment and kind of split, a line for each n; and for how
+    much the other task has, where that differs within a panel.
+
+    Networks that did not train are hollow, and no line leads past them. Dotted: all images, where the study has
+    networks of the same kind of split with all of them.
+    """
+    shown = shown_of(study.networks, options.read_out)
+    present = set(zip(shown.reduced["treatment"], shown.reduced["kind"], strict=True))
+    pairs = [pair for pair in product(ordered_treatments(shown.reduced), shown.kinds) if pair in present]
+    height = (0.45, 0.15) if len(pairs) > 1 else (0.62, 0)
+    grid = panel_grid(len(pairs), 2, options.width, height, sharex=True, sharey=True)
+    volumes = sorted(int(volume) for volume in shown.reduced["volume"].unique())
+    for panel, (treatment, kind) in zip(grid.panels, pairs, strict=True):
+        draw_panel(panel, shown, treatment, kind)
+        label_volumes(panel, volumes)
+    grid.label("Training images a class", read_out_of(options.read_out).label)
+    handles = legend_handles(shown, stage_names(study.networks))
+    finish(grid.figure, footer(shown.reduced, study.coverage), handles, ncols=3 if shown.others else 4)
+    return Drawing(grid.figure, "Accuracy against the number of training images", caption_of(shown))

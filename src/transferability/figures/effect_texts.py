@@ -1,0 +1,202 @@
+"""Effect texts: effects.csv and drops.csv as the tables and headlines of a study's page state them."""
+
+import pandas as pd
+
+from transferability.analysis.conditions import conditions_of, label_of, unreduced
+from transferability.analysis.contrasts import effect_of, effects_of
+from transferability.analysis.read_outs import NATS, READ_OUTS, read_out_of
+from transferability.words import counted, points
+
+COSTS = ("total", "pretrained, frozen")
+"""The effects whose first drop is a headline: the first of them that a study has."""
+HEADLINES = (
+    "total",
+    "fine-tuned transfer",
+    "lingering boost",
+    "pretrained, frozen",
+    "pretrained, fine-tuned",
+    "random filters",
+    "co-adaptation",
+    "pretrained over random",
+)
+"""The effects whose mean may be a headline, in the order of their weight."""
+TILES = 4
+"""Headlines of a page at most."""
+
+
+def amount(value: float, read_out: str) -> str:
+    """A difference as it stands in a table: percentage points, or nats of a loss; empty where there is none."""
+    if pd.isna(value):
+        return ""
+    return f"{value:+.3f}".replace("-", "−") if read_out_of(read_out).unit == NATS else points(value)
+
+
+def interval_of(row: dict) -> str:
+    """The 95 % interval of a row of effects.csv, or nothing."""
+    if pd.isna(row["low"]):
+        return ""
+    return f"{amount(row['low'], row['read_out'])} to {amount(row['high'], row['read_out'])}"
+
+
+def text_of(value: object) -> str:
+    """A cell that may be empty, as text."""
+    return "" if pd.isna(value) else str(value)
+
+
+def joined(*texts: str) -> str:
+    """Texts as one, without the empty ones."""
+    return "; ".join(filter(None, texts))
+
+
+def probability(p: float) -> str:
+    """A p-value."""
+    return "" if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def condition_of(row: dict) -> str:
+    """The condition of a row of effects.csv or drops.csv in words."""
+    return label_of(row["kind"], row["volume"], row["other_volume"])
+
+
+def span(counts: set[int]) -> str:
+    """The least and the most of some counts: 3, or 2–4."""
+    ordered = sorted(counts)
+    return "–".join(map(str, ordered[:: max(1, len(ordered) - 1)]))
+
+
+def effect_cell(row: dict | None) -> dict:
+    """One cell of an effects table; `row` is of effects.csv, or None where the effect has no such row."""
+    if row is None:
+        return {"mean": "", "interval": "", "title": "no such row in effects.csv"}
+    counts = f"{counted(row['units'], 'unit')}, {counted(row['pairs'], 'pair')}"
+    mark = "" if row["balanced"] or pd.isna(row["mean"]) else " †"
+    return {
+        "mean": amount(row["mean"], row["read_out"]) + mark,
+        "interval": interval_of(row),
+        "title": joined(f"{counts}: {row['positive']} up, {row['negative']} down", text_of(row["note"])),
+    }
+
+
+def effect_line(name: str, rows: pd.DataFrame, layers: list[int]) -> dict:
+    """One line of an effects table: an effect's cells by layer, and over all layers."""
+    by_layer = {row["n"] if pd.notna(row["n"]) else None: row for row in rows.to_dict("records")}
+    effect = effect_of(name)
+    return {
+        "name": effect.label,
+        "difference": effect.notation,
+        "cells": [effect_cell(by_layer.get(n)) for n in (*layers, None)],
+        "units": span({row["units"] for row in by_layer.values()}),
+    }
+
+
+def notes_of(rows: pd.DataFrame) -> str:
+    """The notes of some rows of effects.csv, the first four of them; and what † marks, where a mean has it."""
+    notes = [note for note in dict.fromkeys(rows["note"].dropna()) if note]
+    more = f"and {counted(len(notes) - 4, 'more note')} below" if len(notes) > 4 else ""
+    text = joined(*notes[:4], more)
+    return text if rows["balanced"].all() else f"† over other cells than the rest, or not paired at all. {text}"
+
+
+def effect_tables(effects: pd.DataFrame, read_out: str) -> list[dict]:
+    """Of each condition a table of means and intervals: a row an effect, a column a layer, and one for all layers."""
+    tables = []
+    for label, rows in conditions_of(effects[effects["read_out"] == read_out]):
+        layers = sorted(int(n) for n in rows["n"].dropna().unique())
+        lines = [effect_line(name, group, layers) for name, group in rows.groupby("effect", sort=False)]
+        tables.append({"condition": label, "layers": layers, "rows": lines, "notes": notes_of(rows)})
+    return tables
+
+
+def effect_meanings(effects: pd.DataFrame) -> list[tuple[str, str]]:
+    """The effects of a study, and what each of them tells."""
+    present, treatments = set(effects["effect"]), {*effects["treatment"], *effects["reference"]}
+    shown = [effect for effect in effects_of(treatments) if effect.name in present]
+    return [(effect.label, f"{effect.notation}: {effect.meaning}") for effect in shown]
+
+
+def test_rows(effects: pd.DataFrame, read_out: str) -> list[dict]:
+    """All rows of effects.csv of a read-out, as text."""
+    return [
+        row
+        | effect_cell(row)
+        | {"name": effect_of(row["effect"]).label, "condition": condition_of(row), "note": text_of(row["note"])}
+        | {"n": "all" if pd.isna(row["n"]) else int(row["n"])}
+        | {"p": probability(row["p"]), "p_adjusted": probability(row["p_adjusted"])}
+        for row in effects[effects["read_out"] == read_out].to_dict("records")
+    ]
+
+
+def read_out_table(effects: pd.DataFrame) -> dict:
+    """Effects over all layers by read-out: those read-outs that the study has."""
+    over_all = effects[effects["n"].isna()]
+    read_outs = [read_out for read_out in READ_OUTS if (over_all["read_out"] == read_out.name).any()]
+    rows = []
+    for label, group in conditions_of(over_all):
+        for name, effect_rows in group.groupby("effect", sort=False):
+            by_read_out = {row["read_out"]: row for row in effect_rows.to_dict("records")}
+            cells = [effect_cell(by_read_out.get(read_out.name)) for read_out in read_outs]
+            if any(cell["mean"] for cell in cells):
+                rows.append({"name": effect_of(name).label, "condition": label, "cells": cells})
+    return {"names": [read_out.short for read_out in read_outs], "rows": rows}
+
+
+def drop_row(row: dict) -> dict:
+    """A row of drops.csv as text."""
+    low, high = text_of(row["low"]), text_of(row["high"])
+    return {
+        "effect": effect_of(row["effect"]).label,
+        "condition": condition_of(row),
+        "measure": "accuracy" if row["measure"] == "accuracy" else "share above guessing",
+        "first": text_of(row["first"]) or "none",
+        "interval": f"{low} to {high or 'beyond'}" if low else "",
+        "note": text_of(row["note"]),
+    }
+
+
+def drop_rows(drops: pd.DataFrame, read_out: str) -> list[dict]:
+    """The first layers of a drop, as text."""
+    return [drop_row(row) for row in drops[drops["read_out"] == read_out].to_dict("records")]
+
+
+def drop_tiles(drops: pd.DataFrame) -> list[dict]:
+    """The headline, if there is one, of the layer at which frozen layers begin to cost, from one condition's drops."""
+    by_accuracy = drops[drops["measure"] == "accuracy"]
+    for name in COSTS:
+        rows = by_accuracy[by_accuracy["effect"] == name].to_dict("records")
+        if rows:
+            row, size = drop_row(rows[0]), points(rows[0]["size"], signed=False)
+            interval = f"interval n = {row['interval']}" if row["interval"] else ""
+            value = f"n = {row['first']}" if row["first"] != "none" else "no layer"
+            title = f"{row['effect']} costs more than {size} points first at"
+            return [{"name": title, "value": value, "note": joined(interval, row["note"])}]
+    return []
+
+
+def mean_tiles(effects: pd.DataFrame) -> list[dict]:
+    """The headlines of means over all layers, or at the only one, from one condition's rows of effects.csv."""
+    tiles = []
+    for name in HEADLINES:
+        rows = effects[(effects["effect"] == name) & effects["mean"].notna() & effects["balanced"]]
+        over_all = rows[rows["n"].isna()] if rows["n"].isna().any() else rows
+        if len(over_all) != 1:
+            continue
+        effect, row = effect_of(name), over_all.iloc[0].to_dict()
+        at = "over all n" if pd.isna(row["n"]) else f"at n = {row['n']}"
+        note = f"{interval_of(row) or text_of(row['note'])}; {counted(row['units'], 'unit')}"
+        value = amount(row["mean"], row["read_out"])
+        tiles.append({"name": f"{effect.label}, {effect.notation}, {at}", "value": value, "note": note})
+    return tiles
+
+
+def headline_tiles(effects: pd.DataFrame, drops: pd.DataFrame, read_out: str) -> list[dict]:
+    """The study in a few numbers, of its first condition: where frozen layers begin to cost, and means over n."""
+    conditions = conditions_of(unreduced(effects[effects["read_out"] == read_out]))
+    if not conditions:
+        return []
+    costing = [(label, rows) for label, rows in conditions if rows["effect"].isin(COSTS).any()]
+    label, rows = (costing or conditions)[0]
+    first = dict(conditions_of(drops[drops["read_out"] == read_out])).get(label, drops[:0])
+    tiles = (drop_tiles(first) + mean_tiles(rows))[:TILES]
+    if len(conditions) == 1:
+        return tiles
+    return [tile | {"note": f"{label}: {tile['note']}"} for tile in tiles]

@@ -1,0 +1,98 @@
+"""Records: read-outs, effects and treatments are stated once, and all that reads them agrees."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from planted import GAINS, HALVES, PRETRAINED_GAINS, plant
+
+from transferability.analysis.contrasts import EFFECTS, effect_of, effects_of
+from transferability.analysis.coverage import means_table
+from transferability.analysis.effects import effects_table
+from transferability.analysis.read_outs import READ_OUTS, SHARES, read_out_of
+from transferability.analysis.summary import curves, summarise
+from transferability.analysis.tables import NETWORK_COLUMNS, cut_name, stage_names
+from transferability.analysis.treatments import TREATMENTS, copies_stages, curves_of, meaning_of, rank_of
+from transferability.errors import InputError
+from transferability.figures.figure2 import GAINS as LOWER_PANEL
+from transferability.figures.styles import PRESERVED, STYLES, legend_label
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+def test_the_params_may_ask_for_the_read_outs_that_are_shares_and_for_no_other():
+    schema = yaml.safe_load((CHECKOUT / "workflow/schemas/params.schema.yaml").read_text(encoding="utf-8"))
+    assert schema["properties"]["figures"]["properties"]["read_out"]["enum"] == list(SHARES)
+
+
+def test_every_read_out_and_what_it_is_measured_by_is_a_column():
+    for read_out in READ_OUTS:
+        assert {read_out.name, read_out.chance, read_out.images} - {None} <= NETWORK_COLUMNS.keys()
+    assert {read_out.unit for read_out in READ_OUTS} == {"points", "nats"}
+    assert read_out_of("train_loss").chance is None
+
+
+def test_every_treatment_has_a_style_and_every_copied_one_a_style_when_preserved():
+    assert list(STYLES) == list(TREATMENTS)
+    assert PRESERVED.keys() == {name for name in TREATMENTS if copies_stages(name) and not name.endswith("+")}
+
+
+def test_effects_are_between_treatments_and_are_written_as_the_difference_of_their_curves():
+    for effect in [*EFFECTS, *effects_of(["base", "selffer-k1", "pretrained-k3"])]:
+        names = ["base" if name == "base" else curves_of(name)[1] for name in (effect.treatment, effect.reference)]
+        assert effect.notation == " − ".join(names), effect.name
+        assert effect_of(effect.name) == effect
+        assert effect.label
+        assert effect.meaning
+    assert len({effect.name for effect in EFFECTS}) == len({effect.label for effect in EFFECTS}) == len(EFFECTS)
+
+
+def test_a_preserved_treatment_is_told_by_its_number():
+    assert curves_of("transfer-k2") == ("BnA-k2", "AnB-k2")
+    assert curves_of("pretrained+") == ("PnA+", "PnB+")
+    assert curves_of("base") == ("baseA", "baseB")
+    assert meaning_of("selffer-k1").endswith("; the 1 above the cut start from the copied network too")
+    assert legend_label("pretrained-k12") == "pretrained PnB-k12: frozen, 12 above preserved"
+    names = ["transfer", "base", "transfer-k2", "selffer", "transfer-k1"]
+    assert sorted(names, key=rank_of) == ["base", "selffer", "transfer", "transfer-k1", "transfer-k2"]
+    for name in ("copied", "transfer-kx"):
+        with pytest.raises(InputError, match="is no treatment; treatments are base, selffer, "):
+            rank_of(name)
+
+
+def test_fine_tuned_networks_are_compared_with_their_base_in_the_lower_panel():
+    assert LOWER_PANEL == {
+        "fine-tuned selffer": "selffer+",
+        "fine-tuned transfer": "transfer+",
+        "pretrained, fine-tuned": "pretrained+",
+    }
+
+
+def test_planted_effects_of_pretrained_networks_are_recovered_and_summed_up():
+    layers = tuple(range(1, 13))
+    networks = plant(PRETRAINED_GAINS, HALVES, layers=layers)
+    effects = effects_table(networks, unbalanced=False)
+    rows = effects[(effects["read_out"] == "test_top1") & effects["n"].notna()]
+    gains = {"pretrained, frozen": ("pretrained", "base"), "pretrained, fine-tuned": ("pretrained+", "base")}
+    gains |= {"pretrained over random": ("pretrained", "random"), "random filters": ("random", "base")}
+    assert set(rows["effect"]) == gains.keys()
+    for name, (treatment, reference) in gains.items():
+        means = [PRETRAINED_GAINS[treatment](n) - PRETRAINED_GAINS[reference](n) for n in layers]
+        assert rows[rows["effect"] == name]["mean"].tolist() == pytest.approx(means), name
+    tables = {
+        "accuracy": curves(means_table(networks, "test_top1", unbalanced=False), "treatment"),
+        "effect": curves(rows, "effect"),
+    }
+    summary = summarise(networks, **tables)["digits"]["tiny"]["random"]
+    assert summary["effect"]["pretrained over random"]["n=12"] == pytest.approx(0.05 - 0.12 + 0.36)
+    assert summary["accuracy"]["pretrained+"].keys() == {f"n={n}" for n in layers}
+
+
+def test_stages_are_named_unless_their_names_say_no_more_than_their_number():
+    gains = {name: GAINS[name] for name in ("base", "transfer")}
+    named = plant(gains, layers=(1, 3), stages={1: "stem", 3: "layer1.1"})
+    assert stage_names(named) == {1: "stem", 3: "layer1.1"}
+    assert [cut_name(n, stage_names(named)) for n in (1, 2)] == ["n = 1, stem", "n = 2"]
+    assert stage_names(plant(gains, layers=(1, 4, 7), stages={1: "conv1", 4: "conv4", 7: "fc7"})) == {}
+    assert stage_names(plant(gains)) == {}
+    assert stage_names(plant(gains, layers=(1, 2), stages={1: "layer1", 2: "layer3"})) == {1: "layer1", 2: "layer3"}
