@@ -24,7 +24,7 @@ from transferability.study.grid import cuts, members_of, study_figures, study_ne
 from transferability.study.jobs import rule_job, trains_curves
 from transferability.study.params import check_networks, check_params
 from transferability.study.sections import canonical, described, named, schedule_of, task_names
-from transferability.study.sections import trained_section, used_groups, weights_content
+from transferability.study.sections import used_groups, weights_content
 from transferability.study.sizes import packed_card
 from transferability.study.targets import check_target
 from transferability.study.work import evaluation_minutes, memory_mb, training_minutes

@@ -111,14 +111,20 @@ def test_a_missing_truncated_or_foreign_table_is_named(tables, tmp_path):
         assert "Traceback" not in done.stderr
 
 
-STUDY = {"split": ["random0"], "treatment": ["transfer", "random"], "n": [1, 4], "seed": [0]}
+STUDY = {"dataset": ["digits"], "architecture": ["tiny"], "split": ["random0"], "seed": [0]}
+STUDY |= {"treatment": ["transfer", "random"], "n": [1, 4]}
+ARCHITECTURES = {
+    "tiny": {"family": "tiny", "width": 1, "norm": "batch", "dropout": 0},
+    "small": {"family": "small", "width": 1, "norm": "batch", "dropout": 0},
+}
+DATASETS = {"digits": {"images": {"size": 8}}}
 SPLITS = {f"random{i}": {"kind": "random", "seed": i} for i in range(6)} | {
     "even-odd": {"kind": "groups", "A": "even", "B": ["odd", "other"]},
     "whole": {"kind": "whole"},
     **{f"whole-{k}": {"kind": "whole", "volume": {"A": k, "seed": 0}} for k in (1, 10)},
     "few-B": {"kind": "random", "seed": 0, "volume": {"B": 10, "seed": 0}},
 }
-ALWAYS = ["figure2", "effects", "learning", "filters"]
+ALWAYS = ["figure2", "effects", "learning"]
 
 
 @pytest.mark.parametrize(
@@ -135,10 +141,13 @@ ALWAYS = ["figure2", "effects", "learning", "filters"]
         ({"split": [f"random{i}" for i in range(5)]}, ["distance"]),
         ({"split": [f"random{i}" for i in range(4)]}, []),
         ({"split": [f"random{i}" for i in range(5)], "treatment": ["selffer"]}, []),
+        ({"architecture": ["tiny", "small"]}, ["filters"]),  # those of tiny have 3 pixels a side
     ],
 )
 def test_a_study_builds_the_figures_that_its_splits_can_give(change, more):
-    found = study_figures({"study": STUDY | change, "splits": SPLITS})
+    found = study_figures(
+        {"study": STUDY | change, "splits": SPLITS, "architectures": ARCHITECTURES, "datasets": DATASETS}
+    )
     assert set(found) == {*ALWAYS, *more}
     assert set(found) <= set(FIGURES)
 

@@ -12,7 +12,7 @@ from transferability.study.architectures import depth_of, description_file, is_c
 from transferability.study.grid import cuts, study_networks
 from transferability.study.jobs import study_jobs, trains_curves
 from transferability.study.params import check_networks, check_params
-from transferability.study.sections import trained_section, weights_content
+from transferability.study.sections import staged_section, weights_content
 
 CHECKOUT = Path(__file__).parent.parent
 SCHEMA = CHECKOUT / "workflow" / "schemas" / "params.schema.yaml"
@@ -162,7 +162,7 @@ def test_weights_count_by_their_content_and_retrain_by_their_file(tmp_path):
     (tmp_path / "moved.pth").write_bytes(b"weights")
     assert weights_content(section | {"weights": str(tmp_path / "moved.pth")}, record) == first
     assert weights_content(RESNET, record) == RESNET
-    assert "weights" not in trained_section(section)
+    assert "weights" not in staged_section(section)
 
 
 @pytest.mark.parametrize(

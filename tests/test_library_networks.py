@@ -332,7 +332,8 @@ def test_networks_of_an_architecture_with_weights_are_all_shown_images_as_these_
         run = files.read_json(tmp_path / name / "run.json")
         frozen = parse_network(name).frozen
         assert run["frozen"]["layers"] == frozen
-        assert str(pretrained) in run["inputs"]
+        assert run["inputs"][str(pretrained)] == files.sha256(pretrained)
+        assert run["versions"] == provenance.versions() | {"residual": "1"}
         assert len(read_history(tmp_path / name / "history.csv")) == SCHEDULE.validations
         kept = {key for key, tensor in network.state_dict().items() if key in weights and key[:4] != "head"}
         kept = {key for key in kept if torch.equal(network.state_dict()[key], weights[key])}

@@ -159,7 +159,7 @@ def test_every_module_has_a_fingerprint_of_its_own():
         ("networks.checkpoints", "training.job"),  # near
         ("errors", "training.job"),  # far: by way of files and others
         ("networks.checkpoints", "evaluation.metrics"),
-        ("data.tasks", "data.splits"),
+        ("data.packed", "data.splits"),
         ("figures.drawing", "figures.drawing"),
         ("files", "figures.drawing"),
     ],

@@ -36,7 +36,7 @@ class Interrupted(Keeper):
     """Tells training to end after some of its steps."""
 
     def due(self) -> bool:
-        self.told_to_end = next(self.ends)
+        self.must_end = next(self.ends)
         return super().due()
 
 

@@ -764,7 +764,7 @@ def command(folder: Path, split: Path, packed: Path, names: list[str], source: P
         '"momentum": 0.9, "nesterov": false, "weight_decay": 0.0005, "bias_rate": 2, "validations": 2, '
         '"precision": "fp32", "frozen_dropout": true}',
         *("--seed", "3", "--device", "cpu", "--threads", "1", "--states", str(folder / "states")),
-        *("--source", *([str(source)] if source else [])),
+        *("--source", *([str(source)] if source else []), "--pretrained"),
         *("--models", *(str(folder / name / "model.safetensors") for name in names)),
     ]
 

@@ -39,6 +39,12 @@ def library(wildcards):
     return f"networks.{config['architectures'][wildcards.architecture].get('library', 'alexnet')}"
 
 
+def architecture_section(wildcards):
+    """An architecture, a file of pretrained weights by its hash: what decides its networks, wherever that lies."""
+    name = wildcards.architecture
+    return canonical(weights_content(config["architectures"][name], Path(f"models/pretrained/{name}/run.json")))
+
+
 def pretrained_weights(wildcards):
     """The architecture's pretrained weights, if it has any: its networks see images as these expect them."""
     has_weights = "weights" in config["architectures"][wildcards.architecture]

@@ -14,19 +14,15 @@ rule pretrained:
     priority: 4
     resources:
         # Where a file of weights lies is this machine's, and no reason to make anything anew.
-        source=lambda wildcards: canonical(config["architectures"][wildcards.architecture]),
+        weights=lambda wildcards: config["architectures"][wildcards.architecture]["weights"],
     params:
-        weights=lambda wildcards: canonical(
-            weights_content(
-                config["architectures"][wildcards.architecture],
-                Path(f"models/pretrained/{wildcards.architecture}/run.json"),
-            )
-        ),
+        architecture=architecture_section,
         code=lambda wildcards: fingerprint("networks.pretrained", library(wildcards)),
     shell:
         """
         python -m transferability.networks.pretrained \
-            --architecture {resources.source:q} \
+            --architecture {params.architecture:q} \
+            --weights {resources.weights:q} \
             --into models/pretrained/{wildcards.architecture:q} \
             2>{log:q}
         """
@@ -52,7 +48,7 @@ rule base:
         runtime=lambda wildcards, attempt, rulename: attempt
         * training_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        architecture=lambda wildcards: canonical(trained_section(config["architectures"][wildcards.architecture])),
+        architecture=architecture_section,
         augmentation=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["augmentation"]),
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "base")),
         code=lambda wildcards: fingerprint("training.job", library(wildcards)),

@@ -20,6 +20,7 @@ from transferability.analysis.tables import LEARNING_COLUMNS, NETWORK_COLUMNS, s
 from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.guessing import chance
 from transferability.networks.notation import parse_network
+from transferability.training.history import LEARNT
 
 PLACE = ("dataset", "architecture", "split", "seed")
 # Columns that stand in a network's metrics under the same name.
@@ -110,8 +111,7 @@ def learning_rows(metrics: dict) -> list[dict]:
     if not metrics["learning"]:
         raise ValueError("learning is empty")
     return [
-        {"network": metrics["network"], "step": int(number(row, "step"))}
-        | {name: number(row, name) for name in ("train_loss", "validation_loss", "validation_top1")}
+        {"network": metrics["network"], "step": int(number(row, "step"))} | {name: number(row, name) for name in LEARNT}
         for row in metrics["learning"]
     ]
 

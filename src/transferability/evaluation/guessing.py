@@ -43,15 +43,15 @@ def verdict(history: list[dict[str, float]], training: list[int], validation: li
     loss, guessing = last["train_loss"], guessing_loss(training, training)
     if not loss < UNTRAINED * guessing:
         return False, f"the training loss ended at {loss:.3f}, that of guessing is {guessing:.3f}"
-    found, guessing = last["validation_loss"], guessing_loss(training, validation)
-    if found < UNTRAINED * guessing:
+    loss, guessing = last["validation_loss"], guessing_loss(training, validation)
+    if loss < UNTRAINED * guessing:
         return True, None
-    best = min((row["validation_loss"] for row in history), default=found)
+    best = min((row["validation_loss"] for row in history), default=loss)
     if best < UNTRAINED * guessing:
         why = f"it had been {best:.3f}, so training images have been memorised since"
     else:
         why = "it never was better, so training images are memorised, or batch-norm statistics have not settled"
     return True, (
-        f"the validation loss ended at {found:.3f}, that of guessing is {guessing:.3f}, "
-        f"though the training loss ended at {loss:.3f}: {why}"
+        f"the validation loss ended at {loss:.3f}, that of guessing is {guessing:.3f}, "
+        f"though the training loss ended at {last['train_loss']:.3f}: {why}"
     )

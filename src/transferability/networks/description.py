@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -67,7 +67,7 @@ def description(architecture: Architecture, shape: tuple[int, int, int]) -> dict
         "library": architecture.library,
         "name": getattr(architecture, "name", getattr(architecture, "family", None)),
         "definition": section_of(architecture),
-        "versions": {library: import_module(library).__version__ for library in sorted(libraries)},
+        "versions": {library: version(library) for library in sorted(libraries)},
         "image": list(shape),
         "classes": CLASSES,
         "stages": [vars(stage) | {"shape": list(stage.shape)} for stage in stages],

@@ -252,9 +252,12 @@ def load_weights(architecture: LibraryModel) -> Weights:
     return from_file(architecture)
 
 
-def write_pretrained(architecture: LibraryModel, into: Path) -> None:
-    """Write model.safetensors and run.json of an architecture's pretrained weights into a folder."""
-    weights = load_weights(architecture)
+def write_pretrained(architecture: LibraryModel, source: str | None, into: Path) -> None:
+    """Write model.safetensors and run.json of an architecture's pretrained weights into a folder.
+
+    `source` is where the weights lie, if the architecture names those of a file by their hash.
+    """
+    weights = load_weights(replace(architecture, weights=source) if source else architecture)
     shape, classes = image_shape(weights.preprocessing), weights.classes or ["0"]
     network = build_network(architecture, shape, len(classes))
     state = network.state_dict()
@@ -284,9 +287,10 @@ def write_pretrained(architecture: LibraryModel, into: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Bring pretrained weights into the form of a study's networks.")
     parser.add_argument("--architecture", required=True, help="its section of architectures, as JSON")
+    parser.add_argument("--weights", help="where the weights are, if the section names a file by its hash")
     parser.add_argument("--into", type=Path, required=True, help="folder to write model.safetensors and run.json into")
     arguments = parser.parse_args()
-    write_pretrained(architecture_of(json.loads(arguments.architecture)), arguments.into)
+    write_pretrained(architecture_of(json.loads(arguments.architecture)), arguments.weights, arguments.into)
 
 
 if __name__ == "__main__":

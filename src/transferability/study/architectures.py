@@ -16,7 +16,7 @@ from transferability import files
 from transferability.errors import InputError
 from transferability.networks.families import LAYERS, family_stages
 from transferability.networks.stages import AlexNet, Stage, architecture_of, read_stages
-from transferability.study.sections import canonical, trained_section
+from transferability.study.sections import canonical, staged_section
 
 DESCRIBED_CLASSES = 1000
 """The classes of the head in a description."""
@@ -43,8 +43,8 @@ def is_current(path: Path, section: dict) -> bool:
         installed = version(library)
     except PackageNotFoundError:
         installed = None
-    definition = canonical(trained_section(content.get("definition", {})))
-    return definition == canonical(trained_section(section)) and content["versions"].get(library) == installed
+    definition = canonical(staged_section(content.get("definition", {})))
+    return definition == canonical(staged_section(section)) and content["versions"].get(library) == installed
 
 
 def describe_architectures(params: dict) -> None:

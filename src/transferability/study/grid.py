@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from transferability.errors import InputError
+from transferability.networks.families import FAMILIES
 from transferability.networks.notation import (
     PRETRAINED,
     RANDOM,
@@ -12,7 +13,11 @@ from transferability.networks.notation import (
     parse_network,
     split_treatment,
 )
+from transferability.networks.stages import AlexNet, architecture_of
 from transferability.study.architectures import depth_of
+
+VISIBLE = 5
+"""Pixels a side from which on filters show a reader something."""
 
 
 def cuts(params: dict, architecture: str) -> list[int]:
@@ -100,6 +105,15 @@ def members_of(names: list[str], networks: Iterable[Network]) -> list[Network]:
     return [network for network in networks if {network.name, network.curve} & set(names)]
 
 
+def has_visible_filters(params: dict, architecture: str) -> bool:
+    """Whether an architecture's first filters may show a reader something; those of a library's model are not known."""
+    described = architecture_of(params["architectures"][architecture])
+    if not isinstance(described, AlexNet):
+        return True
+    sizes = [params["datasets"][dataset]["images"]["size"] for dataset in params["study"]["dataset"]]
+    return any(FAMILIES[described.family](size).convolutions[0].kernel >= VISIBLE for size in sizes)
+
+
 def study_figures(params: dict) -> list[str]:
     """The figures that a study's networks can give, as `figures.drawing` names them.
 
@@ -121,6 +135,6 @@ def study_figures(params: dict) -> list[str]:
         "volume": len(volumes - {None}) >= 2,
         "distance": len(transferred) >= 5,
         "learning": True,
-        "filters": True,
+        "filters": any(has_visible_filters(params, architecture) for architecture in params["study"]["architecture"]),
     }
     return [name for name, given in possible.items() if given]

@@ -56,17 +56,17 @@ def list_content(path: str, packed: str | None) -> str:
         return packed or path
 
 
-def trained_section(architecture: dict) -> dict:
-    """What of an architecture decides its trained networks; pretrained weights do so by their file, an input."""
+def staged_section(architecture: dict) -> dict:
+    """What of an architecture decides its stages."""
     return {key: value for key, value in architecture.items() if key not in ("weights", "preprocessing")}
 
 
 def weights_content(architecture: dict, record: Path) -> dict:
-    """An architecture for its pretrained weights: a file of weights by its hash, wherever it lies.
+    """An architecture as its networks depend on it: a file of pretrained weights by its hash, wherever it lies.
 
     A file that is not on this machine is the one that `record`, the run.json of weights made before, names.
     """
-    weights = architecture["weights"]
+    weights = architecture.get("weights", "")
     if not is_file(weights):
         return architecture
     path = files.expanded(weights)

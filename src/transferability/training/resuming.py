@@ -1,4 +1,4 @@
-"""States: training that was stopped, kept in a file from which it goes on as if nothing had happened."""
+"""Resuming: the state of training, kept in a file from which a stopped job goes on as if nothing had happened."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ class Keeper:
     path: Path
     identity: dict
     seconds: float
-    told_to_end: bool = False
+    must_end: bool = False
     earlier: float = 0
     _started: float = field(init=False)
     _next: float = field(init=False)
@@ -43,10 +43,10 @@ class Keeper:
 
     def due(self) -> bool:
         """Whether it is time to save."""
-        return self.told_to_end or time.monotonic() >= self._next
+        return self.must_end or time.monotonic() >= self._next
 
     def save(self, tensors: dict[str, Tensor], progress: dict) -> None:
-        """Write tensors and progress, a JSON object, whole or not at all; then ends the process if it was told to.
+        """Write tensors and progress, a JSON object, whole or not at all; then ends the process if it must.
 
         A state that cannot be written costs a line in the log, not the run.
         """
@@ -62,7 +62,7 @@ class Keeper:
             print(f"{self.path}: the state could not be kept ({error}); training goes on", file=sys.stderr)
         now = time.monotonic()
         self._next = now + max(self.seconds, SHARE * (now - started))
-        if self.told_to_end:
+        if self.must_end:
             sys.exit(f"told to end after step {progress['step']}; {self.path} has the state to go on from")
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
@@ -89,10 +89,10 @@ class Keeper:
     def listening(self) -> Iterator[None]:
         """While the block runs, SIGTERM and SIGINT ask for a last state instead of ending the process at once."""
 
-        def tell(*_: object) -> None:
-            self.told_to_end = True
+        def ask(*_: object) -> None:
+            self.must_end = True
 
-        before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
