@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from transferability import files
-from transferability.data import packing, sources
+from transferability.data import folders, packing
 from transferability.data.images import fit
 from transferability.data.packed import open_packed
 from transferability.data.packing import pack
@@ -341,13 +341,13 @@ def read_again(shades: Path, folder: Path, monkeypatch, **options) -> int:
     """Pack on, and count the images that are read."""
     count = 0
 
-    class Counting(sources.Folder):
+    class Counting(folders.Folder):
         def read(self, index: int):
             nonlocal count
             count += 1
             return super().read(index)
 
-    monkeypatch.setattr(sources, "Folder", Counting)
+    monkeypatch.setattr(folders, "Folder", Counting)
     pack(options_of(shades, **options), folder)
     return count
 

@@ -20,7 +20,7 @@ from transferability.data import packing
 from transferability.data.images import fit
 from transferability.data.packed import Packed, open_packed
 from transferability.data.packing import pack
-from transferability.data.sources import read_list
+from transferability.data.lists import read_list
 from transferability.errors import InputError
 
 CHECKOUT = Path(__file__).parent.parent

@@ -154,8 +154,16 @@ def test_a_split_of_classes_takes_them_in_the_order_given_and_may_leave_some_out
             {"kind": "groups", "A": "even", "B": "even"},
             "the class '0' is named twice; a class belongs to one side, once",
         ),
-        ({"kind": "classes", "A": ["1", "2"], "B": ["3"]}, "B has 1 class; a task needs at least 2"),
-        ({"kind": "groups", "A": "one", "B": "even"}, "A has 1 class; a task needs at least 2"),
+        (
+            {"kind": "classes", "A": ["1", "2"], "B": ["3"]},
+            "B has 1 class; a task needs at least 2, and the data set has 10 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9): name more "
+            "of them in the split",
+        ),
+        (
+            {"kind": "groups", "A": "one", "B": "even"},
+            "A has 1 class; a task needs at least 2, and the data set has 10 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9): name more "
+            "groups, or add classes to them",
+        ),
         (
             {"kind": "groups", "A": "even", "B": "prime"},
             "there is no group 'prime' (there are: even, odd, one, ghosts); name it in datasets.*.groups",
@@ -174,9 +182,20 @@ def test_a_group_where_there_are_none_is_refused():
     assert str(error.value) == "there is no group 'even' (there are: none); name it in datasets.*.groups"
 
 
-def test_random_halves_of_three_classes_are_refused():
-    with pytest.raises(InputError, match="A has 1 class; a task needs at least 2"):
-        choose_classes({"kind": "random", "seed": 0}, {}, ["a", "b", "c"])
+@pytest.mark.parametrize(
+    ("classes", "sentence"),
+    [
+        (["a", "b", "c"], "A has 1 class; a task needs at least 2, and the data set has 3 (a, b, c): random halves need 4"),
+        (["flowers"], "A has 0 classes; a task needs at least 2, and the data set has 1 (flowers): random halves need 4"),
+    ],
+)
+def test_random_halves_of_less_than_four_classes_are_refused_with_what_to_do(classes, sentence):
+    with pytest.raises(InputError) as error:
+        choose_classes({"kind": "random", "seed": 0}, {}, classes)
+    assert str(error.value) == (
+        f"{sentence}; datasets.*.images.path must name the folder of the classes' folders, or let the split be kind: "
+        "whole"
+    )
 
 
 def test_a_whole_split_is_one_task_of_all_classes():
@@ -257,9 +276,44 @@ def test_another_seed_divides_otherwise_and_the_same_seed_alike():
 def test_a_class_with_too_few_images_is_named(images, validation, test, part):
     with pytest.raises(InputError) as error:
         divide_all(["lone"] * images + ["many"] * 50, {"validation": validation, "test": test, "seed": 0})
-    assert str(error.value) == f"the class 'lone' has {images} images, too few for a {part} part; " + (
+    assert str(error.value) == (
+        f"the class 'lone' has {images} image{'s' if images > 1 else ''}, too few for a {part} part; "
         "add images or change datasets.*.parts"
     )
+
+
+def test_all_classes_with_too_few_images_are_named_at_once():
+    with pytest.raises(InputError) as error:
+        divide_all(["lone"] + ["many"] * 50 + ["pair"] * 2, SHARES)
+    assert str(error.value) == (
+        "2 classes have too few images for a part of each: 'lone' (1 image, none for validation), 'pair' (2 images, none "
+        "for validation); add images, change datasets.*.parts, or leave these classes out"
+    )
+
+
+def test_one_own_part_for_both_validation_and_test_is_refused():
+    with pytest.raises(InputError) as error:
+        divide(["a"] * 100, OWN, ["a"], {"validation": "val", "test": "val", "seed": 0})
+    assert str(error.value) == (
+        "datasets.*.parts names 'val' for both validation and test: validation picks and test reports, so no image may "
+        "serve both; name two parts, or let one be a share such as 0.1"
+    )
+
+
+def test_names_of_classes_are_found_however_their_accents_are_written():
+    """macOS takes letters and accents apart; what a split is made of are the data set's own names."""
+    classes = ["cafe\u0301", "the\u0301", "lait", "eau"]
+    definition = {"kind": "classes", "A": ["caf\u00e9", "lait"], "B": ["eau", "th\u00e9"]}
+    assert choose_classes(definition, {}, classes) == {"A": [classes[0], "lait"], "B": ["eau", classes[1]]}
+    groups = {"warm": ["caf\u00e9", "th\u00e9"], "cold": ["lait", "eau"]}
+    assert choose_classes({"kind": "groups", "A": "warm", "B": "cold"}, groups, classes)["A"] == classes[:2]
+
+
+@pytest.mark.parametrize("slip", ["Cat", "cat ", "cats", "cta", "c_at"])
+def test_an_unknown_class_that_is_nearly_one_is_asked_about(slip):
+    with pytest.raises(InputError) as error:
+        choose_classes({"kind": "classes", "A": [slip, "owl"], "B": ["dog", "fox"]}, {}, ["cat", "dog", "fox", "owl"])
+    assert str(error.value).startswith(f"A names the unknown class {slip!r} (is it 'cat'?); the classes are: cat, dog")
 
 
 OWN = ["train"] * 80 + ["val"] * 20
@@ -350,7 +404,7 @@ def test_normalisation_is_the_mean_and_deviation_of_each_channel():
     images[:, 1] //= 4
     indices = np.arange(0, 2500, 2)
     expected = images[indices] / 255
-    result = normalisation(packed_like(images), indices)
+    result = normalisation(packed_like(images).images, indices)
     assert result["mean"] == pytest.approx(expected.mean(axis=(0, 2, 3)), abs=1e-6)
     assert result["std"] == pytest.approx(expected.std(axis=(0, 2, 3)), abs=1e-6)
 
@@ -359,7 +413,7 @@ def test_normalisation_is_the_mean_and_deviation_of_each_channel():
 def test_training_images_of_one_colour_are_refused(level):
     images = np.full((300, 1, 8, 8), level, dtype=np.uint8)
     with pytest.raises(InputError, match="there is nothing to learn from"):
-        normalisation(packed_like(images), np.arange(300))
+        normalisation(packed_like(images).images, np.arange(300))
 
 
 @pytest.mark.parametrize(
@@ -403,7 +457,7 @@ def test_a_splits_normalisation_is_that_of_both_sides_training_images(packed_dig
 def test_of_many_training_images_a_sample_gives_the_normalisation(monkeypatch):
     monkeypatch.setattr("transferability.data.splits.SAMPLE", 500)
     images = np.random.default_rng(0).integers(0, 256, (3000, 1, 8, 8), dtype=np.uint8)
-    result = normalisation(packed_like(images), np.arange(3000))
+    result = normalisation(packed_like(images).images, np.arange(3000))
     assert result != {"mean": [(images / 255).mean().round(6)], "std": [(images / 255).std().round(6)]}
     assert result["mean"] == pytest.approx([0.5], abs=0.01)
 
