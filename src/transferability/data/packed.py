@@ -72,7 +72,7 @@ class Pixels:
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         images = self.data[indices]
         for row in np.flatnonzero(~self.index.checked[indices]):
-            self.index.check(indices[row], images[row])
+            self.index.check(indices[row], np.ascontiguousarray(images[row]))
         return images
 
 

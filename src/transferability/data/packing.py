@@ -421,7 +421,9 @@ def check_bad(bad: list[dict[str, str]], total: int, source: Source, on_bad: str
 def tell_left_out(source: Source) -> None:
     """Tell what the source has left out, one line a reason."""
     for entry in source.left_out:
-        note(f"{source.place}: left out {entry['count']:,} ({entry['reason']}), such as {entry['such as'][0]}")
+        rest = entry["count"] - len(entry["such as"])
+        names = ", ".join(entry["such as"]) + (f" and {rest:,} more" if rest else "")
+        note(f"{source.place}: left out {entry['count']:,} ({entry['reason']}): {names}")
 
 
 def statistics(chunks: list[Chunk], pixels: int) -> dict[str, list[float]]:

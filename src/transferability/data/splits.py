@@ -16,7 +16,7 @@ from transferability.data.names import composed, listed, meant
 from transferability.data.options import json_or_file
 from transferability.data.packed import PARTS, Images, Packed, open_packed
 from transferability.errors import InputError, exit_plainly
-from transferability.words import counted, in_words
+from transferability.words import counted
 
 SAMPLE = 10_000
 """Images that a split's normalisation is taken from, drawn at random where there are more."""
@@ -304,10 +304,10 @@ def tell_likeness(split: dict) -> None:
     """Tell how many images of different parts or tasks look alike, if any do."""
     alike = split["duplicates"].get("alike", {})
     if alike.get("pairs"):
-        examples = in_words([" and ".join(pair) for pair in alike["such as"]])
+        examples = "; ".join(" and ".join(pair) for pair in alike["such as"])
         note(
             f"{counted(alike['pairs'], 'pair')} of images in different parts or tasks look nearly the same, such as "
-            f"{examples}; look at them: a test that asks for what training has shown is too easy"
+            f"{examples}; look at them, as a test that asks for what training has shown is too easy"
         )
 
 
