@@ -61,9 +61,9 @@ def test_more_images_than_were_packed_are_told_with_the_command_that_packs_anew(
     card = packed(options_of(shades), tmp_path / "packed")
     shutil.copy(shades / "train/a/0.png", shades / "train/a/new.png")
     assert changed_since_packing(options_of(shades), card, folder) == (
-        f"{shades}: the folder holds 7 images, and held 6 when it was packed: to pack anew, run `rm -r data/packed/mine "
-        "data/splits/mine; snakemake --cores 2 --forcerun data/packed/mine/index.csv`, or bring the images back that "
-        "were packed"
+        f"{shades}: the folder holds 7 images, and held 6 when it was packed: to pack anew, run `rm -r "
+        "data/packed/mine data/splits/mine; snakemake --cores 2 --forcerun data/packed/mine/index.csv`, "
+        "or bring the images back that were packed"
     )
 
 
