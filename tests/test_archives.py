@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import io
 import os
@@ -293,3 +294,120 @@ def test_a_real_archive_of_photographs_is_packed(tmp_path):
     assert packed.card["classes"] == dict.fromkeys(chosen, 350)
     assert packed.card["parts"] == {"train": 600, "val": 100}
     assert packed.images[np.arange(700)].shape == (700, 3, 64, 64)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_readme_beside_the_only_folder_of_an_archive_does_not_make_it_a_class(tmp_path, form):
+    content = {f"flowers/{name}": data for name, data in TREE.items()}
+    content |= {"README.txt": b"About", "labels.csv": b"a,b", "docs/licence.txt": b"Yours", "__MACOSX/x": b"x"}
+    pack(options_of(archive(tmp_path / f"zoo{form}", content)), tmp_path / "packed")
+    card = open_packed(tmp_path / "packed").card
+    assert card["classes"] == {"cat": 2, "dog": 1}
+    assert [(entry["reason"], entry["such as"]) for entry in card["left_out"]] == [
+        ("added by a system", ["__MACOSX"]),
+        ("folder without images", ["docs"]),
+        ("no image by its suffix .csv", ["labels.csv"]),
+        ("no image by its suffix .txt", ["README.txt"]),
+    ]
+
+
+def test_the_only_folder_of_an_archive_that_holds_images_itself_is_a_class(tmp_path):
+    pack(options_of(archive(tmp_path / "zoo.zip", {"cat/a.png": png(1), "README": b""})), tmp_path / "packed")
+    assert open_packed(tmp_path / "packed").card["classes"] == {"cat": 1}
+
+
+def linked(path: Path, links: dict[str, str], before: bool = False) -> Path:
+    """A tar file with hard links, {name: target}, before the files or after them."""
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as file:
+        for step in ((0, 1), (1, 0))[before]:
+            for name, data in TREE.items() if step == 0 else ():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                file.addfile(member, io.BytesIO(data))
+            for name, target in links.items() if step else ():
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = tarfile.LNKTYPE, target
+                file.addfile(member)
+    return path
+
+
+@pytest.mark.parametrize("name", ["zoo.tar", "zoo.tar.gz"])
+def test_a_second_name_of_a_file_in_a_tar_file_is_that_file(tmp_path, name):
+    path = linked(tmp_path / name, {"dog/again.png": "cat/a.png", "dog/third.png": "dog/again.png"})
+    pack(options_of(path), tmp_path / "packed")
+    packed = open_packed(tmp_path / "packed")
+    assert packed.files == ["cat/a.png", "cat/b.png", "dog/again.png", "dog/third.png", "dog/x/c.png"]
+    assert packed.images[:, 0, 0, 0].tolist() == [1, 2, 1, 1, 3]
+
+
+@pytest.mark.parametrize("target", ["cat/none.png", "cat"])
+def test_a_hard_link_to_what_is_not_in_the_archive_before_it_says_what_to_do(tmp_path, target):
+    path = linked(tmp_path / "zoo.tar", {"dog/again.png": target})
+    with pytest.raises(InputError) as error:
+        pack(options_of(path), tmp_path / "packed")
+    assert str(error.value) == (
+        f"{path}: holds 'dog/again.png', a link to {target!r}, which is not in the archive before it; pack it anew "
+        "with tar --hard-dereference, or unpack it yourself and name the folder"
+    )
+    linked(path, {"dog/again.png": "cat/a.png"}, before=True)
+    with pytest.raises(InputError, match=r"a link to 'cat/a\.png', which is not in the archive before it"):
+        pack(options_of(path), tmp_path / "packed")
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "cat/../../secret"])
+def test_a_hard_link_that_leads_out_of_the_folder_is_refused(tmp_path, target):
+    (tmp_path / "secret").write_text("x")
+    path = linked(tmp_path / "zoo.tar", {"dog/evil.png": target})
+    with pytest.raises(InputError, match=r"holds 'dog/evil\.png', which is no plain file; pack it without that"):
+        pack(options_of(path), tmp_path / "packed")
+    assert not [entry for entry in everything(tmp_path) if "evil" in entry]
+
+
+def test_many_links_to_a_large_file_count_as_so_many_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "SMALL", 1_000_000)
+    monkeypatch.setattr(archives, "EXPANSION", 0)
+    path = tmp_path / "zoo.tar"
+    with tarfile.open(path, "w") as file:
+        member = tarfile.TarInfo("cat/a.png")
+        member.size = 200_000
+        file.addfile(member, io.BytesIO(bytes(200_000)))
+        for number in range(9):
+            link = tarfile.TarInfo(f"cat/{number}.png")
+            link.type, link.linkname = tarfile.LNKTYPE, "cat/a.png"
+            file.addfile(link)
+    with pytest.raises(InputError, match="unpacks to more than 1,000,000 bytes"):
+        archives.unpack(path, tmp_path / "unpacked")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_that_would_fill_the_memory_is_refused_before_it_is_read(tmp_path, kind):
+    """Sixteen GB of header, of which a compressed file would have to give every byte."""
+    member = tarfile.TarInfo("header")
+    member.type, member.size = kind, 2**34
+    with gzip.open(tmp_path / "zoo.tar.gz", "wb") as file:
+        file.write(member.tobuf(tarfile.GNU_FORMAT) + bytes(10_000))
+    with pytest.raises(InputError) as error:
+        archives.unpack(tmp_path / "zoo.tar.gz", tmp_path / "unpacked")
+    assert str(error.value) == (
+        f"{tmp_path}/zoo.tar.gz: has a header of more than 4,194,304 bytes, which no archive of images has; if you "
+        "trust it, unpack it yourself and name the folder"
+    )
+
+
+def test_a_zip_file_with_a_directory_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    path = archive(tmp_path / "zoo.zip", {f"cat/{number:0200}.png": b"" for number in range(500)})
+    monkeypatch.setattr(archives, "ZIP_DIRECTORY", 70_000)
+    with pytest.raises(InputError, match="has a header of more than 70,000 bytes"):
+        archives.unpack(path, tmp_path / "unpacked")
+
+
+def test_long_names_and_names_of_any_script_in_a_tar_file_are_kept(tmp_path):
+    names = [f"cat/{'long' * 60}.png", "dog/猫.png"]
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(tmp_path / "zoo.tar", "w", format=form) as file:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.size = len(png(1))
+                file.addfile(member, io.BytesIO(png(1)))
+        pack(options_of(tmp_path / "zoo.tar"), tmp_path / f"packed{form}")
+        assert open_packed(tmp_path / f"packed{form}").files == names

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from transferability.data.groups import SHIPPED, groups_of, read_groups
+from transferability.data.groups import SHIPPED, groups_of, read_groups, unmatched_rows
 from transferability.errors import InputError
 from transferability.facts import FACTS
 
@@ -122,6 +122,58 @@ def test_a_whole_name_goes_before_the_name_within_the_set():
     groups = groups_of(table, known)
     assert groups == {"plain": ["a", "y/a"], "composed": ["x/a", "omniglot/Greek/alpha"]}
     assert max(Counter(name for names in groups.values() for name in names).values()) == 1
+
+
+@pytest.mark.parametrize("slip", ["owl ", " owl", "Owl", "OWL", "owll", "ow l", "o_wl", "o-wl"])
+def test_a_class_that_a_table_misses_by_a_slip_is_refused_and_not_left_out(slip):
+    table = {"animals": ["cat", slip, "fox"], "vehicles": ["car"]}
+    with pytest.raises(InputError) as error:
+        unmatched_rows(table, ["car", "cat", "fox", "owl"])
+    assert str(error.value) == (
+        f"datasets.*.groups has the class {slip!r} and the data set 'owl'; write the table's as the data set's, or, if "
+        "they are two classes, give the data set's a row of its own or take the table's out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "name"), [("elephent", "elephant"), ("elefant", "ele-fant"), ("elephnat", "elephant"), ("tram", "x/trams")]
+)
+def test_another_letter_or_two_that_are_swapped_in_a_longer_name_are_a_slip(row, name):
+    with pytest.raises(InputError, match="has the class '"):
+        unmatched_rows({"g": [row]}, [name])
+
+
+@pytest.mark.parametrize(
+    ("row", "name"), [("n01440764", "n01440765"), ("class 1", "class 2"), ("cat", "car"), ("dog", "fox"), ("1", "2")]
+)
+def test_classes_that_are_two_are_no_slip_and_are_counted(row, name):
+    assert unmatched_rows({"g": [row, "whale"]}, [name, "whale"]) == (
+        f"the data set lacks 1 of the 2 classes that datasets.*.groups names, such as {row!r}"
+    )
+
+
+def test_a_table_that_fits_the_data_set_has_nothing_to_tell():
+    cifar100 = read_groups("cifar100")
+    assert unmatched_rows(cifar100, [name for names in cifar100.values() for name in names]) is None
+    assert unmatched_rows({"a": ["x", "Y"], "b": ["y"]}, ["x", "Y", "y", "set/x"]) is None
+
+
+def test_of_a_subset_the_shipped_table_tells_how_many_classes_it_lacks():
+    table = read_groups("ilsvrc2012")
+    subset = [*table["natural"][:37], *table["man-made"][:43]]
+    assert unmatched_rows(table, subset).startswith("the data set lacks 920 of the 1,000 classes that ")
+
+
+def test_classes_are_matched_however_their_accents_are_written(table):
+    groups = read_groups(table("class,group\ncaf\u00e9,warm\nthe\u0301,warm\n"))
+    assert groups_of(groups, ["cafe\u0301", "th\u00e9"]) == {"warm": ["cafe\u0301", "th\u00e9"]}
+    assert unmatched_rows(groups, ["cafe\u0301", "th\u00e9"]) is None
+    with pytest.raises(InputError, match="is in the groups 'a' and 'b'"):
+        read_groups(table("class,group\ncaf\u00e9,a\ncafe\u0301,b\n"))
+
+
+def test_a_table_in_utf_16_as_windows_tools_write_it_is_read(table):
+    assert read_groups(table("class,group\r\nhäuser,one\r\n".encode("utf-16"))) == {"one": ["häuser"]}
 
 
 def test_the_module_imports_no_library():

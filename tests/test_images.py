@@ -1,11 +1,12 @@
 import io
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 from torchvision import transforms
 
-from transferability.data.images import decode, encode, fit, is_stored_form, open_image
+from transferability.data.images import UPRIGHT, decode, encode, exif_orientation, fit, is_stored_form, open_image
 
 
 def test_a_square_image_of_the_right_size_keeps_its_pixels(noise):
@@ -253,3 +254,87 @@ def test_postscript_is_no_image_whatever_its_name(noise):
     Image.fromarray(noise).save(file, "EPS")
     with pytest.raises(UnidentifiedImageError):
         open_image(file.getvalue())
+
+
+def with_exif(data: bytes, *entries: bytes, tail: bytes = b"") -> bytes:
+    """A JPEG file with an EXIF segment of these entries of 12 bytes."""
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + struct.pack("<I", 0) + tail
+    payload = b"Exif\0\0" + tiff
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload + data[2:]
+
+
+TURNED = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+ODD_ENTRIES = {
+    "a ratio over zero": (struct.pack("<HHII", 0x011A, 10, 1, 38), struct.pack("<ii", -1, 0)),
+    "a number beyond the file": (struct.pack("<HHII", 0x011A, 5, 1, 60_000), b""),
+    "a type that there is none of": (struct.pack("<HHII", 0x0131, 99, 1, 38), b""),
+    "a text of four billion letters": (struct.pack("<HHII", 0x0131, 2, 2**32 - 1, 38), b""),
+    "a pointer to nowhere": (struct.pack("<HHII", 0x8769, 4, 1, 2**32 - 9), b""),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Truncated File Read", "ignore:Tag data larger than file")
+@pytest.mark.parametrize("odd", ODD_ENTRIES)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_turned_photograph_is_upright_whatever_else_its_metadata_holds(noise, odd, first):
+    entry, tail = ODD_ENTRIES[odd]
+    upright = Image.fromarray(noise[:40, :40])
+    data = saved(upright.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=100, subsampling=0)
+    entries = [entry, TURNED] if first else [TURNED, entry]
+    pixels = fit(open_image(with_exif(data, *entries, tail=tail)), 40, 3)
+    assert np.abs(pixels.transpose(1, 2, 0).astype(int) - noise[:40, :40]).max() <= 5
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_orientation_is_found_in_a_segment_that_pil_cannot_read(order):
+    mark = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    entry = struct.pack(f"{order}HHIHH", 0x0112, 3, 1, 8, 0)
+    long = struct.pack(f"{order}HHII", 0x0112, 4, 1, 8)
+    assert exif_orientation(mark + struct.pack(f"{order}IH", 8, 1) + long) == 8
+    tiff = mark + struct.pack(f"{order}IH", 8, 900) + struct.pack(f"{order}HHII", 0x0100, 3, 1, 0) + entry
+    assert exif_orientation(b"Exif\0\0" + tiff) == 8
+    for cut in range(len(tiff)):
+        assert exif_orientation(tiff[:cut]) is None
+
+
+@pytest.mark.parametrize("value", [0, 9, 60_000])
+def test_an_orientation_that_is_none_turns_nothing(noise, value):
+    data = saved(Image.fromarray(noise[:40, :40]), "JPEG")
+    odd = with_exif(data, struct.pack("<HHIHH", 0x0112, 3, 1, value, 0))
+    assert np.array_equal(fit(open_image(odd), 40, 3), fit(open_image(data), 40, 3))
+
+
+def test_all_eight_orientations_have_their_turn():
+    assert sorted(UPRIGHT) == list(range(2, 9))
+
+
+@pytest.mark.parametrize("fill", [b"\0", b"\xff"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": True}])
+def test_a_jpeg_whose_rest_was_never_copied_is_refused_though_it_has_its_length(fill, options):
+    """With EXIF it has a thumbnail, which ends as an image does."""
+    rows, columns = np.mgrid[:120, :160]
+    noise = np.random.default_rng(0).normal(0, 12, (120, 160))
+    image = Image.fromarray((128 + 90 * np.sin(rows / 9) * np.cos(columns / 7) + noise).clip(0, 255).astype(np.uint8))
+    data = saved(image, "JPEG", quality=90, progressive="progressive" in options)
+    if "exif" in options:
+        data = with_exif(data, tail=saved(image.resize((16, 12)), "JPEG"))
+    assert fit(open_image(data), 20, 1).std() > 10
+    for half in range(len(data) // 4, len(data) - 70, 997):
+        with pytest.raises((ValueError, OSError, SyntaxError)):
+            fit(open_image(data[:half] + fill * (len(data) - half)), 20, 1)
+
+
+@pytest.mark.parametrize("tail", [bytes(5000), b"\xff" * 300, b"a maker's own notes" * 20, bytes(1)])
+def test_what_comes_after_a_whole_jpeg_does_no_harm(noise, tail):
+    data = saved(Image.fromarray(noise), "JPEG")
+    assert np.array_equal(fit(open_image(data + tail), 20, 3), fit(open_image(data), 20, 3))
+
+
+@pytest.mark.parametrize(("interpolation", "resampling"), [("bilinear", 2), ("bicubic", 3)])
+def test_images_are_resized_as_asked(noise, interpolation, resampling):
+    expected = transforms.Compose(
+        [transforms.Resize(20, transforms.InterpolationMode(interpolation)), transforms.CenterCrop(20)]
+    )(Image.fromarray(noise))
+    pixels = fit(Image.fromarray(noise), 20, 3, interpolation)
+    assert np.array_equal(pixels, np.asarray(expected).transpose(2, 0, 1))
+    assert np.array_equal(pixels[:, :, :], fit(Image.fromarray(noise), 20, 3)) == (resampling == 2)

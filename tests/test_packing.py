@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from transferability import files
-from transferability.data import packing, sources
+from transferability.data import folders, packing
 from transferability.data.images import fit
 from transferability.data.packed import open_packed
 from transferability.data.packing import pack
@@ -99,16 +99,17 @@ def test_a_missing_packed_set_is_named(tmp_path):
     assert str(error.value).startswith(
         f"{place / 'card.json'}: there is no such file; get the packed images with `dvc "
     )
-    assert str(error.value).endswith(f"`snakemake --cores 1 {place / 'images.npy'}`")
+    assert str(error.value).endswith(f"`snakemake --cores 1 {place / 'card.json'}`")
 
 
-@pytest.mark.parametrize("name", ["images.npy", "index.csv"])
+@pytest.mark.parametrize("name", ["card.json", "images.npy", "index.csv"])
 def test_a_packed_set_that_lacks_a_file_is_named(packed_digits, tmp_path, name):
     for other in {"card.json", "images.npy", "index.csv"} - {name}:
         (tmp_path / other).write_bytes((packed_digits / other).read_bytes())
     with pytest.raises(InputError) as error:
         open_packed(tmp_path)
     assert str(error.value).startswith(f"{tmp_path / name}: there is no such file; get the packed images with")
+    assert str(error.value).endswith(f"`snakemake --cores 1 {tmp_path / name}`")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 6, 60, 128, 1000, 115_000])
@@ -341,13 +342,13 @@ def read_again(shades: Path, folder: Path, monkeypatch, **options) -> int:
     """Pack on, and count the images that are read."""
     count = 0
 
-    class Counting(sources.Folder):
+    class Counting(folders.Folder):
         def read(self, index: int):
             nonlocal count
             count += 1
             return super().read(index)
 
-    monkeypatch.setattr(sources, "Folder", Counting)
+    monkeypatch.setattr(folders, "Folder", Counting)
     pack(options_of(shades, **options), folder)
     return count
 
@@ -620,3 +621,42 @@ def test_packed_jpeg_files_that_do_not_fit_their_index_are_refused(packed_shades
         open_packed(tmp_path / "packed")
     assert str(error.value).startswith(f"{tmp_path / 'packed'}: ")
     assert str(error.value).endswith("delete the folder and run again")
+
+
+def test_bicubic_images_are_recorded_and_bilinear_is_what_is_done_unasked(shades, packed_shades, tmp_path):
+    pack(options_of(shades, interpolation="bilinear"), tmp_path / "bilinear")
+    assert (tmp_path / "bilinear/images.npy").read_bytes() == (packed_shades["pixels"] / "images.npy").read_bytes()
+    pack(options_of(shades, interpolation="bicubic"), tmp_path / "bicubic")
+    packed, plain = open_packed(tmp_path / "bicubic"), open_packed(packed_shades["pixels"])
+    assert (packed.card["interpolation"], plain.card["interpolation"]) == ("bicubic", "bilinear")
+    with Image.open(shades / packed.files[1]) as image:
+        assert min(image.size) != 20
+        assert np.array_equal(packed.images[1], fit(image, 20, 3, "bicubic"))
+    assert not np.array_equal(packed.images[1], plain.images[1])
+
+
+def test_the_digits_are_packed_to_the_bytes_that_they_always_were(packed_digits):
+    assert files.sha256(packed_digits / "images.npy") == (
+        "16e0fa511054dddcfede4bdb9c4916dcd5a89b9ae401b18a5f6934a10c76a96b"
+    )
+    card = files.read_json(packed_digits / "card.json")
+    assert card["content"] == "3f22fb3644e324e48256f78c3d9efe33d6a67111f33f7df7aab08efe3ffa2b1c"
+    assert (card["left_out"], card["bad"], card["interpolation"]) == ([], [], "bilinear")
+
+
+def test_more_classes_than_an_argument_may_name_are_given_in_a_file(tmp_path):
+    names = [f"{number:05} {'of a long name ' * 6}".strip() for number in range(2000)]
+    for name in names[:3]:
+        (tmp_path / "x" / name).mkdir(parents=True)
+        Image.new("L", (4, 4), names.index(name)).save(tmp_path / "x" / name / "1.png")
+    files.write_json(tmp_path / "s.json", options_of(tmp_path / "x", classes=names[:3], sets_of_names=names))
+    done = subprocess.run(command_with(f"@{tmp_path / 's.json'}", tmp_path / "packed"), env=ENVIRONMENT)
+    assert done.returncode == 0
+    assert open_packed(tmp_path / "packed").classes == names[:3]
+
+
+def command_with(source: str, folder: Path) -> list[str]:
+    """The command of the job that packs, its source as it stands."""
+    line = command({}, folder)
+    line[line.index("--source") + 1] = source
+    return line

@@ -213,7 +213,7 @@ def test_a_module_that_moves_changes_no_fingerprint(copy):
 def test_the_same_name_from_another_module_changes_the_fingerprint(copy):
     path = copy / "data/splits.py"
     source = path.read_text()
-    assert "from transferability.data.groups import groups_of\n" in source
+    assert "from transferability.data.groups import groups_of, " in source
     path.write_text(source.replace("data.groups import groups_of", "data.duplicates import groups_of"))
     assert fingerprint_of(copy, "data.splits") != fingerprint("data.splits")
 

@@ -17,10 +17,10 @@ from sklearn.datasets import load_digits
 
 from transferability import files
 from transferability.data import packing
-from transferability.data.images import fit
+from transferability.data.images import fit, formats
+from transferability.data.lists import read_list
 from transferability.data.packed import Packed, open_packed
 from transferability.data.packing import pack
-from transferability.data.sources import read_list
 from transferability.errors import InputError
 
 CHECKOUT = Path(__file__).parent.parent
@@ -180,12 +180,12 @@ def bad_zoo(zoo) -> Path:
 BAD = {
     "cat/c.jpg": "not enough image data",
     "dog/cut.png": None,
-    "emu/archive.png": "not an image of a known form: JPEG, JPEG2000, PNG, PPM, BMP, TIFF, WEBP, GIF",
+    "emu/archive.png": f"not an image of a known form: {', '.join(formats())}",
     "emu/circle.jpg": "there is no such file, or nothing that is a plain one",
     "emu/empty.png": "the file is empty",
     "emu/gone.jpg": "there is no such file, or nothing that is a plain one",
     "emu/pipe.jpg": "there is no such file, or nothing that is a plain one",
-    "emu/text.jpg": "not an image of a known form: JPEG, JPEG2000, PNG, PPM, BMP, TIFF, WEBP, GIF",
+    "emu/text.jpg": f"not an image of a known form: {', '.join(formats())}",
 }
 
 
@@ -215,7 +215,9 @@ def test_bad_files_are_left_out_where_the_params_say_so_and_listed_and_counted(b
     pack(options, tmp_path / "clean")
     for name in ("images.npy", "index.csv"):
         assert (tmp_path / "packed" / name).read_bytes() == (tmp_path / "clean" / name).read_bytes()
-    assert files.read_json(tmp_path / "clean/card.json") == {**packed.card, "bad": []}
+    clean = files.read_json(tmp_path / "clean/card.json")
+    assert clean == {**packed.card, "bad": [], "listing": clean["listing"]}
+    assert (packed.card["listing"]["images"], clean["listing"]["images"]) == (12, 4)
 
 
 def test_nothing_but_bad_files_is_refused(bad_zoo, tmp_path):
@@ -267,9 +269,15 @@ def test_other_folders_beside_the_parts_and_loose_images_are_noted(tmp_path, cap
     (root / "train/a/notes.txt").write_text("no image")
     packed_tree(root, tmp_path)
     said = capsys.readouterr().err
-    assert f"note: {root}: no part is made of the folders validation\n" in said
-    assert f"note: {root}/train: left out 1 images that lie in no class's folder, such as loose.png\n" in said
-    assert "left out 1 files that are no images by their names, such as train/a/notes.txt\n" in said
+    assert f"note: {root}: left out 1 (folder that is no part): validation\n" in said
+    assert f"note: {root}: left out 1 (image in no class's folder): train/loose.png\n" in said
+    assert f"note: {root}: left out 1 (no image by its suffix .txt): train/a/notes.txt\n" in said
+    assert said.count("\n") == 3
+    assert [entry["such as"] for entry in files.read_json(tmp_path / "packed/card.json")["left_out"]] == [
+        ["validation"],
+        ["train/loose.png"],
+        ["train/a/notes.txt"],
+    ]
 
 
 def test_a_class_that_the_train_part_lacks_is_named(tmp_path):
@@ -277,6 +285,141 @@ def test_a_class_that_the_train_part_lacks_is_named(tmp_path):
     with pytest.raises(InputError) as error:
         packed_tree(root, tmp_path)
     assert str(error.value).startswith(f"{root}/val: has the class 'A', which {root}/train lacks; ")
+
+
+def vehicles(root: Path) -> Path:
+    """A folder a class, of which one is named train and has its images in folders."""
+    tree(root, {"": {"bus": 2, "car": 2, "plane": 2}, "train": {"steam": 1, "electric": 1}})
+    return root
+
+
+def test_a_class_named_train_is_not_taken_for_a_part_that_hides_its_siblings(tmp_path):
+    root = vehicles(tmp_path / "x")
+    with pytest.raises(InputError) as error:
+        packed_tree(root, tmp_path)
+    assert str(error.value) == (
+        f"{root}: may have one folder a class (bus, car, plane, train), or a part `train` of the classes electric, "
+        "steam; name the parts in datasets.*.images.parts, or else the classes in datasets.*.images.classes"
+    )
+    by_class = packed_tree(root, tmp_path, classes=["bus", "car", "plane", "train"])[3]
+    assert by_class["classes"] == {"bus": 2, "car": 2, "plane": 2, "train": 2}
+    by_part = packed_tree(root, tmp_path, parts=["train"])[3]
+    assert by_part["classes"] == {"electric": 1, "steam": 1}
+    assert [entry["such as"] for entry in by_part["left_out"]] == [["bus", "car", "plane"]]
+
+
+@pytest.mark.parametrize(
+    "siblings", [{"bus": {"steam": 1}}, {"bus": {"low": 1}}, {"val": {"steam": 1}, "bus": {"x": 1}}]
+)
+def test_a_folder_of_images_beside_train_is_never_dropped_without_a_word(tmp_path, siblings):
+    root = tree(tmp_path / "x", {"train": {"steam": 1, "electric": 1}, **siblings})
+    with pytest.raises(InputError, match=r"may have one folder a class \(bus, "):
+        packed_tree(root, tmp_path)
+
+
+def test_folders_without_images_beside_the_parts_do_not_matter_and_are_counted(tmp_path):
+    root = tree(tmp_path / "x", {"train": {"a": 1, "b": 1}, "val": {"a": 1}})
+    for name in ("annotations/a", "devkit"):
+        (root / name).mkdir(parents=True)
+        (root / name / "about.xml").write_text("<x/>")
+    _, parts, _, card = packed_tree(root, tmp_path)
+    assert parts == ["train", "train", "val"]
+    assert card["left_out"] == [{"reason": "folder that is no part", "count": 2, "such as": ["annotations", "devkit"]}]
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ({"Train": {"a": 1, "b": 1}, "Test": {"a": 1, "b": 1}}, "'Train' and 'Test'"),
+        ({"training": {"a": 1, "b": 1}, "validation": {"a": 1}}, "'training' and 'validation'"),
+        ({"": {"train": 2, "val": 1}}, "'train' and 'val'"),
+    ],
+)
+def test_parts_by_other_names_or_without_classes_do_not_become_classes(tmp_path, parts, named):
+    root = tree(tmp_path / "x", parts)
+    with pytest.raises(InputError) as error:
+        packed_tree(root, tmp_path)
+    assert str(error.value).startswith(
+        f"{root}: the folders {named} look like parts, which are to be named train, val "
+    )
+    names = sorted(path.name for path in root.iterdir())
+    assert list(packed_tree(root, tmp_path, classes=names)[3]["classes"]) == names
+
+
+def numbered(tmp_path: Path, labels: list[str], classes: list[str], first: str = "") -> list[str]:
+    """The classes that a list gives to images v0, v1 ... of a flat part."""
+    root = tree(tmp_path / "x", {"train": dict.fromkeys(classes, 1)})
+    (root / "val").mkdir()
+    for number in range(len(labels)):
+        Image.new("L", (4, 4), 200 + number).save(root / f"val/v{number:02}.png")
+    lines = [f"v{number:02}.png {label}" for number, label in enumerate(labels)]
+    (tmp_path / "list.txt").write_text("\n".join([first, *lines]))
+    return packed_tree(root, tmp_path, lists={"val": str(tmp_path / "list.txt")})[0][len(classes) :]
+
+
+TWELVE = [str(number) for number in range(1, 13)]
+
+
+def test_a_list_is_read_as_names_or_as_indices_and_never_as_both(tmp_path):
+    assert numbered(tmp_path / "1", TWELVE, TWELVE) == TWELVE
+    assert numbered(tmp_path / "2", ["2", "0", "1"], ["c", "a", "b"]) == ["c", "a", "b"]
+    ten = [str(number) for number in range(10)]
+    assert numbered(tmp_path / "3", ten, ten) == ten
+    in_text_order = numbered(tmp_path / "4", ["0", "1", "4"], TWELVE, first="file index")
+    assert in_text_order == ["1", "10", "2"]
+    assert numbered(tmp_path / "5", ["1", "2"], TWELVE, first="file class") == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "sentence"),
+    [
+        (
+            ["0", "1", "11"],
+            TWELVE,
+            "its labels are no names of classes, and as indices they may count the classes in the ",
+        ),
+        (["1", "2"], TWELVE, "its labels may be names of classes or their indices; say which by a first line `file "),
+        (["1", "3"], ["1", "2", "3", "4"], "its labels may be "),
+        (
+            ["0", "cat"],
+            ["cat", "dog"],
+            "the label 'cat' is a class and no index, and '0' an index and no class; let all ",
+        ),
+        (["0", "2"], [f"class{number}" for number in (1, 2, 10)], "its labels are no names of classes, and as indices"),
+    ],
+)
+def test_a_list_that_may_be_read_in_two_ways_or_is_written_in_two_is_refused(tmp_path, labels, classes, sentence):
+    with pytest.raises(InputError) as error:
+        numbered(tmp_path, labels, classes)
+    assert str(error.value).startswith(f"{tmp_path}/list.txt: {sentence}")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_a_list_with_a_byte_order_mark_windows_lines_and_accents_is_read(tmp_path, encoding):
+    root = tree(tmp_path / "x", {"train": {"caf\u00e9": 1, "the\u0301": 1}})
+    (root / "val").mkdir()
+    for level, name in enumerate(("un e\u0301t\u00e9.png", "b.png"), 100):
+        Image.new("L", (4, 4), level).save(root / "val" / name)
+    text = "un \u00e9t\u00e9.png cafe\u0301\r\n.\\b.png th\u00e9\r\n"
+    (tmp_path / "list.txt").write_bytes(text.encode(encoding))
+    classes, _, levels, _ = packed_tree(root, tmp_path, lists={"val": str(tmp_path / "list.txt")})
+    assert dict(zip(levels[2:], classes[2:], strict=True)) == {100: "caf\u00e9", 101: "the\u0301"}
+
+
+def test_a_list_that_names_one_file_in_two_ways_with_two_classes_is_refused(tmp_path):
+    root = flat(tmp_path / "x", ["images/c.png"])
+    (tmp_path / "list.txt").write_text("images/c.png n01\nc.png n02\n")
+    with pytest.raises(
+        InputError, match=r"list.txt: gives val/images/c.png two classes, 'n01' and 'n02'; mend the list"
+    ):
+        packed_tree(root, tmp_path, lists={"val": str(tmp_path / "list.txt")})
+
+
+def test_a_listed_file_at_the_top_of_a_part_is_told_from_one_of_the_same_name_below(tmp_path):
+    root = flat(tmp_path / "x", ["c.png", "images/c.png"])
+    (tmp_path / "list.txt").write_text("c.png n01\nimages/c.png n02\n")
+    classes, _, levels, _ = packed_tree(root, tmp_path, lists={"val": str(tmp_path / "list.txt")})
+    assert (classes[3:], levels[3:]) == (["n01", "n02"], [100, 101])
 
 
 def flat(root: Path, names: list[str]) -> Path:
@@ -445,7 +588,79 @@ def test_hidden_files_and_what_a_mac_adds_are_no_images(zoo, tmp_path):
         shutil.copy(zoo / "cat/b.png", zoo / place / "x.png")
     shutil.copy(zoo / "cat/b.png", zoo / "cat/._b.png")
     (zoo / "cat/Icon\r").touch()
-    assert packed_tree(zoo, tmp_path)[3]["classes"] == {"cat": 2, "dog": 2}
+    card = packed_tree(zoo, tmp_path)[3]
+    assert card["classes"] == {"cat": 2, "dog": 2}
+    hidden = "hidden folder, taken where datasets.*.images.classes names it"
+    assert [(entry["reason"], entry["such as"]) for entry in card["left_out"]] == [
+        ("added by a system", ["__MACOSX", "cat/._b.png", "cat/.thumbnails"]),
+        (hidden, [".hidden"]),
+        ("no image by its suffix .txt", ["dog/notes.txt"]),
+    ]
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "lost+found", "$RECYCLE.BIN", "#recycle", "System Volume Information"])
+def test_folders_that_systems_add_are_no_classes_and_are_counted(zoo, tmp_path, name, capsys):
+    (zoo / name).mkdir()
+    shutil.copy(zoo / "cat/b.png", zoo / name / "thumb.png")
+    (zoo / "dog/notes.txt").unlink()
+    card = packed_tree(zoo, tmp_path)[3]
+    assert card["classes"] == {"cat": 2, "dog": 2}
+    assert card["left_out"] == [{"reason": "added by a system", "count": 1, "such as": [name]}]
+    assert capsys.readouterr().err == f"note: {zoo}: left out 1 (added by a system): {name}\n"
+
+
+def test_a_class_whose_name_begins_with_a_dot_is_told_and_taken_where_the_params_name_it(zoo, tmp_path, capsys):
+    shutil.copytree(zoo / "cat", zoo / ".net")
+    assert list(packed_tree(zoo, tmp_path)[3]["classes"]) == ["cat", "dog"]
+    assert "left out 1 (hidden folder, taken where datasets.*.images.classes names it): .net" in capsys.readouterr().err
+    assert packed_tree(zoo, tmp_path, classes=["cat", "dog", ".net"])[3]["classes"] == {".net": 2, "cat": 2, "dog": 2}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "form"), [(".jfif", "JPEG"), (".JPE", "JPEG"), (".pbm", "PPM"), (".jp2", "JPEG2000")]
+)
+def test_images_are_taken_whatever_suffix_of_theirs_they_have(tmp_path, noise, suffix, form):
+    for name in "ab":
+        (tmp_path / "x" / name).mkdir(parents=True)
+        Image.fromarray(noise).convert("1" if suffix == ".pbm" else "RGB").save(tmp_path / f"x/{name}/1{suffix}", form)
+    assert packed_tree(tmp_path / "x", tmp_path)[3]["classes"] == {"a": 1, "b": 1}
+
+
+def test_an_avif_image_is_read_where_pil_can(tmp_path, noise):
+    if "AVIF" not in formats():
+        pytest.skip("this PIL reads no AVIF")
+    (tmp_path / "x/a").mkdir(parents=True)
+    drawn = Image.fromarray(noise[:40, :40]).resize((80, 80))
+    drawn.save(tmp_path / "x/a/1.avif", quality=100, subsampling="4:4:4")
+    pack({"source": "folder", "path": str(tmp_path / "x"), "size": 80, "channels": 3}, tmp_path / "packed")
+    expected = np.asarray(drawn).transpose(2, 0, 1).astype(int)
+    assert np.abs(open_packed(tmp_path / "packed").images[0] - expected).mean() < 3
+
+
+def test_a_heic_image_that_pil_cannot_read_is_named_and_not_passed_over(zoo, tmp_path):
+    (zoo / "cat/phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    with pytest.raises(
+        InputError, match=r"1 of 5 images cannot be read: cat/phone.HEIC \(not an image of a known form"
+    ):
+        packed_tree(zoo, tmp_path)
+
+
+def test_a_name_with_control_characters_is_shown_and_not_sent_to_the_terminal(zoo, tmp_path, capsys):
+    (zoo / "cat/\x1b[31mred.png").write_bytes(b"")
+    (zoo / "cat/\x07bell.txt").write_text("x")
+    with pytest.raises(InputError) as error:
+        packed_tree(zoo, tmp_path)
+    assert r"cat/\x1b[31mred.png (the file is empty)" in str(error.value)
+    packed_tree(zoo, tmp_path, on_bad="skip")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in [str(error.value), *lines])
+
+
+def test_classes_are_found_however_their_accents_are_written(tmp_path):
+    root = tree(tmp_path / "x", {"train": {"cafe\u0301": 1, "eau": 1}, "val": {"caf\u00e9": 1}})
+    classes, parts, _, _ = packed_tree(root, tmp_path, classes=["caf\u00e9"])
+    assert (classes, parts) == (["cafe\u0301"] * 2, ["train", "val"])
 
 
 def test_a_folder_named_like_an_image_and_links_to_folders_are_folders(zoo, tmp_path, noise):

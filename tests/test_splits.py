@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from transferability import files
 from transferability.data.groups import read_groups
+from transferability.data.images import decode, encode
 from transferability.data.packed import PARTS, Packed, open_packed
 from transferability.data.splits import (
     choose_classes,
@@ -22,6 +25,7 @@ from transferability.data.splits import (
     normalisation,
     random_halves,
     reduce_volume,
+    tell_likeness,
 )
 from transferability.errors import InputError
 from transferability.facts import FACTS
@@ -154,8 +158,16 @@ def test_a_split_of_classes_takes_them_in_the_order_given_and_may_leave_some_out
             {"kind": "groups", "A": "even", "B": "even"},
             "the class '0' is named twice; a class belongs to one side, once",
         ),
-        ({"kind": "classes", "A": ["1", "2"], "B": ["3"]}, "B has 1 class; a task needs at least 2"),
-        ({"kind": "groups", "A": "one", "B": "even"}, "A has 1 class; a task needs at least 2"),
+        (
+            {"kind": "classes", "A": ["1", "2"], "B": ["3"]},
+            "B has 1 class; a task needs at least 2, and the data set has 10 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9): name more "
+            "of them in the split",
+        ),
+        (
+            {"kind": "groups", "A": "one", "B": "even"},
+            "A has 1 class; a task needs at least 2, and the data set has 10 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9): name more "
+            "groups, or add classes to them",
+        ),
         (
             {"kind": "groups", "A": "even", "B": "prime"},
             "there is no group 'prime' (there are: even, odd, one, ghosts); name it in datasets.*.groups",
@@ -174,9 +186,26 @@ def test_a_group_where_there_are_none_is_refused():
     assert str(error.value) == "there is no group 'even' (there are: none); name it in datasets.*.groups"
 
 
-def test_random_halves_of_three_classes_are_refused():
-    with pytest.raises(InputError, match="A has 1 class; a task needs at least 2"):
-        choose_classes({"kind": "random", "seed": 0}, {}, ["a", "b", "c"])
+@pytest.mark.parametrize(
+    ("classes", "sentence"),
+    [
+        (
+            ["a", "b", "c"],
+            "A has 1 class; a task needs at least 2, and the data set has 3 (a, b, c): random halves need 4",
+        ),
+        (
+            ["flowers"],
+            "A has 0 classes; a task needs at least 2, and the data set has 1 (flowers): random halves need 4",
+        ),
+    ],
+)
+def test_random_halves_of_less_than_four_classes_are_refused_with_what_to_do(classes, sentence):
+    with pytest.raises(InputError) as error:
+        choose_classes({"kind": "random", "seed": 0}, {}, classes)
+    assert str(error.value) == (
+        f"{sentence}; datasets.*.images.path must name the folder of the classes' folders, or let the split be kind: "
+        "whole"
+    )
 
 
 def test_a_whole_split_is_one_task_of_all_classes():
@@ -257,9 +286,44 @@ def test_another_seed_divides_otherwise_and_the_same_seed_alike():
 def test_a_class_with_too_few_images_is_named(images, validation, test, part):
     with pytest.raises(InputError) as error:
         divide_all(["lone"] * images + ["many"] * 50, {"validation": validation, "test": test, "seed": 0})
-    assert str(error.value) == f"the class 'lone' has {images} images, too few for a {part} part; " + (
+    assert str(error.value) == (
+        f"the class 'lone' has {images} image{'s' if images > 1 else ''}, too few for a {part} part; "
         "add images or change datasets.*.parts"
     )
+
+
+def test_all_classes_with_too_few_images_are_named_at_once():
+    with pytest.raises(InputError) as error:
+        divide_all(["lone"] + ["many"] * 50 + ["pair"] * 2, SHARES)
+    assert str(error.value) == (
+        "2 classes have too few images for a part of each: 'lone' (1 image, none for validation), 'pair' (2 images, "
+        "none for validation); add images, change datasets.*.parts, or leave these classes out"
+    )
+
+
+def test_one_own_part_for_both_validation_and_test_is_refused():
+    with pytest.raises(InputError) as error:
+        divide(["a"] * 100, OWN, ["a"], {"validation": "val", "test": "val", "seed": 0})
+    assert str(error.value) == (
+        "datasets.*.parts names 'val' for both validation and test: validation picks and test reports, so no image may "
+        "serve both; name two parts, or let one be a share such as 0.1"
+    )
+
+
+def test_names_of_classes_are_found_however_their_accents_are_written():
+    """macOS takes letters and accents apart; what a split is made of are the data set's own names."""
+    classes = ["cafe\u0301", "the\u0301", "lait", "eau"]
+    definition = {"kind": "classes", "A": ["caf\u00e9", "lait"], "B": ["eau", "th\u00e9"]}
+    assert choose_classes(definition, {}, classes) == {"A": [classes[0], "lait"], "B": ["eau", classes[1]]}
+    groups = {"warm": ["caf\u00e9", "th\u00e9"], "cold": ["lait", "eau"]}
+    assert choose_classes({"kind": "groups", "A": "warm", "B": "cold"}, groups, classes)["A"] == classes[:2]
+
+
+@pytest.mark.parametrize("slip", ["Cat", "cat ", "cats", "c_at"])
+def test_an_unknown_class_that_is_nearly_one_is_asked_about(slip):
+    with pytest.raises(InputError) as error:
+        choose_classes({"kind": "classes", "A": [slip, "owl"], "B": ["dog", "fox"]}, {}, ["cat", "dog", "fox", "owl"])
+    assert str(error.value).startswith(f"A names the unknown class {slip!r} (is it 'cat'?); the classes are: cat, dog")
 
 
 OWN = ["train"] * 80 + ["val"] * 20
@@ -350,7 +414,7 @@ def test_normalisation_is_the_mean_and_deviation_of_each_channel():
     images[:, 1] //= 4
     indices = np.arange(0, 2500, 2)
     expected = images[indices] / 255
-    result = normalisation(packed_like(images), indices)
+    result = normalisation(packed_like(images).images, indices)
     assert result["mean"] == pytest.approx(expected.mean(axis=(0, 2, 3)), abs=1e-6)
     assert result["std"] == pytest.approx(expected.std(axis=(0, 2, 3)), abs=1e-6)
 
@@ -359,7 +423,7 @@ def test_normalisation_is_the_mean_and_deviation_of_each_channel():
 def test_training_images_of_one_colour_are_refused(level):
     images = np.full((300, 1, 8, 8), level, dtype=np.uint8)
     with pytest.raises(InputError, match="there is nothing to learn from"):
-        normalisation(packed_like(images), np.arange(300))
+        normalisation(packed_like(images).images, np.arange(300))
 
 
 @pytest.mark.parametrize(
@@ -403,7 +467,7 @@ def test_a_splits_normalisation_is_that_of_both_sides_training_images(packed_dig
 def test_of_many_training_images_a_sample_gives_the_normalisation(monkeypatch):
     monkeypatch.setattr("transferability.data.splits.SAMPLE", 500)
     images = np.random.default_rng(0).integers(0, 256, (3000, 1, 8, 8), dtype=np.uint8)
-    result = normalisation(packed_like(images), np.arange(3000))
+    result = normalisation(packed_like(images).images, np.arange(3000))
     assert result != {"mean": [(images / 255).mean().round(6)], "std": [(images / 255).std().round(6)]}
     assert result["mean"] == pytest.approx([0.5], abs=0.01)
 
@@ -500,3 +564,80 @@ def test_a_missing_packed_set_ends_the_command_with_one_sentence_and_status_1(tm
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path / 'a.json'}: {tmp_path / 'none' / 'card.json'}: there is no such")
     assert done.stderr.count("\n") == 1
+
+
+def photographs(count: int, side: int = 32) -> np.ndarray:
+    """Smooth colour images, uint8 (count, 3, side, side), each of a look of its own."""
+    grids = np.random.default_rng(1).integers(0, 256, (count, 8, 9, 3), dtype=np.uint8)
+    smooth = [Image.fromarray(grid).resize((side, side), Image.Resampling.BICUBIC) for grid in grids]
+    return np.stack([np.asarray(image).transpose(2, 0, 1) for image in smooth])
+
+
+def of_four_classes(images: np.ndarray) -> Packed:
+    """A packed set of 80 images, 20 of each class."""
+    return packed_like(images, [name for name in "abcd" for _ in range(20)])
+
+
+def test_images_that_look_nearly_the_same_in_two_tasks_are_counted_and_named_and_not_refused(capsys):
+    """A copy saved once more as JPEG, and one a little brighter; an identical one is no near one."""
+    images = photographs(80)
+    images[43] = decode(encode(images[3]))
+    images[49] = images[9] * 0.9 + 12
+    split = make_split(of_four_classes(images), PAIR, {}, SHARES)
+    assert split["duplicates"]["alike"] == {
+        "compared": 80,
+        "pairs": 2,
+        "such as": [["3.png", "43.png"], ["9.png", "49.png"]],
+    }
+    tell_likeness(split)
+    assert capsys.readouterr().err.startswith(
+        "note: 2 pairs of images in different parts or tasks look nearly the same, such as 3.png and 43.png; 9.png and "
+    )
+    images[43] = images[3]
+    alike = make_split(of_four_classes(images), PAIR, {}, {**SHARES, "duplicates": "keep"})["duplicates"]["alike"]
+    assert alike["such as"] == [["9.png", "49.png"]]
+
+
+def test_likeness_within_one_part_of_one_task_is_no_leak():
+    images = photographs(80)
+    first, second = make_split(of_four_classes(images), PAIR, {}, SHARES)["tasks"]["A"]["train"]["a"][:2]
+    images[second] = decode(encode(images[first]))
+    assert make_split(of_four_classes(images), PAIR, {}, SHARES)["duplicates"]["alike"]["pairs"] == 0
+
+
+PAIR_OF_DIGITS = {"kind": "classes", "A": ["0", "1"], "B": ["2", "3"]}
+
+
+def test_images_too_small_to_tell_are_not_compared(packed_digits):
+    assert "alike" not in make_split(open_packed(packed_digits), PAIR_OF_DIGITS, {}, SHARES)["duplicates"]
+
+
+def test_a_split_is_not_made_of_images_that_were_changed_after_packing(packed_digits, tmp_path):
+    shutil.copytree(packed_digits, tmp_path / "packed")
+    with open(tmp_path / "packed/images.npy", "rb+") as file:
+        file.seek(128 + 64 * 100)
+        file.write(bytes(64 * 1000))
+    with pytest.raises(InputError, match=r"images.npy: image \d+, digits/\d+, is not the one that was packed"):
+        make_split(open_packed(tmp_path / "packed"), {"kind": "random", "seed": 0}, {}, SHARES)
+
+
+def test_rows_of_a_table_that_name_no_class_are_counted(packed_digits, tmp_path):
+    command = command_of(packed_digits, {"kind": "groups", "A": "even", "B": "odd"}, tmp_path / "a.json")
+    files.write_json(tmp_path / "--groups.json", {"even": [*DIGITS[::2], "ten", "twelve"], "odd": DIGITS[1::2]})
+    done = subprocess.run([*command, "--partial"], env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        0,
+        "note: the data set lacks 2 of the 12 classes that datasets.*.groups names, such as 'ten'\n",
+    )
+
+
+def test_parts_may_be_given_in_a_file(packed_digits, tmp_path):
+    definition = {"kind": "random", "seed": 0}
+    command = command_of(packed_digits, definition, tmp_path / "a.json")
+    files.write_json(tmp_path / "parts.json", SHARES)
+    command[command.index("--parts") + 1] = f"@{tmp_path / 'parts.json'}"
+    subprocess.run(command, env=ENVIRONMENT, check=True)
+    assert files.read_json(tmp_path / "a.json") == make_split(open_packed(packed_digits), definition, {}, SHARES)
+    command[command.index("--parts") + 1] = "@no/such/file"
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("Traceback")) == (2, 0)

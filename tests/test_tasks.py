@@ -1,5 +1,8 @@
 import hashlib
+import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -155,3 +158,67 @@ def test_a_part_stays_on_the_disk_where_it_is_too_large_for_memory(packed_digits
     assert large.images["train"].shape == train.shape
     everything = np.arange(len(train))[::-1]
     assert np.array_equal(large.images["train"][everything], train[everything])
+
+
+@pytest.mark.parametrize("stored", ["pixels in memory", "pixels on the disk", "jpeg"])
+def test_an_image_that_was_changed_after_packing_is_refused_when_it_is_first_read(
+    packed_digits, digits_split, packed_jpegs, jpegs_split, tmp_path, monkeypatch, stored
+):
+    """A task that has no such image is opened."""
+    packed, split = (packed_jpegs, jpegs_split) if stored == "jpeg" else (packed_digits, digits_split)
+    if stored == "pixels on the disk":
+        monkeypatch.setattr(tasks, "IN_MEMORY", 0)
+    shutil.copytree(packed, tmp_path / "packed")
+    task = files.read_json(split)["tasks"]["A"]
+    index = task["train"][task["classes"][0]][2]
+    ends = open_packed(packed).images.ends if stored == "jpeg" else np.arange(1, 1798) * 64
+    with open(tmp_path / "packed/images.npy", "rb+") as file:
+        file.seek(128 + int(ends[index]) - 20)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(InputError) as error:
+        open_task(split, "A", tmp_path / "packed").images["train"][np.arange(20)]
+    name = open_packed(packed).files[index]
+    assert str(error.value) == (
+        f"{tmp_path}/packed/images.npy: image {index}, {name}, is not the one that was packed: the file was changed or "
+        f"is damaged; delete {tmp_path}/packed and run again"
+    )
+    some = np.array([0, 1, 3, 3, 4])
+    other = open_task(split, "A", tmp_path / "packed", parts=("test",)).images["test"]
+    assert np.array_equal(other[some], open_task(split, "A", packed).images["test"][some])
+
+
+def test_an_image_is_hashed_once_however_often_it_is_read(packed_jpegs, monkeypatch):
+    images, hashed = open_packed(packed_jpegs).checked, []
+
+    def counting(data: bytes):
+        hashed.append(len(data))
+        return hashlib.sha256(data)
+
+    monkeypatch.setattr("transferability.data.packed.hashlib", SimpleNamespace(sha256=counting))
+    for _ in range(3):
+        images[np.array([5, 7, 5, -1])]
+    assert len(hashed) == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda split: split.clear(),
+        lambda split: split.pop("normalisation"),
+        lambda split: split["tasks"]["A"]["test"].update({"0": [10**7]}),
+        lambda split: split["tasks"]["A"]["test"].update({"0": [-1]}),
+        lambda split: split["tasks"]["A"]["test"].update({"0": []}),
+        lambda split: split["tasks"]["A"]["test"].update({"0": "all"}),
+        lambda split: split["tasks"].update({"A": 3}),
+    ],
+)
+def test_a_split_of_other_content_is_refused_in_one_sentence(packed_digits, digits_split, tmp_path, damage):
+    split = files.read_json(digits_split)
+    damage(split)
+    files.write_json(tmp_path / "s.json", split)
+    with pytest.raises(InputError) as error:
+        open_task(tmp_path / "s.json", "A", packed_digits)
+    assert str(error.value).startswith(f"{tmp_path}/s.json: not a whole split (")
+    assert str(error.value).endswith("); delete it and run again")

@@ -25,15 +25,17 @@ rule pack:
             )
         ),
         code=fingerprint("data.packing"),
+    # Files, because the thousands of classes that these may name are more than the system takes as an argument.
     shell:
         """
         python -m transferability.data.packing \
-            --source {resources.source:q} \
-            --description {params.description:q} \
+            --source @<(printf %s {resources.source:q}) \
+            --description @<(printf %s {params.description:q}) \
             --threads {threads} \
             --splits data/splits/{wildcards.dataset:q} \
             --into data/packed/{wildcards.dataset:q} \
             2>{log:q}
+        grep '^note: .*left out' {log:q} >&2 || true
         """
 
 
@@ -68,4 +70,5 @@ rule split:
             --parts {params.parts:q} \
             --into {output:q} \
             2>{log:q}
+        grep '^note: ' {log:q} >&2 || true
         """

@@ -1,6 +1,10 @@
-"""Packed data sets: the images that packing has stored, and what is known of each."""
+"""Packed data sets: the images that packing has stored, and what is known of each.
+
+Every image is held against its hash when it is first read: images that have changed since are refused.
+"""
 
 import csv
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +16,7 @@ import numpy as np
 
 from transferability import files
 from transferability.data.images import decode
+from transferability.data.names import shown
 from transferability.errors import InputError
 
 
@@ -27,8 +32,53 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
+class Index:
+    """What index.csv says of each image: the hash of what is stored; and which of them have been held against it."""
+
+    path: Path
+    files: list[str]
+    hashes: list[str]
+    checked: np.ndarray
+
+    def check(self, index: int, stored: bytes | np.ndarray) -> None:
+        """Refuse an image whose stored bytes are not those that were packed; each is looked at once."""
+        if not self.checked[index]:
+            if hashlib.sha256(stored).hexdigest() != self.hashes[index]:
+                folder = self.path.parent
+                raise InputError(
+                    f"{folder / 'images.npy'}: image {index}, {shown(self.files[index])}, is not the one that was "
+                    f"packed: the file was changed or is damaged; delete {folder} and run again"
+                )
+            self.checked[index] = True
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Images stored as pixels, each checked when it is first read.
+
+    `data` uint8 (N, C, H, W), memory-mapped.
+    """
+
+    data: np.ndarray
+    index: Index
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self.data.shape
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        images = self.data[indices]
+        for row in np.flatnonzero(~self.index.checked[indices]):
+            self.index.check(indices[row], np.ascontiguousarray(images[row]))
+        return images
+
+
+@dataclass(frozen=True)
 class Jpegs:
-    """JPEG files end to end, decoded as they are asked for by a pool of threads.
+    """JPEG files end to end, checked when they are first read, and decoded each time by a pool of threads.
 
     `data` uint8 (bytes,), memory-mapped; `ends` int64 (N,), the offset just after each file; `shape` (N, C, H, W).
     """
@@ -36,6 +86,7 @@ class Jpegs:
     data: np.ndarray
     ends: np.ndarray
     shape: tuple[int, int, int, int]
+    index: Index
 
     @cached_property
     def pool(self) -> ThreadPoolExecutor:
@@ -46,15 +97,19 @@ class Jpegs:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def read(self, index: int) -> np.ndarray:
+        """The pixels of one image, (C, H, W); a negative index counts from the end, as in an array."""
+        index = range(len(self))[index]
+        stored = self.data[self.ends[index - 1] if index else 0 : self.ends[index]].tobytes()
+        self.index.check(index, stored)
+        return decode(stored)
+
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         decoded = np.empty((len(indices), *self.shape[1:]), np.uint8)
 
         def decode_rows(rows: range) -> None:
             for row in rows:
-                # A negative index counts from the end, as in an array.
-                index = range(len(self))[indices[row]]
-                start = self.ends[index - 1] if index else 0
-                decoded[row] = decode(self.data[start : self.ends[index]].tobytes())
+                decoded[row] = self.read(indices[row])
 
         # A few rows at a time, so that handing them out costs little and no thread is left with much.
         step = 8
@@ -66,8 +121,8 @@ class Jpegs:
 class Packed:
     """A packed data set.
 
-    `images` uint8 (N, C, H, W), memory-mapped where they are stored as pixels; of each its class, its part ("" where
-    the source has none), its file and its hash; the card.
+    `images` uint8 (N, C, H, W), memory-mapped where they are stored as pixels, and `folder` where they lie; of each its
+    class, its part ("" where the source has none), its file and its hash; the card.
     """
 
     images: Images
@@ -76,37 +131,64 @@ class Packed:
     files: list[str]
     hashes: list[str]
     card: dict
+    folder: Path = Path()
+
+    @cached_property
+    def checked(self) -> Images:
+        """The images, of which one that is not what was packed is an InputError when it is first read."""
+        if isinstance(self.images, Jpegs):
+            return self.images
+        return Pixels(self.images, index_of(self.folder, self.files, self.hashes))
 
 
-def open_packed(folder: Path) -> Packed:
-    """Open a packed data set; one that is missing, cut off or mixed from two runs is an InputError."""
+def index_of(folder: Path, names: list[str], hashes: list[str]) -> Index:
+    """The index of a packed set of which no image has been read yet."""
+    return Index(folder / "index.csv", names, hashes, np.zeros(len(hashes), bool))
+
+
+def check_files(folder: Path) -> None:
+    """Refuse a folder that lacks a file of a packed set, and name the command that makes it."""
     for name in ("card.json", "index.csv", "images.npy"):
         if not (folder / name).exists():
             raise InputError(
                 f"{folder / name}: there is no such file; get the packed images with `dvc pull data/packed`, or, where "
-                f"they are not shared, make them with `snakemake --cores 1 {folder / 'images.npy'}`"
+                f"they are not shared, make them with `snakemake --cores 1 {folder / name}`"
             )
+
+
+def read_index(path: Path) -> dict[str, list[str]]:
+    """The columns of index.csv."""
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return {name: list(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)}
+
+
+def stored_images(folder: Path, card: dict, table: dict[str, list[str]]) -> Images:
+    """The images of a packed set as they are stored; a ValueError where their file does not fit the table."""
+    stored = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    if card["storage"] == "pixels":
+        return stored
+    ends = np.array(table["end"], dtype=np.int64)
+    if stored.shape != (ends[-1],) or not (np.diff(ends, prepend=0) > 0).all():
+        raise ValueError("the images do not end where index.csv says")
+    return Jpegs(stored, ends, (len(ends), *card["shape"]), index_of(folder, table["file"], table["sha256"]))
+
+
+def open_packed(folder: Path) -> Packed:
+    """Open a packed data set; one that is missing, cut off or mixed from two runs is an InputError."""
+    check_files(folder)
     card = files.read_json(folder / "card.json")
     try:
-        stored = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        with open(folder / "index.csv", newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        table = dict(zip(header, zip(*rows, strict=True), strict=True))
-        columns = [list(table[column]) for column in ("class", "part", "file", "sha256")]
-        shape = (card["images"], *card["shape"])
-        told = (*shape, card["content"])
-        if card["storage"] == "pixels":
-            images, found = stored, stored.shape
-        else:
-            ends = np.array(table["end"], dtype=np.int64)
-            images, found = Jpegs(stored, ends, shape), (len(ends), *card["shape"])
-            whole = stored.shape == (ends[-1],) and (np.diff(ends, prepend=0) > 0).all()
-            found = found if whole else ()
+        table = read_index(folder / "index.csv")
+        images = stored_images(folder, card, table)
+        columns = [table[column] for column in ("class", "part", "file", "sha256")]
+        expected, content = (card["images"], *card["shape"]), card["content"]
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
         raise InputError(f"{folder}: not a whole packed data set ({error}); delete the folder and run again") from None
-    if told != (*found, files.sha256(folder / "index.csv")) or len(rows) != len(images):
+    whole = images.shape == expected and len(columns[0]) == len(images)
+    if not whole or content != files.sha256(folder / "index.csv"):
         raise InputError(f"{folder}: its files are of different runs or cut off; delete the folder and run again")
-    return Packed(images, *columns, card)
+    return Packed(images, *columns, card, folder)
 
 
 PARTS = ("train", "validation", "test")

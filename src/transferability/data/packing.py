@@ -5,8 +5,9 @@ A packed data set is a folder of three files:
               end to end
   index.csv   one row an image: index, class, part (the source's own, or empty), file, sha256 of its pixels or of its
               JPEG file, and for jpeg the end of that file in images.npy
-  card.json   where it came from, its classes, parts and sets with their counts, what could not be read, mean and
-              deviation of each channel, and the hash of index.csv, which names the content
+  card.json   where it came from, its classes, parts and sets with their counts, what could not be read or was left
+              out, mean and deviation of each channel, the hash of index.csv, which names the content, and the listing
+              of the folder or archive, by which a later start tells whether the images are still those
 
 Until it is whole there are hidden files beside them, from which the next start goes on: the images so far, and a
 journal of the chunks that are done.
@@ -29,7 +30,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from multiprocessing.connection import wait
@@ -38,9 +39,15 @@ from pathlib import Path
 import numpy as np
 
 from transferability import files
-from transferability.data import images, sources
+from transferability.data import images
+from transferability.data.entries import Entry, Source, note
+from transferability.data.names import shown
+from transferability.data.options import json_or_file
+from transferability.data.sources import open_source
 from transferability.errors import InputError, exit_plainly
 from transferability.locks import only_writer
+from transferability.provenance import fingerprint
+from transferability.words import counted
 
 # Images that are read, written and noted in the journal together. The packed bytes do not depend on it.
 CHUNK = 200
@@ -65,10 +72,12 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 class Job:
     """What is packed, and how: the file of images begins with `offset` bytes of header."""
 
-    source: sources.Source
+    source: Source
     storage: str
     size: int
     channels: int
+    interpolation: str
+    sets: tuple[str, ...]
     file: Path
     offset: int
 
@@ -78,11 +87,16 @@ class Job:
         return self.channels, self.size, self.size
 
     @property
+    def image_bytes(self) -> int:
+        """The bytes of an image's pixels."""
+        return math.prod(self.shape)
+
+    @property
     def chunks(self) -> int:
         """How many chunks there are."""
         return math.ceil(len(self.source.entries) / CHUNK)
 
-    def entries(self, chunk: int) -> list[sources.Entry]:
+    def entries(self, chunk: int) -> list[Entry]:
         """The entries of a chunk."""
         return self.source.entries[chunk * CHUNK : (chunk + 1) * CHUNK]
 
@@ -114,9 +128,9 @@ def reason(error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return f"not an image of a known form: {', '.join(images.FORMATS)}"
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split()) or type(error).__name__
+        return f"not an image of a known form: {', '.join(images.formats())}"
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return shown(" ".join(words.split())) or type(error).__name__
 
 
 def write_at(descriptor: int, data: bytes | np.ndarray, position: int) -> None:
@@ -127,25 +141,47 @@ def write_at(descriptor: int, data: bytes | np.ndarray, position: int) -> None:
         position, left = position + written, left[written:]
 
 
+def stored_form(job: Job, image, data: bytes | None) -> tuple[np.ndarray, bytes]:
+    """An image's pixels as they will be read, (C, H, W), and the bytes that are stored of it."""
+    fitted = images.fit(image, job.size, job.channels, job.interpolation)
+    if job.storage == "pixels":
+        return fitted, fitted.tobytes()
+    if data is not None and images.is_stored_form(image, job.size, job.channels):
+        return fitted, data
+    encoded = images.encode(fitted)
+    return images.decode(encoded), encoded
+
+
+def channel_sums(pixels: np.ndarray) -> list[list[int]]:
+    """The sums of each channel's levels and of their squares over images (n, C, H, W)."""
+    # Integers, so that no order of adding changes them; those of one image fit 32 bits up to 256 pixels.
+    integer = np.uint32 if pixels.shape[-1] <= 256 else np.uint64
+    return [
+        levels.sum(axis=(2, 3), dtype=integer).sum(axis=0, dtype=np.uint64).tolist()
+        for levels in (pixels, np.multiply(pixels, pixels, dtype=np.uint16))
+    ]
+
+
+def write_pixels(job: Job, pixels: np.ndarray, first: int) -> None:
+    """Write the pixels of images where they belong, from the image `first` on."""
+    descriptor = os.open(job.file, os.O_WRONLY)
+    try:
+        write_at(descriptor, pixels, job.offset + first * job.image_bytes)
+    finally:
+        os.close(descriptor)
+
+
 def pack_chunk(job: Job, number: int) -> tuple[Chunk, bytes]:
     """Read a chunk's images; pixels are written where they belong, JPEG files are returned end to end."""
     first, count = number * CHUNK, len(job.entries(number))
-    pixels = np.zeros((count, *job.shape), np.uint8)
-    classes, hashes, lengths, reasons, jpegs = [None] * count, [None] * count, [0] * count, [None] * count, []
+    pixels, jpegs = np.zeros((count, *job.shape), np.uint8), []
+    classes, hashes, lengths, reasons = [None] * count, [None] * count, [0] * count, [None] * count
     for row in range(count):
         try:
             name, image, data = job.source.read(first + row)
             if name is None:
                 continue
-            if job.storage == "pixels":
-                pixels[row] = images.fit(image, job.size, job.channels)
-                stored = pixels[row]
-            elif data is not None and images.is_stored_form(image, job.size, job.channels):
-                pixels[row] = images.fit(image, job.size, job.channels)
-                stored = data
-            else:
-                stored = images.encode(images.fit(image, job.size, job.channels))
-                pixels[row] = images.decode(stored)
+            pixels[row], stored = stored_form(job, image, data)
         except InputError:
             raise
         except Exception as error:
@@ -157,18 +193,9 @@ def pack_chunk(job: Job, number: int) -> tuple[Chunk, bytes]:
             jpegs.append(stored)
             lengths[row] = len(stored)
     if job.storage == "pixels":
-        descriptor = os.open(job.file, os.O_WRONLY)
-        try:
-            write_at(descriptor, pixels, job.offset + first * math.prod(job.shape))
-        finally:
-            os.close(descriptor)
-    # Integers, so that no order of adding changes them; those of one image fit 32 bits up to 256 pixels.
-    integer = np.uint32 if job.size <= 256 else np.uint64
-    sums = [
-        levels.sum(axis=(2, 3), dtype=integer).sum(axis=0, dtype=np.uint64).tolist()
-        for levels in (pixels, np.multiply(pixels, pixels, dtype=np.uint16))
-    ]
-    return Chunk(number, job.identity(number), classes, hashes, lengths, reasons, sums), b"".join(jpegs)
+        write_pixels(job, pixels, first)
+    chunk = Chunk(number, job.identity(number), classes, hashes, lengths, reasons, channel_sums(pixels))
+    return chunk, b"".join(jpegs)
 
 
 class Worker:
@@ -224,16 +251,15 @@ def key_of(job: Job, options: dict) -> str:
     """What all chunks depend on beside their entries: the options, images that are no files, and the code."""
     import PIL
 
-    code = [Path(module).read_bytes() for module in (__file__, images.__file__, sources.__file__)]
     options = {name: value for name, value in options.items() if name != "on_bad"}
-    whole = [json.dumps(options, sort_keys=True), job.source.stamp, CHUNK, PIL.__version__]
-    return hashlib.sha256(json.dumps(whole).encode() + b"".join(code)).hexdigest()
+    whole = [options, job.source.stamp, CHUNK, PIL.__version__, fingerprint("data.packing")]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def is_there(job: Job, chunk: Chunk, position: int, descriptor: int) -> bool:
     """Whether the bytes of a chunk of the journal are in the file, which a power cut or a full disk may have cut."""
     if job.storage == "pixels":
-        length = math.prod(job.shape)
+        length = job.image_bytes
         lengths = [length] * len(chunk.hashes)
     else:
         lengths = chunk.lengths
@@ -248,33 +274,41 @@ def is_there(job: Job, chunk: Chunk, position: int, descriptor: int) -> bool:
     return True
 
 
-def take_up(job: Job, key: str, journal: Path) -> dict[int, Chunk]:
-    """The chunks that an earlier run left whole, by number; the journal and the file keep these alone.
+def whole_chunks(job: Job, lines: Iterator[str], descriptor: int) -> Iterator[Chunk]:
+    """The chunks of a journal that are whole and made of what the source has now.
 
     JPEG files lie end to end: of them only what comes before the first gap is of use.
     """
+    position, expected = job.offset, 0
+    for line in lines:
+        try:
+            chunk = Chunk(**json.loads(line))
+        except (ValueError, TypeError):
+            # The last line of a run that was killed: what came before it counts.
+            return
+        fits = chunk.number < job.chunks and chunk.identity == job.identity(chunk.number)
+        if job.storage == "pixels":
+            position = job.offset + chunk.number * CHUNK * job.image_bytes
+        elif not fits or chunk.number != expected:
+            return
+        if fits and is_there(job, chunk, position, descriptor):
+            yield chunk
+        elif job.storage == "jpeg":
+            return
+        position, expected = position + sum(chunk.lengths), expected + 1
+
+
+def take_up(job: Job, key: str, journal: Path) -> dict[int, Chunk]:
+    """The chunks that an earlier run left whole, by number; the journal and the file keep these alone."""
     done: dict[int, Chunk] = {}
-    try:
-        with open(journal, encoding="utf-8") as file, open(job.file, "rb") as stored:
-            if json.loads(next(file, "null")) == key:
-                position = job.offset
-                for line in file:
-                    chunk = Chunk(**json.loads(line))
-                    fits = chunk.number < job.chunks and chunk.identity == job.identity(chunk.number)
-                    if job.storage == "pixels":
-                        position = job.offset + chunk.number * CHUNK * math.prod(job.shape)
-                    elif chunk.number != len(done):
-                        break
-                    if fits and is_there(job, chunk, position, stored.fileno()):
-                        done[chunk.number] = chunk
-                    elif job.storage == "jpeg":
-                        break
-                    position += sum(chunk.lengths)
-    except FileNotFoundError:
-        pass
-    except (ValueError, TypeError):
-        # The last line of a run that was killed: what came before it counts.
-        pass
+    with (
+        suppress(FileNotFoundError, ValueError, TypeError),
+        open(journal, encoding="utf-8") as file,
+        open(job.file, "rb") as stored,
+    ):
+        if json.loads(next(file, "null")) == key:
+            for chunk in whole_chunks(job, file, stored.fileno()):
+                done[chunk.number] = chunk
     if not done:
         job.file.unlink(missing_ok=True)
     with files.replacing(journal) as temporary, open(temporary, "w", encoding="utf-8") as file:
@@ -282,24 +316,29 @@ def take_up(job: Job, key: str, journal: Path) -> dict[int, Chunk]:
     return done
 
 
+def check_room(job: Job, end: int) -> None:
+    """Refuse pixels that the disk has no room for."""
+    used = job.file.stat().st_blocks * 512 if job.file.exists() else 0
+    free = shutil.disk_usage(job.file.parent).free
+    if end - used > free:
+        raise InputError(
+            f"{job.file.parent}: the packed images need {end / 1e6:,.0f} MB of the disk, where "
+            f"{free / 1e6:,.0f} MB are free; make room, or choose a smaller size or storage: jpeg"
+        )
+
+
 def allocate(job: Job, done: dict[int, Chunk]) -> int:
     """Bring the file of images to its size, on the disk too, and give where the next JPEG file goes."""
-    used = job.file.stat().st_blocks * 512 if job.file.exists() else 0
+    pixels = job.storage == "pixels"
+    if pixels:
+        end = job.offset + len(job.source.entries) * job.image_bytes
+        check_room(job, end)
+    else:
+        end = job.offset + sum(sum(chunk.lengths) for chunk in done.values())
     with open(job.file, "ab") as file:
-        if job.storage == "jpeg":
-            end = job.offset + sum(sum(chunk.lengths) for chunk in done.values())
-            os.ftruncate(file.fileno(), end)
-            return end
-        end = job.offset + len(job.source.entries) * math.prod(job.shape)
-        free = shutil.disk_usage(job.file.parent).free
-        if end - used > free:
-            raise InputError(
-                f"{job.file.parent}: the packed images need {end / 1e6:,.0f} MB of the disk, where "
-                f"{free / 1e6:,.0f} MB are free; make room, or choose a smaller size or storage: jpeg"
-            )
         try:
             os.ftruncate(file.fileno(), end)
-            if hasattr(os, "posix_fallocate"):
+            if pixels and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, end)
         except OSError:
             if not done:
@@ -320,7 +359,7 @@ def progress(total: int, done: int) -> Iterator[Callable[[int], None]]:
             yield bar.update
         return
     if done:
-        sources.note(f"{done:,} of {total:,} images are packed already")
+        note(f"{done:,} of {total:,} images are packed already")
     told = time.monotonic()
 
     def tell(count: int) -> None:
@@ -328,7 +367,7 @@ def progress(total: int, done: int) -> Iterator[Callable[[int], None]]:
         done += count
         if time.monotonic() - told >= 30:
             told = time.monotonic()
-            sources.note(f"packed {done:,} of {total:,} images")
+            note(f"packed {done:,} of {total:,} images")
 
     yield tell
 
@@ -357,7 +396,7 @@ def pack_all(job: Job, key: str, journal: Path, threads: int) -> list[Chunk]:
 
 def close_holes(job: Job, kept: list[int]) -> None:
     """Move the pixels of the images that are kept together, and cut off the rest."""
-    length = math.prod(job.shape)
+    length = job.image_bytes
     with open(job.file, "rb+", buffering=0) as file:
         for target, origin in enumerate(kept):
             if target != origin:
@@ -366,17 +405,25 @@ def close_holes(job: Job, kept: list[int]) -> None:
         file.truncate(job.offset + len(kept) * length)
 
 
-def check_bad(bad: list[dict[str, str]], total: int, source: sources.Source, on_bad: str) -> None:
+def check_bad(bad: list[dict[str, str]], total: int, source: Source, on_bad: str) -> None:
     """Refuse images that cannot be read, all of them in one sentence, or tell that they are left out."""
     if not bad:
         return
-    first = ", ".join(f"{entry['file']} ({entry['reason']})" for entry in bad[:3])
-    counted = f"{source.place}: {len(bad):,} of {total:,} images cannot be read" + (
+    first = ", ".join(f"{shown(entry['file'])} ({entry['reason']})" for entry in bad[:3])
+    unreadable = f"{source.place}: {len(bad):,} of {counted(total, 'image')} cannot be read" + (
         f": {first}" if len(bad) <= 3 else f", such as {first}"
     )
     if on_bad == "fail":
-        raise InputError(f"{counted}; mend or remove them, or set on_bad: skip in datasets.*.images")
-    sources.note(f"{counted}; left out, and listed in card.json")
+        raise InputError(f"{unreadable}; mend or remove them, or set on_bad: skip in datasets.*.images")
+    note(f"{unreadable}; left out, and listed in card.json")
+
+
+def tell_left_out(source: Source) -> None:
+    """Tell what the source has left out, one line a reason."""
+    for entry in source.left_out:
+        rest = entry["count"] - len(entry["such as"])
+        names = ", ".join(entry["such as"]) + (f" and {rest:,} more" if rest else "")
+        note(f"{source.place}: left out {entry['count']:,} ({entry['reason']}): {names}")
 
 
 def statistics(chunks: list[Chunk], pixels: int) -> dict[str, list[float]]:
@@ -393,55 +440,83 @@ def statistics(chunks: list[Chunk], pixels: int) -> dict[str, list[float]]:
     }
 
 
-def finish(job: Job, options: dict, description: dict, chunks: list[Chunk], folder: Path) -> None:
-    """Write index and card, and bring the images under their name."""
-    entries, rows, bad, kept, end = job.source.entries, [], [], [], 0
-    classes, hashes, lengths, reasons = (
-        [value for chunk in chunks for value in getattr(chunk, column)]
-        for column in ("classes", "hashes", "lengths", "reasons")
-    )
-    for number, (entry, name) in enumerate(zip(entries, classes, strict=True)):
-        if reasons[number] is not None:
-            bad.append({"file": entry.file, "reason": reasons[number]})
-        elif name is not None:
-            end += lengths[number]
-            rows.append((len(rows), name, entry.part, entry.file, hashes[number], end)[: 6 - (job.storage == "pixels")])
-            kept.append(number)
-    check_bad(bad, len(entries), job.source, options.get("on_bad", "fail"))
-    counts, parts = Counter(row[1] for row in rows), Counter(row[2] for row in rows)
-    missing = [name for name in job.source.wanted if name not in counts]
-    if missing:
-        raise InputError(f"{job.source.place}: has no image of the class {missing[0]!r}; take it out of classes")
-    if not rows:
-        raise InputError(f"{job.source.place}: holds no images that can be read")
+@dataclass(frozen=True)
+class Outcome:
+    """All that chunks say together: rows of the index, the entries that these are of, and what cannot be read."""
 
+    rows: list[tuple]
+    kept: list[int]
+    bad: list[dict[str, str]]
+    end: int
+
+    @classmethod
+    def of(cls, job: Job, chunks: list[Chunk]) -> "Outcome":
+        """Number the images that are kept."""
+        rows, kept, bad, end, number = [], [], [], 0, 0
+        for chunk in chunks:
+            for row, name in enumerate(chunk.classes):
+                entry = job.source.entries[number]
+                if chunk.reasons[row] is not None:
+                    bad.append({"file": entry.file, "reason": chunk.reasons[row]})
+                elif name is not None:
+                    end += chunk.lengths[row]
+                    place = (end,) if job.storage == "jpeg" else ()
+                    rows.append((len(rows), name, entry.part, entry.file, chunk.hashes[row], *place))
+                    kept.append(number)
+                number += 1
+        return cls(rows, kept, bad, end)
+
+
+def check_outcome(outcome: Outcome, source: Source, on_bad: str) -> None:
+    """Refuse a set without images or without those of a class that is asked for."""
+    check_bad(outcome.bad, len(source.entries), source, on_bad)
+    classes = {row[1] for row in outcome.rows}
+    missing = [name for name in source.wanted if name not in classes]
+    if missing:
+        raise InputError(f"{source.place}: has no image of the class {missing[0]!r}; take it out of classes")
+    if not outcome.rows:
+        raise InputError(f"{source.place}: holds no images that can be read")
+
+
+def write_index(path: Path, rows: list[tuple]) -> None:
+    """Write the table of images."""
     columns = ("index", "class", "part", "file", "sha256", "end")[: len(rows[0])]
-    with (
-        files.replacing(folder / "index.csv") as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
+    with files.replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([columns, *rows])
-    card = {
-        "source": description,
+
+
+def card_of(job: Job, outcome: Outcome, chunks: list[Chunk]) -> dict:
+    """What the card says of the images; where they come from and their content come to it."""
+    classes, parts = Counter(row[1] for row in outcome.rows), Counter(row[2] for row in outcome.rows)
+    sets = {name: [key for key in sorted(classes) if key.startswith(f"{name}/")] for name in job.sets}
+    return {
         "storage": job.storage,
-        "images": len(rows),
+        "images": len(outcome.rows),
         "shape": list(job.shape),
-        "classes": {name: counts[name] for name in sorted(counts)},
+        "interpolation": job.interpolation,
+        "classes": {name: classes[name] for name in sorted(classes)},
         "parts": {name: parts[name] for name in sorted(parts)},
-        **(
-            {"sets": {name: [key for key in sorted(counts) if key.startswith(f"{name}/")] for name in options["sets"]}}
-            if options["source"] == "sets"
-            else {}
-        ),
-        "bad": bad,
-        **statistics(chunks, len(rows) * job.size**2),
-        "content": files.sha256(folder / "index.csv"),
+        **({"sets": sets} if sets else {}),
+        "bad": outcome.bad,
+        "left_out": job.source.left_out,
+        "listing": job.source.listing,
+        **statistics(chunks, len(outcome.rows) * job.size**2),
     }
-    files.write_json(folder / "card.json", card)
+
+
+def finish(job: Job, on_bad: str, description: dict, chunks: list[Chunk], folder: Path) -> None:
+    """Write index and card, and bring the images under their name."""
+    outcome = Outcome.of(job, chunks)
+    check_outcome(outcome, job.source, on_bad)
+    tell_left_out(job.source)
+    write_index(folder / "index.csv", outcome.rows)
+    content = files.sha256(folder / "index.csv")
+    files.write_json(folder / "card.json", {"source": description, **card_of(job, outcome, chunks), "content": content})
     if job.storage == "pixels":
-        close_holes(job, kept)
+        close_holes(job, outcome.kept)
+    shape = (len(outcome.rows), *job.shape) if job.storage == "pixels" else (outcome.end,)
     with open(job.file, "rb+", buffering=0) as file:
-        write_at(file.fileno(), npy_header((len(rows), *job.shape) if job.storage == "pixels" else (end,)), 0)
+        write_at(file.fileno(), npy_header(shape), 0)
         os.fsync(file.fileno())
     # Last, so that what is there under this name is whole.
     job.file.replace(folder / "images.npy")
@@ -457,13 +532,23 @@ def pack(options: dict, folder: Path, threads: int = 1, description: dict | None
     """
     storage = options.get("storage", "pixels")
     try:
-        source = sources.open_source(options, folder)
+        source = open_source(options, folder)
         folder.mkdir(parents=True, exist_ok=True)
         shape = (options["channels"], options["size"], options["size"])
         offset = len(npy_header((len(source.entries), *shape) if storage == "pixels" else (0,)))
-        job = Job(source, storage, options["size"], options["channels"], folder / ".images.npy.part", offset)
+        job = Job(
+            source=source,
+            storage=storage,
+            size=options["size"],
+            channels=options["channels"],
+            interpolation=options.get("interpolation", "bilinear"),
+            sets=tuple(options.get("sets", ())),
+            file=folder / ".images.npy.part",
+            offset=offset,
+        )
         journal = folder / ".journal"
-        finish(job, options, description or options, pack_all(job, key_of(job, options), journal, threads), folder)
+        chunks = pack_all(job, key_of(job, options), journal, threads)
+        finish(job, options.get("on_bad", "fail"), description or options, chunks, folder)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -492,8 +577,10 @@ def check_splits(folder: Path, splits: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pack a data set: decode every image once.")
-    parser.add_argument("--source", type=json.loads, required=True, help="datasets.*.images of the params, as JSON")
-    parser.add_argument("--description", type=json.loads, help="the same without its places, for the card")
+    parser.add_argument(
+        "--source", type=json_or_file, required=True, help="datasets.*.images of the params, as JSON, or @FILE of it"
+    )
+    parser.add_argument("--description", type=json_or_file, help="the same without its places, for the card")
     parser.add_argument("--threads", type=int, required=True, help="processes to read with; changes no byte")
     parser.add_argument("--splits", type=Path, help="folder of splits, which name the images that they were made from")
     parser.add_argument("--into", type=Path, required=True, help="the folder of the packed set")

@@ -1,18 +1,22 @@
 """Splits: a pair of tasks, A and B, and which image serves each in training, validation and test."""
 
 import argparse
-import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from transferability import files
 from transferability.data.distances import task_distance
-from transferability.data.duplicates import leaks, refuse, surplus
-from transferability.data.groups import groups_of
-from transferability.data.packed import PARTS, Packed, open_packed
+from transferability.data.duplicates import leaks, like_images, refuse, surplus
+from transferability.data.entries import note
+from transferability.data.groups import groups_of, unmatched_rows
+from transferability.data.names import composed, listed, meant
+from transferability.data.options import json_or_file
+from transferability.data.packed import PARTS, Images, Packed, open_packed
 from transferability.errors import InputError, exit_plainly
+from transferability.words import counted
 
 SAMPLE = 10_000
 """Images that a split's normalisation is taken from, drawn at random where there are more."""
@@ -48,51 +52,88 @@ def members(names: str | list[str], groups: dict[str, list[str]]) -> list[str]:
     names = [names] if isinstance(names, str) else names
     missing = [name for name in names if name not in groups]
     if missing:
-        known = ", ".join(groups) or "none"
-        raise InputError(f"there is no group {missing[0]!r} (there are: {known}); name it in datasets.*.groups")
+        there_are = ", ".join(groups) or "none"
+        raise InputError(f"there is no group {missing[0]!r} (there are: {there_are}); name it in datasets.*.groups")
     return [name for group in names for name in groups[group]]
 
 
-def choose_classes(definition: dict, groups: dict[str, list[str]], known: list[str]) -> dict[str, list[str]]:
+def named_sides(definition: dict, groups: dict[str, list[str]], classes: list[str]) -> dict[str, list[str]]:
+    """The classes that a split's definition names for A and B, before any are drawn from them."""
+    kind = definition["kind"]
+    if kind == "random":
+        return dict(zip("AB", random_halves(classes, definition["seed"]), strict=True))
+    if kind == "whole":
+        return {"A": classes}
+    if kind == "classes":
+        return {side: definition[side] for side in "AB"}
+    return {side: members(definition[side], groups) for side in "AB"}
+
+
+def as_written(side: str, names: list[str], classes: list[str]) -> list[str]:
+    """The names of classes as the data set writes them; one that it lacks is an InputError."""
+    by_name = {composed(name): name for name in classes}
+    unknown = [name for name in names if composed(name) not in by_name]
+    if unknown:
+        raise InputError(
+            f"{side} names the unknown class {unknown[0]!r}{meant(unknown[0], classes)}; the classes are: "
+            f"{listed(classes)}"
+        )
+    return [by_name[composed(name)] for name in names]
+
+
+REMEDIES = {
+    "random": "random halves need 4; datasets.*.images.path must name the folder of the classes' folders, or let the "
+    "split be kind: whole",
+    "whole": "datasets.*.images.path must name the folder of the classes' folders",
+    "classes": "name more of them in the split",
+    "groups": "name more groups, or add classes to them",
+    "graded": "name larger groups, of which A takes half",
+}
+"""What to do, by the kind of split, about a task of less than two classes."""
+
+
+def check_sizes(kind: str, sides: dict[str, list[str]], classes: list[str]) -> None:
+    """Refuse a task of less than two classes, and say how many there are to choose from."""
+    for side, names in sides.items():
+        if len(names) < 2:
+            few = f" ({listed(classes)})" if 0 < len(classes) <= 10 else ""
+            raise InputError(
+                f"{side} has {classes_counted(len(names))}; a task needs at least 2, and the data set has "
+                f"{len(classes):,}{few}: {REMEDIES[kind]}"
+            )
+
+
+def choose_classes(definition: dict, groups: dict[str, list[str]], classes: list[str]) -> dict[str, list[str]]:
     """The classes of A and of B that a split's definition names, checked against the classes that there are.
 
     `whole` has one task, A, of all classes.
     """
-    kind = definition["kind"]
-    if kind == "random":
-        sides = dict(zip("AB", random_halves(known, definition["seed"]), strict=True))
-    elif kind == "whole":
-        sides = {"A": known}
-    elif kind == "classes":
-        sides = {side: definition[side] for side in "AB"}
-    else:
-        sides = {side: members(definition[side], groups) for side in "AB"}
-
-    for side, classes in sides.items():
-        unknown = [name for name in classes if name not in known]
-        if unknown:
-            raise InputError(f"{side} names the unknown class {unknown[0]!r}; the classes are: {', '.join(known)}")
+    sides = named_sides(definition, groups, classes)
+    sides = {side: as_written(side, names, classes) for side, names in sides.items()}
     twice = [name for name, count in Counter(name for side in sides.values() for name in side).items() if count > 1]
     if twice:
         raise InputError(f"the class {twice[0]!r} is named twice; a class belongs to one side, once")
-    if kind == "graded":
+    if definition["kind"] == "graded":
         pair = graded_classes(sides["A"], sides["B"], definition["share"], definition["seed"])
         sides = dict(zip("AB", pair, strict=True))
-    for side, classes in sides.items():
-        if len(classes) < 2:
-            raise InputError(f"{side} has {len(classes)} class{'' if classes else 'es'}; a task needs at least 2")
+    check_sizes(definition["kind"], sides, classes)
     return sides
 
 
-def divide_class(name: str, images: list[int], own: list[str], parts: dict) -> dict[str, list[int]]:
-    """Divide the images of one class: {part: sorted indices}.
+def classes_counted(number: int) -> str:
+    """A number of classes in words."""
+    return f"{number:,} class{'' if number == 1 else 'es'}"
 
-    `own` is the part of each image in its source. `parts` names for validation and test either an own part, which
-    is taken whole, or a share, drawn by its seed from what own parts leave; the rest is for training. The draw
+
+def divide_class(name: str, images: list[int], sources: list[str], parts: dict) -> dict[str, list[int]]:
+    """Divide the images of one class: {part: sorted indices}, of which some may be empty.
+
+    `sources` is the part of each image in its source. `parts` names for validation and test either such a part, which
+    is taken whole, or a share, drawn by its seed from what those leave; the rest is for training. The draw
     depends on nothing but the seed and the class, so it is the same in every split.
     """
     taken = {
-        part: [index for index, source in zip(images, own, strict=True) if source == parts[part]]
+        part: [index for index, source in zip(images, sources, strict=True) if source == parts[part]]
         for part in ("validation", "test")
         if isinstance(parts[part], str)
     }
@@ -102,29 +143,60 @@ def divide_class(name: str, images: list[int], own: list[str], parts: dict) -> d
     shuffled = np.random.RandomState([parts["seed"], *name.encode()]).permutation(rest).tolist()
     for part in counts:
         taken[part], shuffled = sorted(shuffled[: counts[part]]), shuffled[counts[part] :]
-    empty = [part for part in ("validation", "test", "train") if not taken[part]]
-    if empty:
-        raise InputError(
-            f"the class {name!r} has {len(images)} images, too few for a {empty[0]} part; "
-            "add images or change datasets.*.parts"
-        )
     return {part: taken[part] for part in PARTS}
 
 
-def divide(classes: list[str], own: list[str], wanted: list[str], parts: dict) -> dict[str, dict[str, list[int]]]:
+def check_parts(sources: list[str], parts: dict) -> None:
+    """Refuse parts that the data set lacks, and one part for both validation and test."""
+    for part in ("validation", "test"):
+        if isinstance(parts[part], str) and parts[part] not in sources:
+            there_are = ", ".join(sorted(set(sources) - {""})) or "none"
+            raise InputError(f"datasets.*.parts.{part} names {parts[part]!r}, no part of the data set ({there_are})")
+    if isinstance(parts["test"], str) and parts["validation"] == parts["test"]:
+        raise InputError(
+            f"datasets.*.parts names {parts['test']!r} for both validation and test: validation picks and test "
+            "reports, so no image may serve both; name two parts, or let one be a share such as 0.1"
+        )
+
+
+def refuse_small_classes(divided: dict[str, dict[str, list[int]]], totals: dict[str, int]) -> None:
+    """Name all classes that have too few images for some part in one InputError."""
+    lacking = {}
+    for name, parts in divided.items():
+        empty = [part for part in ("validation", "test", "train") if not parts[part]]
+        if empty:
+            lacking[name] = empty[0]
+    if len(lacking) == 1:
+        ((name, part),) = lacking.items()
+        raise InputError(
+            f"the class {name!r} has {counted(totals[name], 'image')}, too few for a {part} part; "
+            "add images or change datasets.*.parts"
+        )
+    if lacking:
+        each = [f"{name!r} ({counted(totals[name], 'image')}, none for {part})" for name, part in lacking.items()]
+        raise InputError(
+            f"{len(lacking)} classes have too few images for a part of each: {listed(each)}; add images, change "
+            "datasets.*.parts, or leave these classes out"
+        )
+
+
+def divide(classes: list[str], sources: list[str], wanted: list[str], parts: dict) -> dict[str, dict[str, list[int]]]:
     """Divide the images of the wanted classes: {class: {part: sorted indices}}.
 
-    `classes` and `own` are the class and the own part of every image; an image of the class None is left out.
+    `classes` and `sources` are the class of every image and its part in its source; an image of the class None is left
+    out.
     """
-    for part in ("validation", "test"):
-        if isinstance(parts[part], str) and parts[part] not in own:
-            known = ", ".join(sorted(set(own) - {""})) or "none"
-            raise InputError(f"datasets.*.parts.{part} names {parts[part]!r}, no part of the data set ({known})")
+    check_parts(sources, parts)
     images: dict[str, list[int]] = {name: [] for name in wanted}
     for index, name in enumerate(classes):
         if name in images:
             images[name].append(index)
-    return {name: divide_class(name, images[name], [own[index] for index in images[name]], parts) for name in wanted}
+    divided = {
+        name: divide_class(name, indices, [sources[index] for index in indices], parts)
+        for name, indices in images.items()
+    }
+    refuse_small_classes(divided, {name: len(indices) for name, indices in images.items()})
+    return divided
 
 
 def reduce_volume(name: str, images: list[int], volume: int, seed: int | str) -> list[int]:
@@ -136,17 +208,17 @@ def reduce_volume(name: str, images: list[int], volume: int, seed: int | str) ->
     return sorted(order[:volume])
 
 
-def normalisation(packed: Packed, indices: np.ndarray) -> dict[str, list[float]]:
+def normalisation(images: Images, indices: np.ndarray) -> dict[str, list[float]]:
     """Mean and standard deviation of each channel over the given images, in units of 0..1.
 
     Over a sample of them where there are more than SAMPLE.
     """
     if len(indices) > SAMPLE:
         indices = np.sort(np.random.RandomState([0]).choice(indices, SAMPLE, replace=False))
-    _, channels, height, width = packed.images.shape
+    _, channels, height, width = images.shape
     total, squares = np.zeros(channels), np.zeros(channels)
     for start in range(0, len(indices), 1000):
-        chunk = packed.images[indices[start : start + 1000]].astype(np.float64) / 255
+        chunk = images[indices[start : start + 1000]].astype(np.float64) / 255
         total += chunk.sum(axis=(0, 2, 3))
         squares += (chunk**2).sum(axis=(0, 2, 3))
     count = len(indices) * height * width
@@ -157,34 +229,63 @@ def normalisation(packed: Packed, indices: np.ndarray) -> dict[str, list[float]]
     return {"mean": mean.round(6).tolist(), "std": deviation.tolist()}
 
 
+@dataclass(frozen=True)
+class Division:
+    """The images of a split: {side: {part: {class: sorted indices}}}, and those that are left out as copies."""
+
+    tasks: dict[str, dict[str, dict[str, list[int]]]]
+    left_out: list[int]
+
+    def training(self) -> dict[str, np.ndarray]:
+        """The training images of each side, sorted."""
+        return {
+            side: np.sort(np.concatenate([np.asarray(indices, np.int64) for indices in task["train"].values()]))
+            for side, task in self.tasks.items()
+        }
+
+
+def divide_tasks(packed: Packed, sides: dict[str, list[str]], parts: dict, volume: dict) -> Division:
+    """Give every image of a split's classes to one part of one task."""
+    copies = surplus(packed.hashes, packed.classes) if parts.get("duplicates") == "drop" else set()
+    classes = [None if index in copies else name for index, name in enumerate(packed.classes)]
+    wanted = [name for names in sides.values() for name in names]
+    divided = divide(classes, packed.parts, wanted, parts)
+    for side in volume.keys() & sides.keys():
+        for name in sides[side]:
+            divided[name]["train"] = reduce_volume(name, divided[name]["train"], volume[side], volume["seed"])
+    tasks = {
+        side: {part: {name: divided[name][part] for name in names} for part in PARTS} for side, names in sides.items()
+    }
+    return Division(tasks, [index for index in sorted(copies) if packed.classes[index] in wanted])
+
+
+def duplicates_of(packed: Packed, division: Division, policy: str) -> dict:
+    """What a split says of images that it has twice: those left out, those that are identical, those that look alike.
+
+    Identical images in two parts or tasks are an InputError unless `policy` is keep; those that look alike are counted.
+    """
+    shared = leaks(packed.hashes, division.tasks)
+    if policy != "keep":
+        refuse(shared, packed.files)
+    told = {
+        "left out": [packed.files[index] for index in division.left_out],
+        "shared": [[packed.files[index] for index in group] for group in shared],
+    }
+    alike = like_images(packed, division.tasks)
+    return told if alike is None else {**told, "alike": alike}
+
+
 def make_split(packed: Packed, definition: dict, groups: dict[str, list[str]], parts: dict) -> dict:
     """The content of a split's file: its classes, the images of every part by class, and what they have in common.
 
     Mean and deviation are those of both tasks' training images, one pair for the whole split, so that a layer
     sees its input in the same units wherever it is carried.
     """
-    groups = {**packed.card.get("sets", {}), **groups}
-    sides = choose_classes(definition, groups, sorted(packed.card["classes"]))
-    duplicates = parts.get("duplicates", "fail")
-    left_out = surplus(packed.hashes, packed.classes) if duplicates == "drop" else set()
-    classes = [None if index in left_out else name for index, name in enumerate(packed.classes)]
-    wanted = [name for names in sides.values() for name in names]
-    divided = divide(classes, packed.parts, wanted, parts)
+    sides = choose_classes(definition, {**packed.card.get("sets", {}), **groups}, sorted(packed.card["classes"]))
     volume = definition.get("volume", {})
-    for side, names in sides.items():
-        for name in names if side in volume else ():
-            divided[name]["train"] = reduce_volume(name, divided[name]["train"], volume[side], volume["seed"])
-
-    tasks = {
-        side: {part: {name: divided[name][part] for name in names} for part in PARTS} for side, names in sides.items()
-    }
-    shared = leaks(packed.hashes, tasks)
-    if duplicates != "keep":
-        refuse(shared, packed.files)
-    training = {
-        side: np.sort(np.concatenate([np.asarray(indices, dtype=np.int64) for indices in task["train"].values()]))
-        for side, task in tasks.items()
-    }
+    division = divide_tasks(packed, sides, parts, volume)
+    duplicates = duplicates_of(packed, division, parts.get("duplicates", "fail"))
+    training = division.training()
     return {
         "kind": definition["kind"],
         "definition": definition,
@@ -192,14 +293,22 @@ def make_split(packed: Packed, definition: dict, groups: dict[str, list[str]], p
         "parts": parts,
         "source": packed.card["source"],
         "content": packed.card["content"],
-        "normalisation": normalisation(packed, np.sort(np.concatenate(list(training.values())))),
-        "distance": task_distance(sides, packed.images, training, seed=0) if len(sides) == 2 else None,
-        "duplicates": {
-            "left out": [packed.files[index] for index in sorted(left_out) if packed.classes[index] in wanted],
-            "shared": [[packed.files[index] for index in group] for group in shared],
-        },
-        "tasks": {side: {"classes": sides[side], **task} for side, task in tasks.items()},
+        "normalisation": normalisation(packed.checked, np.sort(np.concatenate(list(training.values())))),
+        "distance": task_distance(sides, packed.checked, training, seed=0) if len(sides) == 2 else None,
+        "duplicates": duplicates,
+        "tasks": {side: {"classes": sides[side], **task} for side, task in division.tasks.items()},
     }
+
+
+def tell_likeness(split: dict) -> None:
+    """Tell how many images of different parts or tasks look alike, if any do."""
+    alike = split["duplicates"].get("alike", {})
+    if alike.get("pairs"):
+        examples = "; ".join(" and ".join(pair) for pair in alike["such as"])
+        note(
+            f"{counted(alike['pairs'], 'pair')} of images in different parts or tasks look nearly the same, such as "
+            f"{examples}; look at them, as a test that asks for what training has shown is too easy"
+        )
 
 
 def main() -> None:
@@ -210,17 +319,23 @@ def main() -> None:
     parser.add_argument(
         "--partial", action="store_true", help="groups come from a table: leave out classes that the set lacks"
     )
-    parser.add_argument("--parts", type=json.loads, required=True, help="datasets.*.parts of the params, as JSON")
+    parser.add_argument(
+        "--parts", type=json_or_file, required=True, help="datasets.*.parts of the params, as JSON, or @FILE of it"
+    )
     parser.add_argument("--into", type=Path, required=True, help="the split's file")
     arguments = parser.parse_args()
     try:
         packed = open_packed(arguments.packed)
         groups = files.read_json(arguments.groups)
         if arguments.partial:
-            groups = groups_of(groups, sorted(packed.card["classes"]))
+            classes = sorted(packed.card["classes"])
+            if sentence := unmatched_rows(groups, classes):
+                note(sentence)
+            groups = groups_of(groups, classes)
         split = make_split(packed, files.read_json(arguments.definition), groups, arguments.parts)
     except InputError as error:
         raise InputError(f"{arguments.into}: {error}") from None
+    tell_likeness(split)
     files.write_json(arguments.into, split)
 
 

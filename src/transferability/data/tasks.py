@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from transferability import files
-from transferability.data.packed import PARTS, Images, open_packed
+from transferability.data.packed import PARTS, Images, Pixels, open_packed
 from transferability.errors import InputError
 
 # A part that takes more bytes as pixels stays on the disk and is read as it is asked for.
@@ -50,24 +50,38 @@ class Task:
 def select(images: Images, indices: np.ndarray) -> Images:
     """Some of the images: read now where that is quick and they fit into memory, otherwise as they are asked for."""
     selection = Selection(images, indices)
-    small = isinstance(images, np.ndarray) and np.prod(selection.shape, dtype=np.int64) <= IN_MEMORY
+    small = isinstance(images, Pixels) and np.prod(selection.shape, dtype=np.int64) <= IN_MEMORY
     return images[indices] if small else selection
 
 
+def part_indices(split: dict, side: str, part: str, count: int) -> list[np.ndarray]:
+    """The images of a part of a split's task, one int64 array a class, of `count` images that there are."""
+    task = split["tasks"][side]
+    by_class = [np.asarray(task[part][name], dtype=np.int64) for name in task["classes"]]
+    for indices in by_class:
+        if indices.ndim != 1 or not len(indices) or indices.min() < 0 or indices.max() >= count:
+            raise ValueError(f"its part {part} names images that there are none of")
+    return by_class
+
+
 def open_task(split_file: Path, side: str, packed_folder: Path, parts: tuple[str, ...] = PARTS) -> Task:
-    """Read the given parts of a split's task; a split made from other images is an InputError."""
+    """Read the given parts of a split's task; a split made from other images, or a broken one, is an InputError."""
     split = files.read_json(split_file)
     packed = open_packed(packed_folder)
-    if split["content"] != packed.card["content"]:
+    try:
+        content, classes = split["content"], split["tasks"][side]["classes"]
+        mean, std = split["normalisation"]["mean"], split["normalisation"]["std"]
+        same = content == packed.card["content"]
+        indices = {part: part_indices(split, side, part, len(packed.images)) for part in parts if same}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{split_file}: not a whole split ({error}); delete it and run again") from None
+    if not same:
         raise InputError(
             f"{split_file}: made from other images than {packed_folder} holds; "
             "make the split anew, or get the images that belong to it"
         )
-    task = split["tasks"][side]
     images, labels = {}, {}
-    for part in parts:
-        by_class = [task[part][name] for name in task["classes"]]
-        indices = np.concatenate([np.asarray(indices, dtype=np.int64) for indices in by_class])
-        images[part] = select(packed.images, indices)
-        labels[part] = np.repeat(np.arange(len(by_class)), [len(indices) for indices in by_class])
-    return Task(task["classes"], images, labels, split["normalisation"]["mean"], split["normalisation"]["std"])
+    for part, by_class in indices.items():
+        images[part] = select(packed.checked, np.concatenate(by_class))
+        labels[part] = np.repeat(np.arange(len(by_class)), [len(each) for each in by_class])
+    return Task(classes, images, labels, mean, std)
