@@ -121,6 +121,9 @@ def case(request) -> Case:
     size, blocks = (TORCHVISION if library == "torchvision" else TIMM)[name]
     with seeded(0):
         plain = plain_model(library, name, size)
+        # Libraries begin with heads and branches of zeros, which would hide what is wrong.
+        for parameter in plain.parameters():
+            parameter.data.add_(torch.randn_like(parameter), alpha=0.01)
     replacements = {"torchvision": our_torchvision, "timm": our_timm}[library].REPLACEMENTS
     model = replace_random(copy.deepcopy(plain), replacements)
     network = stage(model, LibraryModel(library, name), (3, size, size))

@@ -26,7 +26,7 @@ from transferability.networks.checkpoints import Card, save_checkpoint
 from transferability.networks.description import meta_network
 from transferability.networks.stages import AlexNet, LibraryModel, architecture_of
 from transferability.networks.staging import from_library, to_library
-from transferability.words import counted, in_words
+from transferability.words import in_words
 
 NESTED = ("state_dict_ema", "model_ema", "state_dict", "model", "teacher", "student", "net", "network", "module")
 """The keys under which training codes keep a network in their files, in the order in which they are tried."""
@@ -172,7 +172,7 @@ def matched(state: Mapping[str, Tensor], wanted: Wanted, what: str) -> tuple[dic
     if problems:
         more = f" ... and {len(problems) - 4} more" if len(problems) > 4 else ""
         raise InputError(
-            f"{what}: {counted(len(problems), 'entry')[:-5]}entries do not fit: {'; '.join(problems[:4])}{more}; these "
+            f"{what}: {len(problems):,} {'entry does' if len(problems) == 1 else 'entries do'} not fit: {'; '.join(problems[:4])}{more}; these "
             "are weights of another model, or other options or preprocessing.size are needed"
         )
     return found, f"by name, without {prefix!r}" if prefix else "by name"

@@ -15,7 +15,7 @@ How stages are found, in any model:
 
 import copy
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -50,16 +50,31 @@ class Stages(nn.Sequential):
         super().__init__()
         self._modules.update(stages)
 
+    def _load_from_state_dict(
+        self, state: dict, prefix: str, metadata: dict, strict: bool, missing: list, unexpected: list, errors: list
+    ) -> None:
+        # torch's own takes the first word of an entry for the name of a child.
+        children = tuple(f"{prefix}{name}." for name in self._modules)
+        if strict:
+            unexpected += [name for name in state if name.startswith(prefix) and not name.startswith(children)]
+
 
 class Staged(Stages):
-    """A network of named stages; `library_names` gives the library's name of each entry of the state, by ours."""
+    """A network of named stages.
+
+    `library_names` gives the library's name of each entry of the state, by ours; `library_metadata` the versions of the
+    library's modules, which some of them ask for when they load a state.
+    """
 
     library_names: dict[str, str]
+    library_metadata: dict[str, dict]
 
 
 def to_library(network: Staged, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state of a staged network, or of its first stages, under the names that its library's model has for it."""
-    return {network.library_names[name]: tensor for name, tensor in state.items()}
+    theirs = OrderedDict((network.library_names[name], tensor) for name, tensor in state.items())
+    theirs._metadata = network.library_metadata
+    return theirs
 
 
 def from_library(network: Staged, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -350,26 +365,29 @@ def hide_constants(module: nn.Module, whole: Whole, names: dict[str, str]) -> No
 
 
 def find_flow(model: nn.Module, shape: tuple[int, int, int], layers: bool) -> Flow:
-    """A model's graph, with everything closed again in which there is no cut."""
+    """A model's graph, in which blocks are whole; with `layers` those alone that cannot be cut."""
 
     def opened(module: nn.Module) -> bool:
-        return not is_torchs(module) if layers else holds_blocks(module)
+        return any(module.children()) and not is_torchs(module) if layers else holds_blocks(module)
+
+    def kept_open(module: nn.Module) -> bool:
+        return opened(module) and module not in whole and (layers or type(module) not in kinds)
 
     training = model.training
     flow = Flow(*trace(model.train(), shape, opened))
-    blocks = indivisible(flow, opened)
-    if blocks:
-        flow = Flow(*trace(model, shape, lambda module: opened(module) and type(module) not in blocks))
-    kept = record(flow.graph)
-    evaluated = trace(model.eval(), shape, lambda module: opened(module) and type(module) not in blocks, kept)[1]
+    whole = indivisible(flow, opened)
+    kinds = {type(module) for module in whole}
+    if whole:
+        flow = Flow(*trace(model, shape, kept_open))
+    evaluated = trace(model.eval(), shape, kept_open, record(flow.graph))[1]
     model.train(training)
     if str(evaluated) != str(flow.graph):
         raise InputError("it computes other things in evaluation than in training")
     return flow
 
 
-def indivisible(flow: Flow, opened: Callable[[nn.Module], bool]) -> set[type]:
-    """The classes of which an opened module has several weights and no cut between them: all others stay whole too."""
+def indivisible(flow: Flow, opened: Callable[[nn.Module], bool]) -> set[nn.Module]:
+    """The opened modules that have several weights and no cut between them. Blocks of their classes are left whole."""
     names = [part.name for part in flow.parts()]
     weights = [flow.path(node) for node in flow.steps if flow.is_weight(node)]
 
@@ -377,7 +395,7 @@ def indivisible(flow: Flow, opened: Callable[[nn.Module], bool]) -> set[type]:
         return len({path for path in paths if path.startswith(f"{name}.")})
 
     return {
-        type(module)
+        module
         for name, module in flow.whole.model.named_modules()
         if name and opened(module) and not is_plain(module) and within(name, names) < 2 <= within(name, weights)
     }
@@ -464,6 +482,7 @@ def assemble(flow: Flow, parts: list[Part]) -> Staged:
         library_names |= {f"{part.name}.{ours}": theirs for ours, theirs in names.items()}
     network = Staged(stages)
     network.library_names = library_names
+    network.library_metadata = flow.whole.model.state_dict()._metadata
     state = flow.whole.model.state_dict(keep_vars=True)
     if unused := sorted(state.keys() - set(library_names.values())):
         raise InputError(f"{unused[0]} takes no part in what it gives for images")
