@@ -23,6 +23,7 @@ from transferability.study.architectures import describe_architectures
 from transferability.study.grid import cuts, members_of, study_figures, study_networks
 from transferability.study.jobs import rule_job, trains_curves
 from transferability.study.params import check_networks, check_params
+from transferability.study.reading import read_config
 from transferability.study.sections import canonical, described, named, schedule_of, task_names
 from transferability.study.sections import trained_section, used_groups, weights_content
 from transferability.study.sizes import packed_card
@@ -30,13 +31,12 @@ from transferability.study.targets import check_target
 from transferability.study.work import evaluation_minutes, memory_mb, training_minutes
 
 
-configfile: "params.yaml" if Path("params.yaml").exists() else str(HERE / "params.yaml")
-
-
 report: "workflow/report/workflow.rst"
 
 
 try:
+    # In place of `configfile:`, which would run code that the file may hold, and reads another YAML than DVC writes.
+    read_config(workflow, next(path for path in [Path("params.yaml"), HERE / "params.yaml"] if path.exists()))
     check_params(config, HERE / "workflow/schemas/params.schema.yaml")
     describe_architectures(config)
     check_networks(config)
