@@ -15,7 +15,7 @@ HERE = Path(workflow.basedir)
 include: "workflow/rules/surroundings.smk"
 
 
-from transferability.cluster.hooks import after_error, after_success, before_jobs, refuse_unrecorded
+from transferability.cluster.hooks import after_error, after_success, before_jobs, settle_files
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES
 from transferability.provenance import fingerprint
@@ -58,18 +58,12 @@ include: "workflow/rules/hooks.smk"
 rule all:
     default_target: True
     input:
-        "results/summary/metrics.json",
+        SUMMARY,
+        expand(STUDY_FILES, dataset=STUDY["dataset"], architecture=STUDY["architecture"]),
         expand(
-            "results/{dataset}/{architecture}/{file}",
-            dataset=STUDY["dataset"],
-            architecture=STUDY["architecture"],
-            file=["networks.csv", "effects.csv", "report.html"],
-        ),
-        expand(
-            "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.onnx",
+            SEED_FILES,
             dataset=STUDY["dataset"],
             architecture=STUDY["architecture"],
             split=STUDY["split"],
             seed=STUDY["seed"],
-            network=config["export"],
         ),

@@ -28,8 +28,8 @@ rule pack:
     shell:
         """
         python -m transferability.data.packing \
-            --source {resources.source:q} \
-            --description {params.description:q} \
+            --source <(printf %s {resources.source:q}) \
+            --description <(printf %s {params.description:q}) \
             --threads {threads} \
             --splits data/splits/{wildcards.dataset:q} \
             --into data/packed/{wildcards.dataset:q} \
@@ -65,7 +65,7 @@ rule split:
             --packed data/packed/{wildcards.dataset:q} \
             --definition <(printf %s {params.definition:q}) \
             --groups <(printf %s {params.groups:q}) {params.partial} \
-            --parts {params.parts:q} \
+            --parts <(printf %s {params.parts:q}) \
             --into {output:q} \
             2>{log:q}
         """

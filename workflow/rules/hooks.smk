@@ -15,7 +15,8 @@ localrules:
 
 try:
     if workflow.is_main_process:
-        refuse_unrecorded(workflow.rules)
+        for line in settle_files(workflow.rules):
+            logger.info(line)
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -42,9 +43,9 @@ onsuccess:
             network=[network.name for network in networks[split]],
         )
     ]
-    if hours := after_success(runs):
+    if hours := after_success(workflow, runs):
         logger.info(hours)
 
 
 onerror:
-    after_error()
+    after_error(workflow)

@@ -492,8 +492,10 @@ def check_splits(folder: Path, splits: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pack a data set: decode every image once.")
-    parser.add_argument("--source", type=json.loads, required=True, help="datasets.*.images of the params, as JSON")
-    parser.add_argument("--description", type=json.loads, help="the same without its places, for the card")
+    parser.add_argument(
+        "--source", type=files.json_argument, required=True, help="datasets.*.images of the params, as JSON"
+    )
+    parser.add_argument("--description", type=files.json_argument, help="the same without its places, for the card")
     parser.add_argument("--threads", type=int, required=True, help="processes to read with; changes no byte")
     parser.add_argument("--splits", type=Path, help="folder of splits, which name the images that they were made from")
     parser.add_argument("--into", type=Path, required=True, help="the folder of the packed set")

@@ -1,7 +1,6 @@
 """Splits: a pair of tasks, A and B, and which image serves each in training, validation and test."""
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -210,7 +209,9 @@ def main() -> None:
     parser.add_argument(
         "--partial", action="store_true", help="groups come from a table: leave out classes that the set lacks"
     )
-    parser.add_argument("--parts", type=json.loads, required=True, help="datasets.*.parts of the params, as JSON")
+    parser.add_argument(
+        "--parts", type=files.json_argument, required=True, help="datasets.*.parts of the params, as JSON"
+    )
     parser.add_argument("--into", type=Path, required=True, help="the split's file")
     arguments = parser.parse_args()
     try:
