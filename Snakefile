@@ -15,7 +15,8 @@ HERE = Path(workflow.basedir)
 include: "workflow/rules/surroundings.smk"
 
 
-from transferability.cluster.hooks import after_error, after_success, before_jobs, refuse_unrecorded
+from transferability.cluster.hooks import after_error, after_success, before_jobs, settle_files
+from transferability.data.listing import changed_since_packing
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES
 from transferability.provenance import fingerprint
@@ -23,6 +24,7 @@ from transferability.study.architectures import describe_architectures
 from transferability.study.grid import cuts, members_of, study_figures, study_networks
 from transferability.study.jobs import rule_job, trains_curves
 from transferability.study.params import check_networks, check_params
+from transferability.study.reading import read_config
 from transferability.study.sections import canonical, described, named, schedule_of, task_names
 from transferability.study.sections import used_groups, weights_content
 from transferability.study.sizes import packed_card
@@ -30,13 +32,12 @@ from transferability.study.targets import check_target
 from transferability.study.work import evaluation_minutes, memory_mb, training_minutes
 
 
-configfile: "params.yaml" if Path("params.yaml").exists() else str(HERE / "params.yaml")
-
-
 report: "workflow/report/workflow.rst"
 
 
 try:
+    # In place of `configfile:`, which would run code that the file may hold, and reads another YAML than DVC writes.
+    read_config(workflow, next(path for path in [Path("params.yaml"), HERE / "params.yaml"] if path.exists()))
     check_params(config, HERE / "workflow/schemas/params.schema.yaml")
     describe_architectures(config)
     check_networks(config)
@@ -58,18 +59,12 @@ include: "workflow/rules/hooks.smk"
 rule all:
     default_target: True
     input:
-        "results/summary/metrics.json",
+        SUMMARY,
+        expand(STUDY_FILES, dataset=STUDY["dataset"], architecture=STUDY["architecture"]),
         expand(
-            "results/{dataset}/{architecture}/{file}",
-            dataset=STUDY["dataset"],
-            architecture=STUDY["architecture"],
-            file=["networks.csv", "effects.csv", "report.html"],
-        ),
-        expand(
-            "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.onnx",
+            SEED_FILES,
             dataset=STUDY["dataset"],
             architecture=STUDY["architecture"],
             split=STUDY["split"],
             seed=STUDY["seed"],
-            network=config["export"],
         ),

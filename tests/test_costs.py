@@ -25,9 +25,10 @@ from transferability.networks.notation import parse_network
 from transferability.networks.stages import AlexNet
 from transferability.networks.treatments import prepare_network
 from transferability.study import costs, rates, sizes, work
-from transferability.study.costs import merge, read_params
+from transferability.study.costs import read_params
 from transferability.study.grid import expand_curve, study_networks
 from transferability.study.jobs import Job, critical_path, study_jobs
+from transferability.study.reading import merge
 from transferability.study.sizes import task_size
 from transferability.study.work import Work
 

@@ -168,3 +168,24 @@ def test_a_path_that_cannot_be_is_named(path):
     with pytest.raises(InputError) as error:
         files.expanded(path)
     assert str(error.value).startswith(f"{path}: cannot be looked up (")
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, "[" * 100_000, '{"a": ' + "1" * 5000 + "}", "\ud800"])
+def test_json_that_python_cannot_hold_is_named_in_one_sentence(tmp_path, text):
+    path = tmp_path / "card.json"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(InputError) as error:
+        files.read_json(path)
+    assert str(error.value).startswith(f"{path}: not a whole JSON file (")
+    assert "\n" not in str(error.value)
+
+
+def test_an_argument_of_json_may_be_a_file_however_long(tmp_path):
+    content = {"classes": [f"class {number}" for number in range(20_000)]}
+    path = tmp_path / "classes.json"
+    path.write_text(json.dumps(content))
+    assert files.json_argument(str(path)) == content
+    assert files.json_argument(json.dumps(content)) == content
+    code = "import sys; from transferability import files; print(len(files.json_argument(sys.argv[1])['classes']))"
+    command = f'{sys.executable} -c "{code}" <(cat {path})'
+    assert subprocess.run(["bash", "-c", command], env=ENVIRONMENT, capture_output=True, text=True).stdout == "20000\n"

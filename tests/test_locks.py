@@ -1,5 +1,6 @@
 """Locks: two jobs never write one output, and no lock outlives its process."""
 
+import errno
 import re
 import subprocess
 import sys
@@ -75,3 +76,26 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path, monkeyp
     with only_writer([path]):
         assert path.read_text().startswith("process ")
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_said_with_the_file(tmp_path, monkeypatch, number):
+    from transferability import locks
+
+    def refuse(file, how):
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(locks.fcntl, "lockf", refuse)
+    with pytest.raises(InputError, match=r"A3B\.lock: this file system has no POSIX locks \(.*\); mount it with them"):
+        only_writer([tmp_path / "A3B.lock"]).__enter__()
+
+
+def test_another_error_of_locking_stays_what_it_is(tmp_path, monkeypatch):
+    from transferability import locks
+
+    def refuse(file, how):
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(locks.fcntl, "lockf", refuse)
+    with pytest.raises(OSError, match="broken"):
+        only_writer([tmp_path / "A3B.lock"]).__enter__()

@@ -650,7 +650,7 @@ def test_more_classes_than_an_argument_may_name_are_given_in_a_file(tmp_path):
         (tmp_path / "x" / name).mkdir(parents=True)
         Image.new("L", (4, 4), names.index(name)).save(tmp_path / "x" / name / "1.png")
     files.write_json(tmp_path / "s.json", options_of(tmp_path / "x", classes=names[:3], sets_of_names=names))
-    done = subprocess.run(command_with(f"@{tmp_path / 's.json'}", tmp_path / "packed"), env=ENVIRONMENT)
+    done = subprocess.run(command_with(str(tmp_path / "s.json"), tmp_path / "packed"), env=ENVIRONMENT)
     assert done.returncode == 0
     assert open_packed(tmp_path / "packed").classes == names[:3]
 

@@ -83,8 +83,8 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
         (["training"], "base, reduced, transferred"),
         (
             ["training", "base"],
-            "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, optimizer, precision, steps, validations, "
-            "warmup, weight_decay",
+            "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, optimizer, precision, steps, "
+            "validations, warmup, weight_decay",
         ),
         (["analysis"], "drop, unbalanced"),
         (["figures"], "dpi, read_out, width"),

@@ -275,6 +275,33 @@ def test_outside_a_checkout_there_is_no_revision(copy, monkeypatch):
     assert git_revision() is None
 
 
+def test_another_projects_repository_around_this_code_gives_no_revision(copy, monkeypatch):
+    monkeypatch.setattr(provenance, "PACKAGE", copy)
+    outer = copy.parent
+    git = ["git", "-C", outer, "-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    (outer / "README").write_text("Another project")
+    subprocess.run([*git, "add", "README"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--no-verify", "--message", "first"], check=True)
+    assert git_revision() is None
+    monkeypatch.setenv("GIT_DIR", str(outer / ".git"))
+    assert git_revision() is None
+
+
+def test_a_hooks_repository_is_not_taken_for_the_codes(copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "PACKAGE", copy)
+    for place, file in ((copy, "files.py"), (tmp_path, "other")):
+        git = ["git", "-C", place, "-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+        subprocess.run([*git, "init", "--quiet"], check=True)
+        (place / file).touch()
+        subprocess.run([*git, "add", file], check=True)
+        subprocess.run([*git, "commit", "--quiet", "--no-verify", "--message", f"of {place}"], check=True)
+    head = git_revision()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path))
+    assert git_revision() == head
+
+
 def test_without_git_there_is_no_revision(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert git_revision() is None

@@ -635,7 +635,7 @@ def test_parts_may_be_given_in_a_file(packed_digits, tmp_path):
     definition = {"kind": "random", "seed": 0}
     command = command_of(packed_digits, definition, tmp_path / "a.json")
     files.write_json(tmp_path / "parts.json", SHARES)
-    command[command.index("--parts") + 1] = f"@{tmp_path / 'parts.json'}"
+    command[command.index("--parts") + 1] = str(tmp_path / "parts.json")
     subprocess.run(command, env=ENVIRONMENT, check=True)
     assert files.read_json(tmp_path / "a.json") == make_split(open_packed(packed_digits), definition, {}, SHARES)
     command[command.index("--parts") + 1] = "@no/such/file"

@@ -4,13 +4,19 @@ import errno
 import sys
 from collections.abc import Callable
 
+from transferability.orphans import end_with_starter
+
 
 class InputError(Exception):
     """Bad input. The message is one sentence for the person who gave it."""
 
 
 def exit_plainly(command: Callable[[], None]) -> None:
-    """Run a command; what the user can mend ends it with one sentence and status 1, without a traceback."""
+    """Run a command; what the user can mend ends it with one sentence and status 1, without a traceback.
+
+    A command that a workflow has started ends with it.
+    """
+    end_with_starter()
     try:
         command()
     except (InputError, OSError) as error:

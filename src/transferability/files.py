@@ -46,11 +46,23 @@ def read_json(path: Path) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    # Other bytes, no JSON, a number of thousands of digits, or thousands of brackets.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a whole JSON file ({error}); delete it and run again") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no JSON object; delete it and run again")
     return content
+
+
+def json_argument(text: str) -> object:
+    """What an argument of a command states: JSON, or the path of a file of JSON.
+
+    More than 128 KiB are no argument to Linux: what grows with a study is handed on as a file.
+    """
+    if text.startswith("/"):
+        with open(text, encoding="utf-8") as file:
+            text = file.read()
+    return json.loads(text)
 
 
 def expanded(path: str) -> Path:

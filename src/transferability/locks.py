@@ -1,5 +1,6 @@
 """Locks: a file has one writer at a time, on this machine or another that shares the disk."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -8,6 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from transferability.errors import InputError
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What a file system answers that keeps no locks."""
 
 
 @contextmanager
@@ -35,6 +39,13 @@ def locked(path: Path) -> Iterator[None]:
                 holder = file.read() or "another process"
                 raise InputError(
                     f"{path.with_suffix('')}: {holder} is making it now; wait until it has ended, or end it"
+                ) from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                raise InputError(
+                    f"{path}: this file system has no POSIX locks ({os.strerror(error.errno)}); mount it with them "
+                    "(Lustre: flock, NFS: without nolock), or work on another with `--directory`"
                 ) from None
             # Its last holder may have removed the file between our opening and locking it.
             if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):

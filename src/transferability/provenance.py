@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 import platform
 import re
 import subprocess
@@ -13,6 +14,9 @@ from pathlib import Path
 from transferability import files
 
 PACKAGE = Path(__file__).parent
+REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
+"""Variables that lead git to another repository than the one of the folder that it is in."""
+
 LIBRARIES = ("numpy", "safetensors", "torch")
 
 
@@ -126,18 +130,24 @@ def fingerprint(*modules: str) -> str:
 
 
 def git_revision() -> str | None:
-    """The checkout's revision, with "+changes" where tracked files differ from it; None outside a checkout."""
+    """The revision of the checkout that this package is of, with "+changes" where tracked files differ from it.
+
+    None outside a checkout, and inside one of another project, which does not track these files.
+    """
+    # A hook's GIT_DIR, for one, names another repository.
+    surroundings = {name: value for name, value in os.environ.items() if name not in REPOSITORY}
+
+    def ask(*words: str) -> str:
+        command = ["git", *words]
+        asked = subprocess.run(command, cwd=PACKAGE, env=surroundings, capture_output=True, text=True, check=True)
+        return asked.stdout.strip()
+
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],
-            cwd=PACKAGE,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        if not ask("ls-files", "--", "."):
+            return None
+        return ask("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return described.stdout.strip()
 
 
 def versions(*others: str) -> dict[str, str]:

@@ -29,8 +29,8 @@ rule pack:
     shell:
         """
         python -m transferability.data.packing \
-            --source @<(printf %s {resources.source:q}) \
-            --description @<(printf %s {params.description:q}) \
+            --source <(printf %s {resources.source:q}) \
+            --description <(printf %s {params.description:q}) \
             --threads {threads} \
             --splits data/splits/{wildcards.dataset:q} \
             --into data/packed/{wildcards.dataset:q} \
@@ -67,7 +67,7 @@ rule split:
             --packed data/packed/{wildcards.dataset:q} \
             --definition <(printf %s {params.definition:q}) \
             --groups <(printf %s {params.groups:q}) {params.partial} \
-            --parts {params.parts:q} \
+            --parts <(printf %s {params.parts:q}) \
             --into {output:q} \
             2>{log:q}
         grep '^note: ' {log:q} >&2 || true

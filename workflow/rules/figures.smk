@@ -22,7 +22,8 @@ rule figures:
     params:
         tables=subpath(input.networks, parent=True),
         models="--models models/{dataset}/{architecture}",
-        tasks=canonical(task_names(config)),
+        # A function, because Snakemake would take braces in a name for a wildcard.
+        tasks=lambda wildcards: canonical(task_names(config)),
         draw=FIGURES,
         read_out=config["figures"]["read_out"],
         unbalanced=canonical(config["analysis"]["unbalanced"]),
@@ -35,7 +36,7 @@ rule figures:
         python -m transferability.figures.drawing \
             --tables {params.tables:q} \
             {params.models} \
-            --tasks {params.tasks:q} \
+            --tasks <(printf %s {params.tasks:q}) \
             --draw {params.draw:q} \
             --read-out {params.read_out:q} \
             --unbalanced {params.unbalanced} \

@@ -9,6 +9,21 @@ FIGURES = study_figures(config)
 # Those that the original's published numbers give; its networks are not published with them.
 PUBLISHED_FIGURES = ["figure2", "figure3", "effects", "volume"]
 
+# What a study promises: `all` makes each of these that is missing. The rest are intermediates (images, splits, networks,
+# run.json, history.csv, metrics): they may be absent, as after a partial pull, until something has to be made from them.
+TABLES = ["networks", "learning", "pairs", "effects", "drops", "coverage"]
+SUMMARY = ["results/summary/metrics.json", "results/summary/accuracy.csv", "results/summary/effects.csv"]
+STUDY_FILES = [
+    *(f"results/{{dataset}}/{{architecture}}/{table}.csv" for table in TABLES),
+    *(f"results/{{dataset}}/{{architecture}}/figures/{name}.{form}" for name in FIGURES for form in ("svg", "png")),
+    "results/{dataset}/{architecture}/figures/captions.json",
+    "results/{dataset}/{architecture}/report.html",
+]
+SEED_FILES = [
+    *(f"models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{name}/model.onnx" for name in config["export"]),
+    *(["models/{dataset}/{architecture}/{split}/seed{seed}/exports.json"] if config["export"] else []),
+]
+
 # What the files of a job that trains a curve have for n, and its log.
 N, CURVE = (cuts(config, STUDY["architecture"][0]), "n") if trains_curves(config) else ("{n}", "{n}")
 

@@ -13,9 +13,19 @@ localrules:
     yosinski2014_page,
 
 
+# Images of a folder up to which each start looks whether they are those that were packed: a second for 100,000.
+LISTED = 200_000
+
+
 try:
     if workflow.is_main_process:
-        refuse_unrecorded(workflow.rules)
+        for line in settle_files(workflow.rules):
+            logger.info(line)
+        for name in STUDY["dataset"]:
+            card = packed_card(name)
+            if card and card["images"] <= LISTED:
+                if line := changed_since_packing(config["datasets"][name]["images"], card, Path("data/packed", name)):
+                    logger.warning(f"datasets.{name}: {line}")
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -42,9 +52,9 @@ onsuccess:
             network=[network.name for network in networks[split]],
         )
     ]
-    if hours := after_success(runs):
+    if hours := after_success(workflow, runs):
         logger.info(hours)
 
 
 onerror:
-    after_error()
+    after_error(workflow)

@@ -106,7 +106,7 @@ rule tables:
         python -m transferability.analysis.gathering \
             --results results/{wildcards.dataset:q}/{wildcards.architecture:q} \
             --splits data/splits/{wildcards.dataset:q} \
-            --grid {params.grid:q} \
+            --grid <(printf %s {params.grid:q}) \
             --drop {params.drop} \
             --unbalanced {params.unbalanced} \
             --networks {output.networks:q} \

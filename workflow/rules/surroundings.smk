@@ -1,5 +1,5 @@
-# Gives jobs and this file the checkout's code and the interpreter that runs Snakemake, whatever else is installed or
-# first on the path.
+# Gives jobs and this file the checkout's code and the interpreter that runs Snakemake, whatever else is installed, first on
+# the path or set by who starts it: a job sees what the study says.
 
 import atexit
 import gc
@@ -10,8 +10,35 @@ gc.set_threshold(100_000, 50, 100)
 # Nor is it freed piece by piece at the end, a seventh of the time: the process ends anyway.
 atexit.register(gc.freeze)
 
+for place in (HERE, Path(sys.executable).parent):
+    if os.pathsep in str(place):
+        raise WorkflowError(
+            f"{place}: a path with a {os.pathsep} is two to Python and the shell; move or rename the folder"
+        )
+
 sys.path.insert(0, str(HERE / "src"))
+# A notebook's backend, options of Python that end jobs or leave them waiting at a prompt, a hook's repository.
+for name in (
+    *[
+        "PYTHONHOME",
+        "PYTHONSTARTUP",
+        "PYTHONINSPECT",
+        "PYTHONOPTIMIZE",
+        "PYTHONWARNINGS",
+        "PYTHONDEBUG",
+        "PYTHONVERBOSE",
+    ],
+    *["PYTHONPROFILEIMPORTTIME", "PYTHONBREAKPOINT", "PYTHONCASEOK", "PYTHONIOENCODING", "MATPLOTLIBRC"],
+    *["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"],
+):
+    os.environ.pop(name, None)
 os.environ.update(
     PYTHONPATH=os.pathsep.join([str(HERE / "src"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    # The working folder is the user's: a random.py there is none of Python's.
+    PYTHONSAFEPATH="1",
+    PYTHONUTF8="1",
+    MPLBACKEND="agg",
+    # A local job ends with this process; on a cluster each node's snakemake reads this anew.
+    TRANSFERABILITY_STARTER=str(os.getpid()),
 )

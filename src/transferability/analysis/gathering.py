@@ -196,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Gather the metrics of one data set and architecture in tables.")
     parser.add_argument("--results", type=Path, required=True, help="results/{dataset}/{architecture}")
     parser.add_argument("--splits", type=Path, required=True, help="data/splits/{dataset}")
-    parser.add_argument("--grid", type=json.loads, required=True, help="the networks of the study, as JSON")
+    parser.add_argument("--grid", type=files.json_argument, required=True, help="the networks of the study, as JSON")
     add_table_options(parser)
     parser.add_argument("--learning", type=Path, required=True, help="learning.csv to write")
     arguments = parser.parse_args()

@@ -6,14 +6,21 @@ On a cluster, jobs and the snakemake that looks after them may outlive each othe
 from collections.abc import Iterable
 from pathlib import Path
 
+from transferability import files
 from transferability.cluster.hours import hours_table, spent_hours
+from transferability.cluster.origins import FAILED, HASH, is_product, misfit
 from transferability.cluster.records import (
+    INCOMPLETE,
+    add_note,
     handed_over,
     handed_over_logs,
+    is_unrecorded,
     mark_unfinished,
     note_handed_over,
+    read_endings,
+    recorded_files,
     settle_handed_over,
-    unrecorded_files,
+    walk_files,
 )
 from transferability.cluster.slurm import Request, check_cluster, refuse_live_jobs
 from transferability.errors import InputError
@@ -22,22 +29,43 @@ FOLDERS = ("data", "models", "results")
 """The folders of what a run makes and Snakemake has records of."""
 
 
-def refuse_unrecorded(rules: Iterable) -> None:
-    """Refuse outputs of Snakemake's rules that stand there without a record.
+def settle_files(rules: Iterable) -> list[str]:
+    """Hold the outputs of Snakemake's rules against their records; the lines that say what will be made anew, and why.
 
-    One would pass for up to date, such as results that git or a partial pull has brought. What was handed to a cluster
-    by a snakemake that did not live to record it is made again.
+    One without a record would pass for up to date, such as results that git or a partial pull has brought: an
+    InputError. One that its record does not tell of is marked as unfinished, so that its job runs again; and so is what
+    was handed to a cluster by a snakemake that did not live to record it. Nothing is said of a file that still is what
+    its job left, as its time tells.
     """
     outputs = [output for rule in rules for output in rule.output]
-    orphans = handed_over()
-    for path in unrecorded_files(FOLDERS):
-        if path in orphans:
+    orphans, endings, unfinished, lines = handed_over(), read_endings(), recorded_files(INCOMPLETE), []
+    for path in (path for folder in FOLDERS for path in walk_files(Path(folder)) if path not in unfinished):
+        ending = endings.get(path)
+        if ending is None and path in orphans:
             mark_unfinished(path)
-        elif any(output.match(path) for output in outputs):
-            raise InputError(
-                f"{path}: there is no record of what it was made from; "
-                "get the records with `dvc pull .snakemake/metadata`, or delete the file to have it made anew"
-            )
+        elif ending is None:
+            if any(output.match(path) for output in outputs) and is_unrecorded(path):
+                refuse_unrecorded(path)
+        elif (ending.note.get(FAILED) or modified(path) != ending.time) and (reason := misfit(path)):
+            mark_unfinished(path)
+            lines.append(f"{path}: {reason}; it is made anew")
+    return lines
+
+
+def modified(path: str) -> float | None:
+    """When a file was last written, in seconds; None where it has gone."""
+    try:
+        return Path(path).stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def refuse_unrecorded(path: str) -> None:
+    """Refuse a file without a record."""
+    raise InputError(
+        f"{path}: there is no record of what it was made from; "
+        "get the records with `dvc pull .snakemake/metadata`, or delete the file to have it made anew"
+    )
 
 
 def before_jobs(workflow) -> None:
@@ -57,8 +85,12 @@ def before_jobs(workflow) -> None:
         note_handed_over((output for job in jobs for output in job.output), logs)
 
 
-def after_success(runs: Iterable[Path]) -> str | None:
-    """Forget what was handed to a cluster; what the networks of `runs`, run.json files, have cost there, as lines."""
+def after_success(workflow, runs: Iterable[Path]) -> str | None:
+    """Note what the jobs have made, and forget what was handed to a cluster.
+
+    What the networks of `runs`, run.json files, have cost there, as lines.
+    """
+    note_products(workflow.dag)
     if not handed_over():
         return None
     settle_handed_over()
@@ -66,6 +98,25 @@ def after_success(runs: Iterable[Path]) -> str | None:
     return f"What the study's networks have cost:\n{hours_table(spent)}" if spent else None
 
 
-def after_error() -> None:
-    """Forget what was handed to a cluster: it has failed or is recorded."""
+def after_error(workflow) -> None:
+    """Note what jobs have made and which have failed; forget what was handed to a cluster: it is one or the other.
+
+    Snakemake's record of a failed job says that its files, which it removes, are of the new params: one that comes
+    back would pass for up to date.
+    """
+    note_products(workflow.dag)
+    for job in workflow.scheduler.failed if workflow.scheduler else ():
+        for path in job.output:
+            add_note(path, {FAILED: True})
     settle_handed_over()
+
+
+def note_products(dag) -> None:
+    """Note in the records of the last products, and of packed images, that this run has made what they hold.
+
+    The content of the other files is in the records of the jobs that have read them, and a network's in its run.json.
+    """
+    made = [path for job in dag.finished_jobs if dag.needrun(job) for path in job.output]
+    for path in made:
+        if (is_product(path) or path.startswith("data/packed/")) and Path(path).is_file():
+            add_note(path, {HASH: files.sha256(Path(path))})

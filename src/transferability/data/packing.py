@@ -42,7 +42,6 @@ from transferability import files
 from transferability.data import images
 from transferability.data.entries import Entry, Source, note
 from transferability.data.names import shown
-from transferability.data.options import json_or_file
 from transferability.data.sources import open_source
 from transferability.errors import InputError, exit_plainly
 from transferability.locks import only_writer
@@ -578,9 +577,9 @@ def check_splits(folder: Path, splits: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pack a data set: decode every image once.")
     parser.add_argument(
-        "--source", type=json_or_file, required=True, help="datasets.*.images of the params, as JSON, or @FILE of it"
+        "--source", type=files.json_argument, required=True, help="datasets.*.images of the params, as JSON"
     )
-    parser.add_argument("--description", type=json_or_file, help="the same without its places, for the card")
+    parser.add_argument("--description", type=files.json_argument, help="the same without its places, for the card")
     parser.add_argument("--threads", type=int, required=True, help="processes to read with; changes no byte")
     parser.add_argument("--splits", type=Path, help="folder of splits, which name the images that they were made from")
     parser.add_argument("--into", type=Path, required=True, help="the folder of the packed set")

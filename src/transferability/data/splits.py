@@ -13,7 +13,6 @@ from transferability.data.duplicates import leaks, like_images, refuse, surplus
 from transferability.data.entries import note
 from transferability.data.groups import groups_of, unmatched_rows
 from transferability.data.names import composed, listed, meant
-from transferability.data.options import json_or_file
 from transferability.data.packed import PARTS, Images, Packed, open_packed
 from transferability.errors import InputError, exit_plainly
 from transferability.words import counted
@@ -320,7 +319,7 @@ def main() -> None:
         "--partial", action="store_true", help="groups come from a table: leave out classes that the set lacks"
     )
     parser.add_argument(
-        "--parts", type=json_or_file, required=True, help="datasets.*.parts of the params, as JSON, or @FILE of it"
+        "--parts", type=files.json_argument, required=True, help="datasets.*.parts of the params, as JSON"
     )
     parser.add_argument("--into", type=Path, required=True, help="the split's file")
     arguments = parser.parse_args()

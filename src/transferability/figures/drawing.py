@@ -72,7 +72,9 @@ def parse_arguments() -> argparse.Namespace:
         help="folder of networks.csv, pairs.csv, effects.csv, coverage.csv, learning.csv",
     )
     parser.add_argument("--models", type=Path, help="folder of {split}/seed{seed}/{network}/, for filters")
-    parser.add_argument("--tasks", type=json.loads, default={}, help="names of tasks, {split: {A: name, B: name}}")
+    parser.add_argument(
+        "--tasks", type=files.json_argument, default={}, help="names of tasks, {split: {A: name, B: name}}"
+    )
     parser.add_argument("--draw", nargs="+", choices=FIGURES, required=True, help="the figures to draw")
     parser.add_argument("--read-out", choices=SHARES, required=True)
     parser.add_argument("--unbalanced", type=json.loads, choices=(True, False), required=True, help="as the tables")

@@ -170,10 +170,11 @@ def matched(state: Mapping[str, Tensor], wanted: Wanted, what: str) -> tuple[dic
         if name in wanted.shapes and not wanted.fits(name, tensor)
     ]
     if problems:
+        count = "1 entry does" if len(problems) == 1 else f"{len(problems):,} entries do"
         more = f" ... and {len(problems) - 4} more" if len(problems) > 4 else ""
         raise InputError(
-            f"{what}: {len(problems):,} {'entry does' if len(problems) == 1 else 'entries do'} not fit: {'; '.join(problems[:4])}{more}; these "
-            "are weights of another model, or other options or preprocessing.size are needed"
+            f"{what}: {count} not fit: {'; '.join(problems[:4])}{more}; these are weights of another model, or other "
+            "options or preprocessing.size are needed"
         )
     return found, f"by name, without {prefix!r}" if prefix else "by name"
 

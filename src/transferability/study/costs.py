@@ -10,14 +10,13 @@ import argparse
 import math
 from pathlib import Path
 
-import yaml
-
 from transferability.errors import InputError, exit_plainly
 from transferability.study.architectures import describe_architectures
 from transferability.study.grid import members_of
 from transferability.study.jobs import Job, critical_path, study_jobs
 from transferability.study.params import check_networks, check_params
 from transferability.study.rates import measure_rate
+from transferability.study.reading import read_study
 from transferability.study.work import (
     START,
     checkpoint_bytes,
@@ -31,32 +30,13 @@ from transferability.study.work import (
 SCHEMA = Path(__file__).parents[3] / "workflow" / "schemas" / "params.schema.yaml"
 
 
-def merge(params: dict, study: dict) -> dict:
-    """Params with what a study file states in their place, as Snakemake merges them: mappings key by key."""
-    merged = dict(params)
-    for key, value in study.items():
-        below = merged.get(key)
-        merged[key] = merge(below if isinstance(below, dict) else {}, value) if isinstance(value, dict) else value
-    return merged
-
-
 def read_params(params: Path, studies: list[Path]) -> dict:
     """The params of a study, checked: params.yaml, and the study files that change it, in their order."""
     if not SCHEMA.exists():
         raise InputError(
             f"{SCHEMA}: there is no such file; install the package from a checkout, `pip install --editable .`"
         )
-    merged: dict = {}
-    for path in (params, *studies):
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{path}: there is no such file") from None
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
-        if not isinstance(content, dict):
-            raise InputError(f"{path}: holds no params; it must be a mapping such as params.yaml")
-        merged = merge(merged, content)
+    merged = read_study(params, studies)
     check_params(merged, SCHEMA)
     describe_architectures(merged)
     check_networks(merged)

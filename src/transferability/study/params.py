@@ -35,6 +35,20 @@ Validator = jsonschema.validators.extend(
 )
 
 
+LARGEST = 10**12
+"""A larger number than any in a study; computing with one beyond would overflow."""
+
+
+def refuse_large(section: object, place: str = "") -> None:
+    """Refuse numbers that no study has, wherever they stand; an InputError names the key."""
+    if isinstance(section, dict | list):
+        for key, value in section.items() if isinstance(section, dict) else enumerate(section):
+            refuse_large(value, f"{place}.{key}".removeprefix("."))
+    elif isinstance(section, int | float) and not abs(section) <= LARGEST:
+        shown = str(section) if isinstance(section, float) else f"a number of {len(f'{section:x}') * 6 // 5} digits"
+        raise InputError(f"params: {place}: {shown} is out of range; numbers go up to 1.0e+12")
+
+
 def is_numeral(value: object) -> bool:
     """Whether a value is text that reads like a number."""
     try:
@@ -64,11 +78,19 @@ def explain(error: jsonschema.ValidationError) -> str:
             f"{place}: {error.instance!r} is text; write a number without quotes, "
             "and an exponent with point and sign, as in 1.0e-3 or 1.0e+3"
         )
+    if error.validator == "type" and error.validator_value == "boolean":
+        return f"{place}: {error.instance!r} is neither true nor false; write one of these"
     return f"{place}: {error.message}"
+
+
+def shortened(message: str) -> str:
+    """A message without the middle of a long one, such as of a whole section that is shown in it."""
+    return message if len(message) <= 400 else f"{message[:190]} ... {message[-190:]}"
 
 
 def check_params(params: dict, schema: Path) -> None:
     """Refuse params that the schema or the sense of them forbids; an InputError names the key."""
+    refuse_large(params)
     check_schema(params, schema)
     check_names(params)
     for dataset, split in product(params["study"]["dataset"], params["study"]["split"]):
@@ -88,7 +110,7 @@ def check_schema(params: dict, schema: Path) -> None:
     validator = Validator(yaml.load(schema.read_text(encoding="utf-8"), Loader=loader))
     error = next(iter(sorted(validator.iter_errors(params), key=lambda error: list(map(str, error.path)))), None)
     if error is not None:
-        raise InputError(f"params: {explain(error)}")
+        raise InputError(shortened(f"params: {explain(error)}"))
 
 
 def check_names(params: dict) -> None:

@@ -95,10 +95,10 @@ def task_size(params: dict, dataset: str, split: str, side: str) -> Size:
     volume = params["splits"][split].get("volume", {}).get(side)
     # The only set whose number of images is known beforehand.
     total = card["images"] if card else 1797 if images["source"] == "digits" and "classes" not in images else None
-    if total is None:
+    own = {part: description["parts"][part] for part in ("validation", "test")}
+    if total is None or (card is None and any(isinstance(name, str) for name in own.values())):
         return Size(classes, volume and volume * classes, None, None, pixels)
     share = min(1, classes / all_classes(description, card))
-    own = {part: description["parts"][part] for part in ("validation", "test")}
     counts = {part: card["parts"].get(name, 0) for part, name in own.items() if isinstance(name, str)} if card else {}
     rest = total - sum(counts.values())
     counts |= {part: round(rest * portion) for part, portion in own.items() if part not in counts}

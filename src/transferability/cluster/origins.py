@@ -1,0 +1,104 @@
+"""Origins: what files say that they were made from, held against what Snakemake's records say.
+
+A record tells of the last job that was to make a file. The file may be of an earlier one: brought back from a backup
+after the job has failed, or written by a process that outlived its snakemake.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from transferability import files
+from transferability.cluster.records import NOTE, read_record
+from transferability.errors import InputError
+
+FAILED, HASH = "failed", "sha256"
+"""Keys of this package's notes in records: the job has failed; what its file held when it had ended well."""
+
+
+def is_product(path: str) -> bool:
+    """Whether a file is a last product, a table, figure, page or export, of which notes in records say what it held.
+
+    What other jobs train on is theirs to refuse, by name: a network is not trained anew in silence.
+    """
+    place = Path(path)
+    return place.name in ("model.onnx", "exports.json") or (place.parts[0] == "results" and len(place.parts) < 6)
+
+
+def canonical(section: object) -> str:
+    """A section of what a file says, as the workflow writes it into a job's params and so into its record."""
+    return json.dumps(section, sort_keys=True)
+
+
+def misfit(path: str) -> str | None:
+    """Why a file cannot be of the job that its record tells of; None where nothing speaks against it.
+
+    Only what costs nothing is looked at: the file's own words, and the content of one that no other job reads.
+    """
+    record = read_record(path)
+    if record is None:
+        return None
+    note = record.get(NOTE, {})
+    if note.get(FAILED):
+        return "the last job that was to make it has failed"
+    try:
+        if HASH in note and is_product(path) and files.sha256(Path(path)) != note[HASH]:
+            return "it is not what its job has made"
+        return origin_misfit(path, record)
+    except (InputError, OSError):
+        return None  # who reads the file says what is wrong with it
+
+
+def origin_misfit(path: str, record: Mapping) -> str | None:
+    """Why a file's own words do not fit its record; None where they do, or it has none."""
+    room, *_, name = Path(path).parts
+    if room == "models" and name in ("model.safetensors", "run.json", "history.csv"):
+        return network_misfit(Path(path).with_name("run.json"), record)
+    if path.startswith("data/splits/"):
+        content = files.read_json(Path(path))
+        parts = {key: content[key] for key in ("definition", "parts") if key in content}
+        return params_misfit(parts, record)
+    if room == "results" and len(Path(path).parts) == 6 and name.endswith(".json"):
+        return metrics_misfit(Path(path))
+    return None
+
+
+def params_misfit(sections: Mapping[str, object], record: Mapping) -> str | None:
+    """Why sections of params that a file says are not those of its record; None where they are."""
+    recorded = set(record.get("params") or [])
+    other = [name for name, section in sections.items() if repr(canonical(section)) not in recorded]
+    return f"it was made from another {other[0]}" if other else None
+
+
+def read_run(path: Path) -> dict | None:
+    """A run.json; None where there is none, or none of a trained network."""
+    run = files.read_json(path) if path.exists() else {}
+    return run if {"parameters", "inputs", "code"} <= run.keys() else None
+
+
+def network_misfit(path: Path, record: Mapping) -> str | None:
+    """Why a network, by its run.json, is not of its record's job."""
+    run = read_run(path)
+    if run is None:
+        return None
+    sections = {name: run["parameters"].get(name) for name in ("architecture", "augmentation", "schedule")}
+    if other := params_misfit(sections, record):
+        return other
+    if repr(run["code"]) not in (record.get("params") or []):
+        return "it was made by other code"
+    checksums = record.get("input_checksums") or {}
+    for name, content in run["inputs"].items():
+        if name in checksums and checksums[name] not in (content, f"sha256:{content}"):
+            return f"it was made from another {name}"
+    return None
+
+
+def metrics_misfit(path: Path) -> str | None:
+    """Why metrics are not of the network that is there."""
+    _, *places, _ = path.parts
+    network = Path("models", *places, path.stem, "run.json")
+    run = files.read_json(network) if network.exists() else {}
+    content = files.read_json(path)
+    if "model_sha256" in run and content.get("model_sha256", run["model_sha256"]) != run["model_sha256"]:
+        return "it is of another network"
+    return None
