@@ -49,6 +49,34 @@ class Replicated:
             return None
         return NEW if self.splits > 1 else THESE
 
+    @property
+    def columns(self) -> dict:
+        """The columns of effects.csv that it gives, but for the note."""
+        verdict = self.verdict
+        return {
+            "mean": verdict.mean,
+            "low": verdict.low,
+            "high": verdict.high,
+            "p": verdict.p,
+            "interval": verdict.method,
+            "interval_for": self.interval_for,
+            "low_these": self.these.low,
+            "high_these": self.these.high,
+            "p_these": self.these.p,
+            "splits": self.splits,
+            "seeds": self.fewest,
+        }
+
+    def refused(self, note: str) -> "Replicated":
+        """The same without the intervals that there are: the note says why they do not hold."""
+        return replace(
+            self,
+            **{
+                name: without_interval(estimate.mean, note) if estimate.method else estimate
+                for name, estimate in (("new", self.new), ("these", self.these))
+            },
+        )
+
 
 def annotated(estimate: Estimate, note: str | None) -> Estimate:
     """An estimate with one more note."""
