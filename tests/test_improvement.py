@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from transferability.analysis.improvement import late_gain, late_improvement
-from transferability.analysis.tables import LEARNING, shape_table
+from transferability.analysis.tables import LEARNING_COLUMNS, shape_table
 
 STEPS = np.arange(10, 201, 10)
 
@@ -31,7 +31,7 @@ def learn(curve, splits: int = 4, seeds: int = 1, noise: float = 0.002) -> pd.Da
         for network in ("baseA", "baseB", "B3B")
         for step in STEPS
     ]
-    return shape_table(rows, LEARNING)
+    return shape_table(rows, LEARNING_COLUMNS)
 
 
 def test_a_rising_curve_gains_its_slope_times_the_last_quarter():

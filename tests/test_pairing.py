@@ -5,7 +5,7 @@ import pytest
 from planted import plant
 from test_intervals import benchmark
 
-from transferability.analysis.effects import pairs_table
+from transferability.analysis.pairs import pairs_table
 
 pairing = benchmark("pairing")
 CHOSEN = {"base": lambda n: 0, "selffer": lambda n: -0.01 * n}
