@@ -1,14 +1,17 @@
 """Effects: planted ones are recovered with their uncertainty, and nothing is found where nothing is."""
 
+import re
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from planted import GAINS, HALVES, only, plant
 from scipy import stats
 
-from transferability.analysis.contrasts import effect_of, effects_of
+from transferability.analysis.contrasts import EFFECTS, effect_of, effects_of, preserved_effect
 from transferability.analysis.drops import drops_table
 from transferability.analysis.effects import effects_table
 from transferability.analysis.pairs import match_pairs, pairs_table
@@ -18,6 +21,7 @@ from transferability.errors import InputError
 
 SCALES = {"test_top1": 1, "chosen_test_top1": 0.75, "validation_top1": 0.5, "mean_of_ten_best": 0.25, "train_loss": -1}
 LAYERS = (1, 4, 7)
+SCHEMA = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
 READ_OUTS = [read_out.name for read_out in RECORDS]
 
 
@@ -234,7 +238,70 @@ def test_seeds_of_one_split_are_units_and_the_note_says_what_of():
     networks = plant(splits={"random0": "random"}, seeds=(0, 1, 2), noise=lambda: generator.normal(0, 0.01))
     row = row_of(effects_table(networks, unbalanced=False), "total", 4)
     assert row["units"] == 3
-    assert row["note"] == "seeds share splits: the interval is for these splits, not for new ones"
+    assert row["note"] == "one split: the interval is for it, not for new ones"
+
+
+def test_several_seeds_of_several_splits_give_an_interval_for_new_splits_and_one_for_these():
+    generator = np.random.default_rng(0)
+    networks = plant(seeds=(0, 1, 2), noise=lambda: generator.normal(0, 0.01))
+    pairs = pairs_table(networks)
+    rows = pairs[(pairs["effect"] == "total") & (pairs["read_out"] == "test_top1") & (pairs["n"] == 4)]
+    units = rows.groupby(["split", "seed"])["difference"].mean().unstack()
+    new = stats.ttest_1samp(units.mean(axis=1), 0)
+    row = row_of(effects_table(networks, unbalanced=False), "total", 4)
+    assert (row["low"], row["high"]) == pytest.approx(tuple(new.confidence_interval(0.95)))
+    assert row["p"] == pytest.approx(new.pvalue)
+    assert (row["splits"], row["seeds"], row["units"], row["interval_for"]) == (4, 3, 12, "new splits")
+    error = np.sqrt(units.var(axis=1, ddof=1).mean() / 12)
+    assert (row["low_these"], row["high_these"]) == pytest.approx(stats.t.interval(0.95, 8, row["mean"], error))
+    assert row["p_these"] == pytest.approx(2 * stats.t.sf(abs(row["mean"]) / error, 8))
+    assert row["note"] is None
+
+
+def test_splits_count_the_same_whatever_their_seeds_and_that_is_said():
+    generator = np.random.default_rng(0)
+    networks = plant(seeds=(0, 1, 2), noise=lambda: generator.normal(0, 0.01))
+    networks = networks[(networks["split"] != "random0") | (networks["seed"] == 0)]
+    pairs = pairs_table(networks)
+    rows = pairs[(pairs["effect"] == "total") & (pairs["read_out"] == "test_top1") & (pairs["n"] == 4)]
+    row = row_of(effects_table(networks, unbalanced=False), "total", 4)
+    assert row["mean"] == pytest.approx(rows.groupby("split")["difference"].mean().mean())
+    assert row["mean"] != pytest.approx(rows["difference"].mean())
+    assert (row["splits"], row["seeds"], row["units"]) == (4, 1, 10)
+    assert row["note"] == "splits have 1 to 3 seeds: each split counts the same"
+
+
+def test_two_units_say_how_little_they_tell():
+    generator = np.random.default_rng(0)
+    networks = plant(splits={"random0": "random", "random1": "random"}, noise=lambda: generator.normal(0, 0.01))
+    row = row_of(effects_table(networks, unbalanced=False), "total", 4)
+    assert row["note"] == "one degree of freedom: t = 12.7, so wide an interval says little"
+
+
+def test_the_primary_effect_is_marked_and_corrected_over_all_its_kinds_and_layers():
+    generator = np.random.default_rng(1)
+    splits = HALVES | {f"groups{index}": "groups" for index in range(4)}
+    networks = plant(CHOSEN, splits, noise=lambda: generator.normal(0, 0.05))
+    primary = {"effect": "total", "read_out": "test_top1"}
+    effects, exploratory = effects_table(networks, False, primary), effects_table(networks, False)
+    assert not exploratory["primary"].any()
+    declared = effects[effects["primary"]]
+    assert set(zip(declared["effect"], declared["read_out"], strict=True)) == {("total", "test_top1")}
+    assert sorted(zip(declared["kind"], declared["n"], strict=True)) == [
+        (kind, n) for kind in ("groups", "random") for n in LAYERS
+    ]
+    ordered = declared.sort_values("p")
+    raised = np.minimum(1, np.maximum.accumulate(ordered["p"].to_numpy() * [6, 5, 4, 3, 2, 1]))
+    assert ordered["p_adjusted"].to_numpy() == pytest.approx(raised)
+    others = ~effects["primary"]
+    assert effects["p_adjusted"][others].equals(exploratory["p_adjusted"][others])
+
+
+def test_every_effect_and_read_out_can_be_declared_primary():
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["analysis"]["properties"]["primary"]["properties"]
+    names = [*(effect.name for effect in EFFECTS), preserved_effect("selffer-k2").name]
+    assert all(re.search(schema["effect"]["pattern"], name) for name in names)
+    assert schema["read_out"]["enum"] == [read_out.name for read_out in RECORDS]
 
 
 def test_kinds_of_splits_are_kept_apart():
@@ -272,6 +339,7 @@ def test_a_comparison_without_pairs_is_refused():
     rows = effects[effects["effect"] == "lingering boost"]
     assert len(rows) == 4 * len(READ_OUTS)
     assert rows[["mean", "low", "high", "p"]].isna().all(axis=None)
+    assert not rows["balanced"].any()
     note = row_of(effects, "lingering boost", 4)["note"]
     assert note.startswith("refused, unless asked for: no pair; transfer+: random0 seed 0 target B, ")
     assert "; selffer+: random0 seed 0 target A, " in note
@@ -369,6 +437,7 @@ def test_where_every_unit_lacks_a_target_the_mean_is_refused():
     row = row_of(effects, "total", 4)
     assert np.isnan(row["mean"])
     assert row["note"] == "refused, unless asked for: 2 of 2 units lack a target"
+    assert not row["balanced"]
 
 
 def test_networks_that_validate_like_guessing_are_named_in_the_notes():
@@ -484,4 +553,4 @@ def test_splits_that_share_a_task_have_means_without_interval_or_test(kind):
     networks = plant(noise=lambda: generator.normal(0, 0.01), splits={"one": kind}, seeds=(0, 1, 2))
     alone = effects_table(networks, unbalanced=False)
     assert alone["low"].notna().all()
-    assert set(alone["note"]) == {"seeds share splits: the interval is for these splits, not for new ones"}
+    assert set(alone["note"]) == {"one split: the interval is for it, not for new ones"}

@@ -920,3 +920,26 @@ def test_the_graded_study_differs_in_the_share_alone(params):
     assert all({**split, "share": 0} == {**family[0], "share": 0} for split in family)
     groups = used_groups(params["datasets"]["cifar100"], family[0])
     assert sum(len(names) for names in groups.values()) == 100
+
+
+def test_equal_samples_of_groups_are_drawn_by_a_seed(params):
+    drawn = {"kind": "groups", "A": "even", "B": "odd", "classes": 4}
+    params["splits"]["even-odd"] = drawn | {"seed": 0}
+    check_params(params, SCHEMA)
+    params["splits"]["even-odd"] = drawn
+    with pytest.raises(InputError, match=r"params: splits\.even-odd: 'seed' is a dependency of 'classes'"):
+        check_params(params, SCHEMA)
+
+
+@pytest.mark.parametrize("effect", ["total", "lingering boost", "pretrained, frozen", "preserved transfer-k2"])
+def test_a_primary_effect_is_declared_by_its_name(params, effect):
+    params["analysis"]["primary"] = {"effect": effect, "read_out": "test_top1"}
+    check_params(params, SCHEMA)
+
+
+def test_a_primary_effect_that_there_is_not_is_refused(params):
+    params["analysis"]["primary"] = {"effect": "totals", "read_out": "test_top1"}
+    with pytest.raises(
+        InputError, match=r"params: analysis\.primary\.effect: 'totals' does not fit; An effect by its name"
+    ):
+        check_params(params, SCHEMA)

@@ -100,6 +100,7 @@ rule tables:
         ),
         drop=config["analysis"]["drop"],
         unbalanced=canonical(config["analysis"]["unbalanced"]),
+        primary=canonical(config["analysis"].get("primary")),
         code=fingerprint("analysis.gathering"),
     shell:
         """
@@ -109,6 +110,7 @@ rule tables:
             --grid <(printf %s {params.grid:q}) \
             --drop {params.drop} \
             --unbalanced {params.unbalanced} \
+            --primary {params.primary:q} \
             --networks {output.networks:q} \
             --learning {output.learning:q} \
             --pairs {output.pairs:q} \

@@ -1,21 +1,23 @@
 """Effects: what cutting, copying and fine-tuning cost or gain, as means of paired differences over units.
 
 A pair is two networks of one target, split and seed, cut at the same n. A unit is a split and seed: its networks
-share classes, images or a stream of batches, so its targets are averaged first and units are what is counted.
+share classes, images or a stream of batches, so its targets are averaged first. Seeds of one split share its classes:
+what units tell of new splits and of these is in the module replication.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from transferability.analysis.conditions import CONDITION, conditions_of, label_of
 from transferability.analysis.contrasts import Effect, effects_of
-from transferability.analysis.intervals import Estimate, adjust, estimate_mean
+from transferability.analysis.intervals import adjust
 from transferability.analysis.pairs import match_pairs
 from transferability.analysis.read_outs import READ_OUTS
+from transferability.analysis.replication import Replicated, estimate_replicated
 from transferability.analysis.tables import EFFECT_COLUMNS, shape_table
 
 UNIT = ["split", "seed"]
@@ -24,22 +26,22 @@ FAMILY = ["effect", *GROUP, "treatment", "reference", "read_out"]
 CONTENT = ["unit", "split", "target", "n", "trained", "doubtful", "image", "difference", "normalised"]
 SHARING = ("graded", "whole")
 """Kinds of splits whose task A is the same in all."""
-NOTHING = {"units": 0, "pairs": 0, "positive": 0, "negative": 0}
+NOTHING = {"splits": 0, "seeds": 0, "units": 0, "pairs": 0, "positive": 0, "negative": 0, "balanced": False}
 
 
 @dataclass(frozen=True)
 class Cells:
     """The values of one family of pairs, float (units, targets, layers), NaN where there is no pair.
 
-    `image` is the share of one image in such a value, of which there are most images. Units of several splits that
-    share a task, of the kind `sharing`, are not independent of each other.
+    `splits` numbers each unit's split, int (units,). `image` is the share of one image in such a value, of which there
+    are most images. Units of several splits that share a task, of the kind `sharing`, are not independent.
     """
 
     values: np.ndarray
     normalised: np.ndarray
     layers: list[int]
+    splits: np.ndarray
     image: float
-    seeds_share_splits: bool
     sharing: str | None
 
     def filled(self, layers: list[int]) -> np.ndarray:
@@ -50,13 +52,11 @@ class Cells:
         """Which units have every target at every one of some layers, bool (units,)."""
         return ~np.isnan(self.values[:, :, layers]).any(axis=(1, 2))
 
-    def estimate(self, units: np.ndarray, layers: list[int]) -> Estimate:
-        """The mean of the chosen units' means over some layers, with an interval where they are independent."""
-        estimate = estimate_mean(mean_over(self.values[:, :, layers], units), self.image / self.cell_count(layers))
-        if estimate.method is None or self.sharing is None:
-            return estimate
-        nothing = {"low": np.nan, "high": np.nan, "p": np.nan, "method": None}
-        return replace(estimate, **nothing, note=f"{self.sharing} splits share task A: no interval")
+    def estimate(self, units: np.ndarray, layers: list[int]) -> Replicated:
+        """The mean of the chosen units' means over some layers, with intervals where they are independent."""
+        means = mean_over(self.values[:, :, layers], units)
+        replicated = estimate_replicated(means, self.splits[units], self.image / self.cell_count(layers))
+        return replicated.refused(f"{self.sharing} splits share task A: no interval") if self.sharing else replicated
 
     def cell_count(self, layers: list[int]) -> int:
         """How many values a complete unit has at some layers."""
@@ -70,9 +70,10 @@ def arrange(pairs: pd.DataFrame, kind: str) -> Cells:
     values, normalised = np.full((2, *map(len, names)), np.nan)
     values[positions] = pairs["difference"]
     normalised[positions] = pairs["normalised"]
-    splits = pairs["split"].nunique()
-    sharing = kind if kind in SHARING and splits > 1 else None
-    return Cells(values, normalised, names[2].tolist(), pairs["image"].min(), splits < len(names[0]), sharing)
+    of_unit = pairs["split"].to_numpy()[np.unique(pairs["unit"], return_index=True)[1]]
+    drawn, splits = np.unique(of_unit.astype(str), return_inverse=True)
+    sharing = kind if kind in SHARING and len(drawn) > 1 else None
+    return Cells(values, normalised, names[2].tolist(), splits, pairs["image"].min(), sharing)
 
 
 def mean_over(values: np.ndarray, units: np.ndarray) -> np.ndarray:
@@ -104,9 +105,9 @@ def normalised_columns(cells: Cells, layers: list[int], chosen: np.ndarray) -> t
     note = None
     if not np.isnan(shares[chosen]).all() and measured.sum() < chosen.sum():
         note = f"normalised: {measured.sum()} of {chosen.sum()} units, where every base network beats guessing"
-    estimate = estimate_mean(mean_over(shares, measured))
+    estimate = estimate_replicated(mean_over(shares, measured), cells.splits[measured]).verdict
     # Units of the same count differ in what their bases score, which shows no spread of the effect.
-    has_interval = cells.estimate(measured, layers).method is not None
+    has_interval = cells.estimate(measured, layers).verdict.method is not None
     return {
         "normalised_mean": estimate.mean,
         "normalised_low": estimate.low if has_interval else np.nan,
@@ -123,28 +124,21 @@ def effect_row(cells: Cells, layers: list[int], unbalanced: bool) -> dict:
     chosen = cells.filled(layers) if unbalanced else cells.complete(layers)
     imbalance = imbalance_note(cells, layers, unbalanced)
     estimate = cells.estimate(chosen, layers)
-    shared = "seeds share splits: the interval is for these splits, not for new ones"
     normalised, normalised_note = normalised_columns(cells, layers, chosen)
     used = cells.values[:, :, layers][chosen]
     note = joined_notes(
         imbalance,
-        estimate.note if chosen.any() else None,
-        shared if estimate.method and cells.seeds_share_splits else None,
+        estimate.verdict.note if chosen.any() else None,
         normalised_note,
     )
-    return {
-        "mean": estimate.mean,
-        "low": estimate.low,
-        "high": estimate.high,
+    counts = {
         "units": int(chosen.sum()),
         "pairs": int((~np.isnan(used)).sum()),
         "positive": int((used > 0).sum()),
         "negative": int((used < 0).sum()),
-        "p": estimate.p,
-        "interval": estimate.method,
-        "balanced": not (unbalanced and imbalance),
-        "note": note,
-    } | normalised
+    }
+    balanced = bool(chosen.any()) and not (unbalanced and imbalance)
+    return estimate.columns | counts | normalised | {"balanced": balanced, "note": note}
 
 
 def layer_rows(family: dict, pairs: pd.DataFrame, unbalanced: bool) -> list[dict]:
@@ -175,7 +169,7 @@ def family_rows(family: dict, pairs: pd.DataFrame, targets: set[str], unbalanced
     """
     trained, untrained = pairs[pairs["trained"]], counts_by_layer(pairs[~pairs["trained"]])
     without = sorted(set(pairs["n"]) - set(trained["n"]))
-    nothing = NOTHING | {"balanced": True, "note": "no pair of which both networks trained"}
+    nothing = NOTHING | {"note": "no pair of which both networks trained"}
     rows = [family | nothing | {"n": n, "untrained": untrained[n]} for n in without]
     if trained.empty:
         return rows
@@ -219,7 +213,7 @@ def unpaired_at(networks: pd.DataFrame, effect: Effect, layers: list[int], unbal
         f"{effect.treatment}: {cells_in_words(treated)}; {effect.reference}: {cells_in_words(references)}"
     )
     row = {"effect": effect.name, "treatment": effect.treatment, "reference": effect.reference, "note": note}
-    row |= NOTHING | {"n": layers[0] if len(layers) == 1 else None, "untrained": 0, "balanced": not unbalanced}
+    row |= NOTHING | {"n": layers[0] if len(layers) == 1 else None, "untrained": 0}
     for read_out in READ_OUTS:
         difference = treated[read_out.name].mean() - references[read_out.name].mean()
         if pd.notna(difference):
@@ -258,7 +252,23 @@ def ordered(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[keys.sort_values(order, kind="stable").index].reset_index(drop=True)
 
 
-def effects_of_pairs(networks: pd.DataFrame, matched: pd.DataFrame, unbalanced: bool) -> pd.DataFrame:
+def mark_primary(table: pd.DataFrame, primary: dict | None) -> pd.DataFrame:
+    """Effects with the column `primary`: the layers of the effect and read-out that a study has declared.
+
+    Their p-values are corrected together, over all kinds of splits and volumes; all others are exploratory.
+    """
+    declared = pd.Series(False, table.index)
+    if primary:
+        declared = (table["effect"] == primary["effect"]) & (table["read_out"] == primary["read_out"])
+        declared &= table["n"].notna()
+    table = table.assign(primary=declared)
+    table.loc[declared, "p_adjusted"] = adjust(table.loc[declared, "p"].to_numpy())
+    return table
+
+
+def effects_of_pairs(
+    networks: pd.DataFrame, matched: pd.DataFrame, unbalanced: bool, primary: dict | None = None
+) -> pd.DataFrame:
     """The effects of a study whose pairs `match_pairs` has matched; the table is that of `effects_table`."""
     pairs = matched.assign(unit=matched.groupby(UNIT).ngroup())
     targets = {label: set(rows["target"]) for label, rows in conditions_of(networks)}
@@ -268,13 +278,16 @@ def effects_of_pairs(networks: pd.DataFrame, matched: pd.DataFrame, unbalanced: 
         label = label_of(*(family[name] for name in CONDITION))
         rows += family_rows(family, group, targets[label], unbalanced)
     rows += unpaired_rows(networks, pairs, unbalanced)
-    return ordered(shape_table(rows, EFFECT_COLUMNS))
+    table = shape_table([row | {"primary": False} for row in rows], EFFECT_COLUMNS)
+    return mark_primary(ordered(table), primary)
 
 
-def effects_table(networks: pd.DataFrame, unbalanced: bool) -> pd.DataFrame:
+def effects_table(networks: pd.DataFrame, unbalanced: bool, primary: dict | None = None) -> pd.DataFrame:
     """One row an effect, kind of split, volume, read-out and n, and one over all layers, as EFFECT_COLUMNS has them.
 
-    `p` is of the paired Student's test of the units' means against 0, `p_adjusted` by Holm over the layers of its
-    effect and read-out. Means over unbalanced cells are refused, or made and marked where `unbalanced` asks for them.
+    `p` is of Student's test of the mean against 0, by the rule of the interval `low` to `high`; `p_adjusted` is by Holm
+    over the layers of its effect and read-out, or as `mark_primary` has it for those that `primary` names, as
+    {"effect": ..., "read_out": ...}. Means over unbalanced cells are refused, or made and marked where `unbalanced`
+    asks for them.
     """
-    return effects_of_pairs(networks, match_pairs(networks), unbalanced)
+    return effects_of_pairs(networks, match_pairs(networks), unbalanced, primary)

@@ -159,13 +159,18 @@ def read_networks(results: Path, grid: dict, splits: Path) -> tuple[pd.DataFrame
 
 
 def write_tables(
-    networks: pd.DataFrame, absent: list[dict], into: dict[str, Path], drop: float, unbalanced: bool
+    networks: pd.DataFrame,
+    absent: list[dict],
+    into: dict[str, Path],
+    drop: float,
+    unbalanced: bool,
+    primary: dict | None = None,
 ) -> None:
     """Write the five tables that any study has, each to its file in `into`."""
     if not 0 < drop < 1:
         raise InputError(f"--drop: {drop:g} is no share between 0 and 1")
     matched = match_pairs(networks)
-    effects = effects_of_pairs(networks, matched, unbalanced)
+    effects = effects_of_pairs(networks, matched, unbalanced, primary)
     write_table(into["networks"], networks)
     write_table(into["pairs"], trained_pairs(matched))
     write_table(into["effects"], effects)
@@ -199,11 +204,13 @@ def main() -> None:
     parser.add_argument("--grid", type=files.json_argument, required=True, help="the networks of the study, as JSON")
     add_table_options(parser)
     parser.add_argument("--learning", type=Path, required=True, help="learning.csv to write")
+    parser.add_argument("--primary", type=json.loads, help="analysis.primary of the params, as JSON; null: none")
     arguments = parser.parse_args()
     networks, learning, absent = read_networks(arguments.results, arguments.grid, arguments.splits)
     for network in absent:
         print(f"left out: {network['reason']}", file=sys.stderr)
-    write_tables(networks, absent, table_files(arguments), arguments.drop, arguments.unbalanced)
+    into = table_files(arguments)
+    write_tables(networks, absent, into, arguments.drop, arguments.unbalanced, arguments.primary)
     write_table(arguments.learning, learning)
 
 

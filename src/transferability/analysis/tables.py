@@ -95,23 +95,33 @@ EFFECT_COLUMNS = {
     "mean": "float64",
     "low": "float64",
     "high": "float64",
+    "low_these": "float64",
+    "high_these": "float64",
+    "splits": "int64",
+    "seeds": "int64",
     "units": "int64",
     "pairs": "int64",
     "positive": "int64",
     "negative": "int64",
     "p": "float64",
+    "p_these": "float64",
     "p_adjusted": "float64",
+    "primary": "bool",
     "normalised_mean": "float64",
     "normalised_low": "float64",
     "normalised_high": "float64",
     "interval": "object",
+    "interval_for": "object",
     "balanced": "bool",
     "untrained": "int64",
     "note": "object",
 }
 """effects.csv: one row an effect, kind of split, volume, read-out and n; n is empty in the row over all layers.
 
-`untrained`: pairs kept out because one of their networks did not train.
+`low`, `high` and `p` are for what `interval_for` says: new splits, or these splits where there is but one; those that
+end in `_these` are for these splits, by their seeds. `seeds`: the fewest that a split has. `primary`: whether the study
+has declared the row as what it concludes from. `balanced`: False also where there is no mean. `untrained`: pairs kept
+out because one of their networks did not train.
 """
 
 DROP_COLUMNS = {

@@ -46,6 +46,17 @@ def graded_classes(near: list[str], far: list[str], share: float, seed: int) -> 
     return sorted(near[:size]), sorted(near[size : size + kin] + far[: size - kin])
 
 
+def equal_samples(sides: dict[str, list[str]], size: int, seed: int) -> dict[str, list[str]]:
+    """So many classes of each side, drawn by seed, in order; those of a larger size hold those of a smaller."""
+    draw, samples = np.random.RandomState([seed]), {}
+    for side, names in sides.items():
+        if len(names) < size:
+            raise InputError(f"{side} has {len(names)} classes, too few to draw {size}; lower splits.*.classes")
+        shuffled = draw.permutation(len(names)).tolist()
+        samples[side] = sorted(sorted(names)[index] for index in shuffled[:size])
+    return samples
+
+
 def members(names: str | list[str], groups: dict[str, list[str]]) -> list[str]:
     """The classes of one group or of several."""
     names = [names] if isinstance(names, str) else names
@@ -115,6 +126,8 @@ def choose_classes(definition: dict, groups: dict[str, list[str]], classes: list
     if definition["kind"] == "graded":
         pair = graded_classes(sides["A"], sides["B"], definition["share"], definition["seed"])
         sides = dict(zip("AB", pair, strict=True))
+    if definition["kind"] == "groups" and "classes" in definition:
+        sides = equal_samples(sides, definition["classes"], definition["seed"])
     check_sizes(definition["kind"], sides, classes)
     return sides
 

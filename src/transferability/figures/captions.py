@@ -11,6 +11,11 @@ def footer(networks: pd.DataFrame, coverage: str) -> str:
     return f"{', '.join(names)}: {counted(len(networks), 'network')} shown. Study: {coverage}"
 
 
+def independent_units(row: dict) -> int:
+    """Independent units that the interval of a row of effects.csv is over: splits, or the seeds of one split."""
+    return row["splits"] if row["splits"] > 1 else row["units"]
+
+
 def estimated(row: dict) -> str:
     """A row of effects.csv as its mean in percentage points with its interval, or why it has none."""
     if pd.isna(row["mean"]):
@@ -18,7 +23,8 @@ def estimated(row: dict) -> str:
     text = f"{points(row['mean'])} points"
     if pd.isna(row["low"]):
         return f"{text} ({counted(row['units'], 'unit')}, no interval)"
-    return f"{text} (95 % interval {points(row['low'])} to {points(row['high'])}, {counted(row['units'], 'unit')})"
+    interval = f"95 % interval {points(row['low'])} to {points(row['high'])}"
+    return f"{text} ({interval}, {counted(independent_units(row), 'unit')})"
 
 
 def effect_rows(effects: pd.DataFrame, effect: str, read_out: str) -> pd.DataFrame:

@@ -5,6 +5,7 @@ import pandas as pd
 from transferability.analysis.conditions import conditions_of, label_of, unreduced
 from transferability.analysis.contrasts import effect_of, effects_of
 from transferability.analysis.read_outs import NATS, READ_OUTS, read_out_of
+from transferability.figures.captions import independent_units
 from transferability.words import counted, points
 
 COSTS = ("total", "pretrained, frozen")
@@ -94,7 +95,11 @@ def notes_of(rows: pd.DataFrame) -> str:
     notes = [note for note in dict.fromkeys(rows["note"].dropna()) if note]
     more = f"and {counted(len(notes) - 4, 'more note')} below" if len(notes) > 4 else ""
     text = joined(*notes[:4], more)
-    return text if rows["balanced"].all() else f"† over other cells than the rest, or not paired at all. {text}"
+    return (
+        text
+        if rows["balanced"][rows["mean"].notna()].all()
+        else f"† over other cells than the rest, or not paired at all. {text}"
+    )
 
 
 def effect_tables(effects: pd.DataFrame, read_out: str) -> list[dict]:
@@ -182,7 +187,7 @@ def mean_tiles(effects: pd.DataFrame) -> list[dict]:
             continue
         effect, row = effect_of(name), over_all.iloc[0].to_dict()
         at = "over all n" if pd.isna(row["n"]) else f"at n = {row['n']}"
-        note = f"{interval_of(row) or text_of(row['note'])}; {counted(row['units'], 'unit')}"
+        note = f"{interval_of(row) or text_of(row['note'])}; {counted(independent_units(row), 'unit')}"
         value = amount(row["mean"], row["read_out"])
         tiles.append({"name": f"{effect.label}, {effect.notation}, {at}", "value": value, "note": note})
     return tiles

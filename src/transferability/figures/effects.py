@@ -12,7 +12,7 @@ from transferability.analysis.contrasts import Effect, effects_of
 from transferability.analysis.pairs import paired_networks
 from transferability.analysis.tables import stage_names
 from transferability.figures.axes import Grid, as_points, curve_of, label_layers, panel_grid, series_handle
-from transferability.figures.captions import effect_rows, footer, from_to
+from transferability.figures.captions import effect_rows, footer, from_to, independent_units
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
 from transferability.figures.styles import SERIES, finish
 from transferability.words import counted
@@ -75,7 +75,7 @@ def draw_panel(panel: Axes, shown: Shown, effect: Effect) -> int:
         shift = 0.16 * (index - (len(shown.conditions) - 1) / 2)
         rows = shown.rows_of(effect, label)
         draw_effect(panel, pairs[pairs["effect"] == effect.name], rows, shown.layers, shown.looks[label], shift)
-        unbalanced += int((~rows["balanced"]).sum())
+        unbalanced += int((~rows["balanced"] & rows["mean"].notna()).sum())
     panel.set_title(f"{effect.label},\n{effect.notation}", fontsize=7.5)
     panel.set_xlim(min(shown.layers) - 0.6, max(shown.layers) + 0.6)
     as_points(panel)
@@ -99,7 +99,8 @@ def label_panels(grid: Grid, shown: Shown, stages: dict[int, str]) -> None:
 
 def interval_text(rows: pd.DataFrame) -> str | None:
     """What the intervals of some rows of effects.csv are over; None if there are none."""
-    units = sorted(set(rows["units"][rows["n"].notna() & rows["low"].notna()]))
+    over = rows[rows["n"].notna() & rows["low"].notna()]
+    units = sorted({independent_units(row) for row in over.to_dict("records")})
     if not units:
         return None
     span = "–".join(map(str, units[:: max(1, len(units) - 1)]))
