@@ -191,7 +191,7 @@ class Source:
 
     network: nn.Sequential
     card: Card
-    device: torch.device = torch.device("cpu")
+    device: torch.device
 
 
 def stored_features(

@@ -137,24 +137,29 @@ GOLDEN = (np.sqrt(5) - 1) / 2
 
 
 def best_evidence(features: np.ndarray, targets: np.ndarray, steps: int = 30) -> Evidence:
-    """The largest evidence for each target (N, T), by centred features (N, D), converged to rounding.
+    """The largest evidence for each centred target (N, T), by centred features (N, D), converged to rounding.
 
-    One dimension is searched, the logarithm of alpha / beta: on a grid, then by golden section around its best point.
+    A constant is integrated out, so that N − 1 contrasts of the images remain. To centre and still count N would leave
+    a direction that has no noise at all, and where D ≥ N an evidence without bound. One dimension is searched, the
+    logarithm of alpha / beta: on a grid, then by golden section around its best point.
     """
-    count = len(features)
+    contrasts = len(features) - 1
     left, squares = decompose(features)
     projected = np.square(left.T @ targets)
     rest = np.maximum(np.square(targets).sum(0) - projected.sum(0), 0)
+    if len(squares) == contrasts:
+        # Nothing is outside but rounding, which would count as noise.
+        rest = np.zeros_like(rest)
     grid = np.log(RATIOS * squares.mean())
-    values = np.stack([profile(squares, projected, rest, np.exp(point), count).value for point in grid])
+    values = np.stack([profile(squares, projected, rest, np.exp(point), contrasts).value for point in grid])
     best = values.argmax(0)
     low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, len(grid) - 1)]
     for _ in range(steps):
         inner, outer = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        below = profile(squares, projected, rest, np.exp(inner), count).value
-        rising = below < profile(squares, projected, rest, np.exp(outer), count).value
+        below = profile(squares, projected, rest, np.exp(inner), contrasts).value
+        rising = below < profile(squares, projected, rest, np.exp(outer), contrasts).value
         low, high = np.where(rising, inner, low), np.where(rising, high, outer)
-    return profile(squares, projected, rest, np.exp((low + high) / 2), count)
+    return profile(squares, projected, rest, np.exp((low + high) / 2), contrasts)
 
 
 def logme(data: Labelled, number: int = 10, seed: int = 0) -> Score:
@@ -231,7 +236,7 @@ def cka(one: np.ndarray, other: np.ndarray) -> float:
     and scale, about 0 is unrelated, whatever N, D and E."""
     if len(one) != len(other) or len(one) < 4:
         raise InputError(
-            f"scores: CKA compares features of the same 4 or more images, not of {len(one)} and {len(other)}"
+            f"scores: CKA compares features of the same images, at least 4, not {len(one)} and {len(other)}"
         )
     for features in (one, other):
         if not np.isfinite(features).all() or (np.ptp(features, axis=0) == 0).all():
