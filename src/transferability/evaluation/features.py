@@ -72,7 +72,7 @@ def stage_features(network: nn.Sequential, images: Tensor, cuts: Sequence[int], 
         activations = stage(activations)
         if n in cuts:
             # A copy: the next stage may overwrite what it is given.
-            pooled[n] = np.array(pool(activations, pooling).float().cpu(), dtype=np.float32, order="C")
+            pooled[n] = pool(activations, pooling).float().cpu().numpy().copy(order="C")
             if not np.isfinite(pooled[n]).all():
                 raise InputError(
                     f"features: what stage {n} ({name}) gives is not finite for some image; check the weights, and "

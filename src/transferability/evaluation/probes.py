@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-from scipy.special import softmax
 from scipy.stats import t as student
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -40,6 +39,12 @@ COPIES = 10
 INTERCEPT = 100.0
 """LinearSVC penalises the intercept; with a constant feature of this size, a ten-thousandth as much as a weight."""
 
+TOLERANCES = {"svm": (1e-4, 1e-7), "logreg": (1e-5, 1e-9)}
+"""Of solvers, where candidates are compared and for the one that was chosen."""
+
+STEPS = 2000
+"""The most that a solver may make."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -53,7 +58,7 @@ class Probe:
     """
 
     classifier: str
-    normalisation: str = "none"
+    normalisation: str = "standard"
     power: float = 1.0
     dropout: float = 0.0
     choices: tuple[float, ...] | None = None
@@ -77,6 +82,11 @@ class Probe:
             raise InputError("probes: draws of all training images are the same; set images_per_class, or draws: 1")
         if self.images_per_class is not None and self.images_per_class < 2:
             raise InputError("probes: images_per_class is 2 or more, so that one can be held out")
+
+        if not self.choices and self.choices is not None:
+            raise InputError("probes: choices are empty; leave them out for the usual ones, or name some")
+        if min(self.choices or (1,)) <= 0:
+            raise InputError(f"probes: choices are numbers above 0, not {min(self.choices):g}")
 
     @property
     def candidates(self) -> tuple[float, ...]:
@@ -209,15 +219,21 @@ class LinearPath:
     def __post_init__(self) -> None:
         self.axes = Axes.of(self.features)
         self.points = self.axes.coordinates(self.features)
-        self.logistic = LogisticRegression(tol=1e-6, max_iter=2000, warm_start=True)
+        self.logistic = LogisticRegression(max_iter=STEPS, warm_start=True)
 
-    def fit(self, c: float) -> Linear:
-        """The classifier for a C; where its solver has not settled, the C is noted in `unsettled`."""
-        model = self.logistic.set_params(C=c / self.copies)
-        if self.classifier == "svm":
-            model = LinearSVC(
-                C=c / self.copies, dual=False, tol=1e-3, max_iter=200, intercept_scaling=INTERCEPT, random_state=0
-            )
+    def model(self, c: float, final: bool) -> LogisticRegression | LinearSVC:
+        """The model of scikit-learn that is to be fitted."""
+        tolerance = TOLERANCES[self.classifier][final]
+        if self.classifier == "logreg":
+            # lbfgs is the quicker one, and stops some millionths early.
+            solver = "newton-cg" if final else "lbfgs"
+            return self.logistic.set_params(C=c / self.copies, tol=tolerance, solver=solver)
+        options = {"dual": False, "max_iter": STEPS, "intercept_scaling": INTERCEPT, "random_state": 0}
+        return LinearSVC(C=c / self.copies, tol=tolerance, **options)
+
+    def fit(self, c: float, final: bool = False) -> Linear:
+        """The classifier for a C, exact if it is the final one; a C whose solver has not settled is in `unsettled`."""
+        model = self.model(c, final)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             model.fit(self.points, self.indices)
@@ -349,7 +365,7 @@ def fit(probe: Probe, sample: Sample) -> tuple[Choice, list[float], Fitted]:
         return choice, [], ridge_classifier(sample.features, sample.indices, penalty)
     if probe.classifier in ("svm", "logreg"):
         path = sample.linear_path(probe, everything)
-        return choice, path.unsettled, path.fit(choice.value)
+        return choice, path.unsettled, path.fit(choice.value, final=True)
     return choice, [], sample.path(probe, everything)(choice.value)
 
 
@@ -388,11 +404,6 @@ def accuracies(decisions: np.ndarray, indices: np.ndarray) -> tuple[float, float
     """Top-1 and the mean of each class's own accuracy, of values (n, K) and class indices (n,)."""
     hits = decisions.argmax(1) == indices
     return float(hits.mean()), float(np.mean([hits[indices == label].mean() for label in np.unique(indices)]))
-
-
-def probabilities(decisions: np.ndarray) -> np.ndarray:
-    """What logistic regression makes of its values: probabilities (n, K)."""
-    return softmax(decisions, axis=1)
 
 
 def over_draws(values: list[float], confidence: float = 0.95) -> dict[str, float | int | None]:
