@@ -86,7 +86,7 @@ def training_images(labels: np.ndarray, draw: int) -> np.ndarray:
 
 
 def probed(features: np.ndarray, labels: np.ndarray, probe: Probe, draw: int) -> tuple[float, str | None]:
-    """The mean per-class accuracy of a probe on the photographs that a draw leaves, and what is odd about its choice."""
+    """The mean per-class accuracy of a probe on the photographs that a draw leaves, and what is odd about its C."""
     train = training_images(labels, draw)
     (fitted,) = run_probe(probe, Labelled(features[train], labels[train]), {"test": features[~train]})
     return accuracies(fitted.decisions["test"], labels[~train])[1], fitted.choice.reason
