@@ -49,10 +49,10 @@ def test_photographs_are_told_apart_the_better_the_higher_the_layer_is(features)
         training = Labelled(values[IN_TRAINING], LABELS[IN_TRAINING])
         (draw,) = run_probe(Probe("svm"), training, {"test": values[~IN_TRAINING]})
         found[n] = 100 * accuracies(draw.decisions["test"], LABELS[~IN_TRAINING])[1]
-    # With 30 training images a class these are 21, 43, 96 and 96.
+    # With 30 training images a class these are 21, 43, 96 and 96; with 10, all are lower.
     assert 8 < found[1] < 30 < found[3] < 50
-    assert found[8] > 88
-    assert found[10] > 88
+    assert found[8] > 78
+    assert found[10] > 78
 
 
 def test_scores_rank_its_layers_as_probes_do(features):
@@ -72,9 +72,8 @@ def test_every_score_that_was_left_out_is_beaten_by_a_leave_one_out_accuracy_tha
     table = MATERIAL / "prototypes/scores_caltech101-24.json"
     if not table.exists():
         pytest.skip(f"{table}: no table of scores here")
-    columns = {
-        key: np.array([row[key] for row in json.loads(table.read_text())]) for key in json.loads(table.read_text())[0]
-    }
+    rows = json.loads(table.read_text())
+    columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     names = [key.removesuffix("_s") for key in columns if key.endswith("_s")]
     agreement = {name: weightedtau(columns["acc"], columns[name])[0] for name in names}
     cost = {name: columns[f"{name}_s"].mean() for name in names}

@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from transferability.errors import InputError
 from transferability.evaluation import labelled
 from transferability.evaluation.labelled import Labelled
-from transferability.evaluation.ridge import RidgePath, decompose
+from transferability.evaluation.ridge import PENALTIES, RidgePath, decompose
 from transferability.evaluation.scores import (
     best_evidence,
     cka,
@@ -105,13 +105,14 @@ def test_ridge_leaves_out_as_refitting_for_every_image_does(shape):
     data = clouds(*shape)
     features = standardised(data.features)
     path = RidgePath.of(features)
-    for penalty in path.penalties()[[2, 8, 14]]:
-        refitted = cross_val_predict(Ridge(alpha=penalty), features, data.one_hot, cv=LeaveOneOut())
-        np.testing.assert_allclose(path.left_out(data.one_hot, penalty), refitted, atol=1e-7)
-    penalty, predicted = path.choose(data.one_hot)
-    errors = [np.square(data.one_hot - path.left_out(data.one_hot, other)).sum() for other in path.penalties()]
-    assert penalty == path.penalties()[np.argmin(errors)]
-    assert ridge_accuracy(data).value == (predicted.argmax(1) == data.indices).mean()
+    for multiple in PENALTIES[[2, 8, 14]]:
+        plain = Ridge(alpha=path.penalty(multiple))
+        refitted = cross_val_predict(plain, features, data.one_hot, cv=LeaveOneOut())
+        np.testing.assert_allclose(path.left_out(data.one_hot, multiple), refitted, atol=1e-7)
+    predictions = [path.left_out(data.one_hot, multiple) for multiple in PENALTIES]
+    best = min(predictions, key=lambda predicted: np.square(predicted - data.one_hot).sum())
+    assert np.array_equal(path.best_left_out(data.one_hot), best)
+    assert ridge_accuracy(data).value == (best.argmax(1) == data.indices).mean()
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -253,16 +253,6 @@ def centroid_path(features: np.ndarray, indices: np.ndarray) -> Callable[[float]
     return lambda _: Centroids(members.T @ features / members.sum(0)[:, None])
 
 
-def ridge_classifier(features: np.ndarray, indices: np.ndarray, penalty: float) -> Linear:
-    """Ridge regression to the classes (0 and 1) with an unpenalised intercept, in closed form."""
-    mean, targets = features.mean(0), np.eye(indices.max() + 1)[indices]
-    centred = features - mean
-    left, squares = decompose(centred)
-    inner = (left / (squares + penalty)) @ (left.T @ (targets - targets.mean(0)))
-    weights = (centred.T @ inner).T
-    return Linear(weights, targets.mean(0) - weights @ mean)
-
-
 @dataclass(frozen=True)
 class Choice:
     """What was chosen among the candidates (None where there are none), and the candidates' scores, in their order.
@@ -341,14 +331,9 @@ def neighbour_candidates(probe: Probe, most: int) -> tuple[float, ...]:
 
 
 def choose(probe: Probe, sample: Sample) -> Choice:
-    """Choose among a probe's candidates inside training: by images left out one at a time (ridge), or held out."""
+    """Choose among a probe's candidates on images that are held out inside training; class means have no choice."""
     if probe.classifier == "centroid":
         return Choice(None)
-    if probe.classifier == "ridge":
-        path, targets = RidgePath.of(sample.features), np.eye(sample.indices.max() + 1)[sample.indices]
-        scale = path.squares.mean()
-        errors = [np.square(targets - path.left_out(targets, scale * size)).mean() for size in probe.candidates]
-        return best_choice(probe.candidates, [-error for error in errors])
     held = hold_out(sample.indices, probe.held, sample.generator)
     candidates = neighbour_candidates(probe, int((~held).sum())) if probe.classifier == "knn" else probe.candidates
     if len(candidates) == 1:
@@ -357,12 +342,23 @@ def choose(probe: Probe, sample: Sample) -> Choice:
     return best_choice(candidates, [float((fit(value)(points).argmax(1) == truth).mean()) for value in candidates])
 
 
+def fit_ridge(probe: Probe, sample: Sample) -> tuple[Choice, Linear]:
+    """Ridge regression to the classes (0 and 1), its penalty chosen by images left out one at a time."""
+    path, targets = RidgePath.of(sample.features), np.eye(sample.indices.max() + 1)[sample.indices]
+    errors = [path.squared_error(targets, multiple) for multiple in probe.candidates]
+    choice = best_choice(probe.candidates, [-error for error in errors])
+    mean = sample.features.mean(axis=0)
+    weights = path.weights(sample.features - mean, targets, choice.value)
+    return choice, Linear(weights, targets.mean(axis=0) - weights @ mean)
+
+
 def fit(probe: Probe, sample: Sample) -> tuple[Choice, list[float], Fitted]:
-    """Choose, and fit the chosen classifier to all images of the sample."""
-    choice, everything = choose(probe, sample), slice(None)
+    """Choose, and fit the chosen classifier to all images of the sample; with the C that had not settled."""
+    everything = slice(None)
     if probe.classifier == "ridge":
-        penalty = choice.value * RidgePath.of(sample.features).squares.mean()
-        return choice, [], ridge_classifier(sample.features, sample.indices, penalty)
+        choice, classifier = fit_ridge(probe, sample)
+        return choice, [], classifier
+    choice = choose(probe, sample)
     if probe.classifier in ("svm", "logreg"):
         path = sample.linear_path(probe, everything)
         return choice, path.unsettled, path.fit(choice.value, final=True)

@@ -37,19 +37,27 @@ class RidgePath:
     def of(cls, features: np.ndarray) -> "RidgePath":
         return cls(*decompose(features - features.mean(axis=0)))
 
-    def penalties(self) -> np.ndarray:
-        """The penalties that are tried, in the features' own unit."""
-        return PENALTIES * self.squares.mean()
+    def penalty(self, multiple: float) -> float:
+        """A penalty in the features' own unit, from one of PENALTIES."""
+        return multiple * float(self.squares.mean())
 
-    def left_out(self, targets: np.ndarray, penalty: float) -> np.ndarray:
+    def left_out(self, targets: np.ndarray, multiple: float) -> np.ndarray:
         """What is predicted for each image by the regression on all others: (N, K), for targets (N, K)."""
         centred = targets - targets.mean(axis=0)
-        shrunk = self.left * (self.squares / (self.squares + penalty))
+        shrunk = self.left * (self.squares / (self.squares + self.penalty(multiple)))
         leverage = np.einsum("nr,nr->n", shrunk, self.left) + 1 / len(targets)
         residuals = centred - shrunk @ (self.left.T @ centred)
         return targets - residuals / (1 - leverage)[:, None]
 
-    def choose(self, targets: np.ndarray) -> tuple[float, np.ndarray]:
-        """The penalty with the smallest squared error on images left out, and the predictions for them."""
-        tried = [(penalty, self.left_out(targets, penalty)) for penalty in self.penalties()]
-        return min(tried, key=lambda pair: float(np.square(targets - pair[1]).sum()))
+    def squared_error(self, targets: np.ndarray, multiple: float) -> float:
+        """The mean squared error on images left out."""
+        return float(np.square(targets - self.left_out(targets, multiple)).mean())
+
+    def best_left_out(self, targets: np.ndarray) -> np.ndarray:
+        """The predictions for images left out with that of PENALTIES whose squared error is smallest."""
+        return self.left_out(targets, min(PENALTIES, key=lambda multiple: self.squared_error(targets, multiple)))
+
+    def weights(self, centred: np.ndarray, targets: np.ndarray, multiple: float) -> np.ndarray:
+        """The regression's weights (K, D), from the centred features (N, D) that the path is of."""
+        inner = self.left.T @ (targets - targets.mean(axis=0))
+        return (centred.T @ (self.left / (self.squares + self.penalty(multiple)) @ inner)).T

@@ -63,8 +63,7 @@ def ridge_accuracy(data: Labelled, number: int = 10, seed: int = 0) -> Score:
     path, classes = RidgePath.of(standardised(data.features)), np.eye(len(data.classes))
 
     def accuracy(indices: np.ndarray) -> float:
-        _, predicted = path.choose(classes[indices])
-        return float((predicted.argmax(1) == indices).mean())
+        return float((path.best_left_out(classes[indices]).argmax(1) == indices).mean())
 
     return against_null(accuracy, data.indices, number, seed)
 
