@@ -1,0 +1,265 @@
+"""Probing: a probe at some cuts of one network, as one JSON file a cut, in the form of a network's metrics.
+
+A probe is named after what it reads: `A5B-svm` reads stages 1 to 5 of baseA, `R5B-svm` those that were drawn, `P5B-svm`
+the pretrained ones, and `A5B+-svm` the fine-tuned network's own; each for the classes of task B.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from transferability import files, provenance
+from transferability.data.packed import open_packed
+from transferability.data.tasks import Task, open_task
+from transferability.devices import choose_device, fitting
+from transferability.errors import InputError, exit_plainly
+from transferability.evaluation.features import ImageSet, Source, hash_names, stored_features
+from transferability.evaluation.labelled import Labelled
+from transferability.evaluation.metrics import score
+from transferability.evaluation.pooling import Pooling
+from transferability.evaluation.probes import Draw, Probe, accuracies, over_draws, run_probe
+from transferability.networks.checkpoints import Card, load_network
+from transferability.networks.notation import PRETRAINED, RANDOM, Network, parse_network
+
+PARTS = ("train", "validation", "test")
+SCORED = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class ProbeName:
+    """What a probe's name says: the network whose stages below the cut it reads, and the probe's own name."""
+
+    network: Network
+    probe: str
+
+    @classmethod
+    def parse(cls, name: str) -> "ProbeName":
+        """The parts of a name such as A5B-svm; one that names no probe of a cut is an InputError."""
+        network, _, probe = name.rpartition("-")
+        if not network or not probe:
+            raise InputError(f"{name!r} is no probe; names are like A5B-svm, R5B-svm or A5B+-logreg")
+        identity = parse_network(network)
+        if identity.source is None:
+            raise InputError(f"{name!r} is no probe: it says no cut; B5B-{probe} reads stages 1 to 5 of baseB")
+        return cls(identity, probe)
+
+    @property
+    def name(self) -> str:
+        return f"{self.network.name}-{self.probe}"
+
+    def check_source(self, path: Path, card: Card) -> None:
+        """Refuse a checkpoint that does not hold the stages which the name means."""
+        wanted = self.network
+        if wanted.fine_tune or wanted.preserved:
+            right, words = card.network == wanted.name, wanted.name
+        elif wanted.source == PRETRAINED:
+            right, words = card.network == "pretrained", "the pretrained network"
+        elif wanted.source == RANDOM:
+            right, words = is_random(card.network, wanted.n), f"a random network with {wanted.n} or more drawn stages"
+        else:
+            right, words = card.network == f"base{wanted.source}", f"base{wanted.source}"
+        if not right:
+            raise InputError(f"{self.name} reads {words}, and {path} is {card.network}; name its checkpoint")
+
+
+def is_random(name: str, n: int) -> bool:
+    """Whether a network's first n stages stay as they were drawn."""
+    identity = None if name == "pretrained" else parse_network(name)
+    return identity is not None and identity.source == RANDOM and identity.n >= n
+
+
+@dataclass(frozen=True)
+class ProbedTask:
+    """A target's task, and of each part the hash of its images."""
+
+    task: Task
+    hashes: dict[str, str]
+
+    @classmethod
+    def open(cls, split: Path, side: str, packed: Path) -> "ProbedTask":
+        """Read a split's task; a part that lacks a class is an InputError."""
+        task, images = open_task(split, side, packed, PARTS), open_packed(packed).hashes
+        chosen = files.read_json(split)["tasks"][side]
+        hashes = {}
+        for part in PARTS:
+            if not len(task.labels[part]):
+                raise InputError(f"{split}: task {side} has no {part} images, which a probe needs; change the split")
+            indices = [index for name in task.classes for index in chosen[part][name]]
+            hashes[part] = hash_names(images[index] for index in indices)
+        return cls(task, hashes)
+
+    def features(
+        self, folder: Path, source: Source, cuts: list[int], pooling: Pooling
+    ) -> dict[str, dict[int, np.ndarray]]:
+        """The features of each part at each cut, stored in the folder, a folder a part."""
+        return {
+            part: stored_features(
+                folder / part, source, ImageSet(self.task.images[part], self.hashes[part]), cuts, pooling
+            )
+            for part in PARTS
+        }
+
+    def training(self, features: np.ndarray) -> Labelled:
+        """Training features with their labels; every class must have some."""
+        labelled = Labelled(features, self.task.labels["train"])
+        if len(labelled.classes) < len(self.task.classes):
+            missing = sorted(set(range(len(self.task.classes))) - set(labelled.classes.tolist()))
+            names = ", ".join(self.task.classes[label] for label in missing)
+            raise InputError(f"probes: there are no training images of {names}; change the split")
+        return labelled
+
+
+def mean_of(scores: list[dict]) -> dict:
+    """Scores of several draws as those of one, each number their mean; counts are the same in all."""
+    first = scores[0]
+    if isinstance(first, Mapping):
+        return {key: mean_of([draw[key] for draw in scores]) for key in first}
+    if first is None or isinstance(first, int):
+        return first
+    return float(np.mean(scores))
+
+
+def part_scores(draws: list[Draw], probe: Probe, part: str, task: Task) -> dict:
+    """A part's scores, means over draws: those of a network's metrics, and the mean of each class's accuracy.
+
+    The loss is that of logistic regression alone; other classifiers give no probabilities.
+    """
+    labels, scores = torch.from_numpy(task.labels[part]), []
+    for draw in draws:
+        values = score(torch.from_numpy(draw.decisions[part]), labels, task.classes)
+        if probe.classifier != "logreg":
+            values["loss"] = None
+        _, by_class = accuracies(draw.decisions[part], task.labels[part])
+        scores.append(values | {"mean_per_class": by_class})
+    return mean_of(scores)
+
+
+def probe_block(name: ProbeName, probe: Probe, pooling: Pooling, draws: list[Draw], task: Task) -> dict:
+    """What is known of a probe beside its accuracy: what it is, what was chosen, and how draws differ."""
+    tops = {part: [accuracies(draw.decisions[part], task.labels[part]) for draw in draws] for part in SCORED}
+    return {
+        "name": name.probe,
+        **asdict(probe),
+        "choices": list(probe.candidates),
+        "pooling": asdict(pooling),
+        "chosen": [draw.choice.value for draw in draws],
+        "reasons": sorted({draw.choice.reason for draw in draws} - {None}),
+        "unsettled": sorted({value for draw in draws for value in draw.unsettled}),
+        "draws_top1": {part: over_draws([top1 for top1, _ in pairs]) for part, pairs in tops.items()},
+        "draws_mean_per_class": {part: over_draws([mean for _, mean in pairs]) for part, pairs in tops.items()},
+    }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A probe to be made at cuts of one network: its checkpoint, the network as loaded, and how features are pooled."""
+
+    checkpoint: Path
+    source: Source
+    probe: Probe
+    pooling: Pooling
+
+
+def probe_metrics(
+    name: ProbeName, reading: Reading, data: ProbedTask, features: dict[str, dict[int, np.ndarray]]
+) -> dict:
+    """The metrics of one probe, in the form of a network's; what only training gives is null."""
+    n, task = name.network.n, data.task
+    training = data.training(features["train"][n])
+    draws = run_probe(reading.probe, training, {part: features[part][n] for part in SCORED})
+    stages = [stage for stage, _ in reading.source.network.named_children()]
+    per_class = reading.probe.images_per_class
+    return {
+        "network": name.name,
+        "treatment": f"{name.network.treatment}-{name.probe}",
+        **asdict(name.network),
+        "stage": stages[n - 1],
+        "depth": len(stages),
+        "model_sha256": files.sha256(reading.checkpoint),
+        "trained": True,
+        "reason": None,
+        "classes": len(task.classes),
+        "images_seen": per_class * len(task.classes) if per_class else len(training.labels),
+        "train_loss": None,
+        "chosen": None,
+        "mean_of_ten_best": None,
+        "learning": [],
+        "probe": probe_block(name, reading.probe, reading.pooling, draws, task),
+        "code": provenance.fingerprint("evaluation.probing", f"networks.{reading.source.card.architecture.library}"),
+        **{part: part_scores(draws, reading.probe, part, task) for part in SCORED},
+    }
+
+
+def check_names(names: list[ProbeName], cuts: list[int], network: nn.Sequential) -> str:
+    """The one target of the probes; refuses files that are not those of the cuts, and cuts that there are not."""
+    if [name.network.n for name in names] != cuts:
+        raise InputError(
+            f"--metrics: {', '.join(name.name for name in names)} are not at the cuts {', '.join(map(str, cuts))}; "
+            "name a file a cut, in the same order"
+        )
+    targets = {name.network.target for name in names}
+    if len(targets) > 1:
+        raise InputError("--metrics: probes of one target at a time; their features are of its images")
+    if deep := [n for n in cuts if n >= len(network)]:
+        raise InputError(
+            f"--cuts: {deep[0]} is not below the last of {len(network)} stages; a cut is 1 to {len(network) - 1}"
+        )
+    return targets.pop()
+
+
+def section(text: str, kind: type, option: str) -> Probe | Pooling:
+    """The record that a JSON object of an option describes."""
+    try:
+        content = json.loads(text)
+        if isinstance(content.get("choices"), list):
+            content["choices"] = tuple(content["choices"])
+        return kind(**content)
+    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+        raise InputError(f"{option}: {text} does not describe one ({error})") from None
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Fit a probe at some cuts of one network, for one target.")
+    parser.add_argument("--split", type=Path, required=True, help="the split's file")
+    parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint of the network whose stages are read")
+    parser.add_argument("--cuts", type=int, nargs="+", required=True, help="stages after which it is read")
+    parser.add_argument("--probe", required=True, help='JSON, such as {"classifier": "svm", "normalisation": "l2"}')
+    parser.add_argument("--pooling", default='{"kind": "gap"}', help='JSON, such as {"kind": "grid", "values": 9000}')
+    parser.add_argument(
+        "--features", type=Path, required=True, help="folder to keep features in, of this model and target"
+    )
+    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument(
+        "--metrics", type=Path, nargs="+", required=True, help="files to write, one a cut: .../A5B-svm.json"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    probe, pooling = section(arguments.probe, Probe, "--probe"), section(arguments.pooling, Pooling, "--pooling")
+    device = choose_device(arguments.device, arguments.threads)
+    card, network = load_network(arguments.model)
+    names = [ProbeName.parse(path.stem) for path in arguments.metrics]
+    target = check_names(names, arguments.cuts, network)
+    for name in names:
+        name.check_source(arguments.model, card)
+    data = ProbedTask.open(arguments.split, target, arguments.packed)
+    with fitting("probing: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):
+        source = Source(network.to(device), card, device)
+        features = data.features(arguments.features, source, arguments.cuts, pooling)
+    reading = Reading(arguments.model, source, probe, pooling)
+    for name, path in zip(names, arguments.metrics, strict=True):
+        files.write_json(path, probe_metrics(name, reading, data, features))
+
+
+if __name__ == "__main__":
+    exit_plainly(main)

@@ -1,0 +1,63 @@
+"""Ridge regression to classes in closed form: every penalty, and every image left out, from one decomposition."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PENALTIES = np.logspace(-4, 4, 17)
+"""Penalties that are tried, as multiples of the mean squared singular value of the centred features."""
+
+
+def decompose(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Left singular vectors (N, R) and squared singular values (R,) of features (N, D), from the smaller Gram matrix.
+
+    Directions whose squared value is below the rounding of the largest are left out: R is the numerical rank.
+    """
+    rows, columns = features.shape
+    if rows <= columns:
+        values, vectors = np.linalg.eigh(features @ features.T)
+    else:
+        values, vectors = np.linalg.eigh(features.T @ features)
+    kept = values > max(rows, columns) * np.finfo(np.float64).eps * values[-1]
+    values, vectors = values[kept], vectors[:, kept]
+    return (vectors if rows <= columns else features @ vectors / np.sqrt(values)), values
+
+
+@dataclass(frozen=True)
+class RidgePath:
+    """Ridge regression with an unpenalised intercept, on features (N, D) float64, for all penalties.
+
+    `left` and `squares` are those of `decompose` on centred features.
+    """
+
+    left: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "RidgePath":
+        return cls(*decompose(features - features.mean(axis=0)))
+
+    def penalty(self, multiple: float) -> float:
+        """A penalty in the features' own unit, from one of PENALTIES."""
+        return multiple * float(self.squares.mean())
+
+    def left_out(self, targets: np.ndarray, multiple: float) -> np.ndarray:
+        """What is predicted for each image by the regression on all others: (N, K), for targets (N, K)."""
+        centred = targets - targets.mean(axis=0)
+        shrunk = self.left * (self.squares / (self.squares + self.penalty(multiple)))
+        leverage = np.einsum("nr,nr->n", shrunk, self.left) + 1 / len(targets)
+        residuals = centred - shrunk @ (self.left.T @ centred)
+        return targets - residuals / (1 - leverage)[:, None]
+
+    def squared_error(self, targets: np.ndarray, multiple: float) -> float:
+        """The mean squared error on images left out."""
+        return float(np.square(targets - self.left_out(targets, multiple)).mean())
+
+    def best_left_out(self, targets: np.ndarray) -> np.ndarray:
+        """The predictions for images left out with that of PENALTIES whose squared error is smallest."""
+        return self.left_out(targets, min(PENALTIES, key=lambda multiple: self.squared_error(targets, multiple)))
+
+    def weights(self, centred: np.ndarray, targets: np.ndarray, multiple: float) -> np.ndarray:
+        """The regression's weights (K, D), from the centred features (N, D) that the path is of."""
+        inner = self.left.T @ (targets - targets.mean(axis=0))
+        return (centred.T @ (self.left / (self.squares + self.penalty(multiple)) @ inner)).T
