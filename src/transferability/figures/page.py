@@ -33,6 +33,7 @@ from transferability.figures.effect_texts import (
     test_rows,
     text_of,
 )
+from transferability.figures.pretraining import pretrained_record, pretraining_facts
 from transferability.words import counted, in_words, points
 
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -83,7 +84,11 @@ def treatment_rows(coverage: pd.DataFrame) -> list[dict]:
     return [
         {
             "treatment": name,
-            "names": ", ".join(curves_of(name)),
+            "names": ", ".join(
+                curve
+                for target, curve in zip("AB", curves_of(name), strict=True)
+                if target in set(groups[name]["target"])
+            ),
             "meaning": meaning_of(name),
             "count": f"{int((groups[name]['state'] == PRESENT).sum())} of {len(groups[name])}",
         }
@@ -247,12 +252,14 @@ def design_part(tables: Tables, places: Places, read_out: str) -> dict:
     """What the template shows of the design, the coverage and the networks."""
     networks, coverage = tables.networks, tables.coverage
     odd = coverage[(coverage["state"] != PRESENT) | coverage["reason"].notna()]
+    splits = split_rows(networks, places.splits)
     present = [name for name in TABLES if (places.tables / name).exists()]
     return {
         "title": " · ".join([*networks["dataset"].unique(), *networks["architecture"].unique()]),
         "stages": stage_names(networks),
         "treatments": treatment_rows(coverage),
-        "splits": split_rows(networks, places.splits),
+        "splits": splits,
+        "two_tasks": any(row["B"] for row in splits),
         "coverage": coverage_line(coverage),
         "cells": coverage_cells(coverage),
         "several": coverage["kind"].nunique() > 1 or len(conditions_of(tables.effects)) > 1,
@@ -286,7 +293,7 @@ def write_page(places: Places, read_out: str) -> None:
         **design_part(tables, places, read_out),
         **effects_part(tables, read_out),
         figures=read_figures(places),
-        provenance=provenance_facts(runs) if runs else [],
+        provenance=[*provenance_facts(runs), *pretraining_facts(pretrained_record(places.models))] if runs else [],
         parameters=parameter_facts(runs),
     )
     files.write_text(places.page, text)
