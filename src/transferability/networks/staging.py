@@ -491,7 +491,7 @@ def assemble(flow: Flow, parts: list[Part]) -> Staged:
     network.library_metadata = flow.whole.model.state_dict()._metadata
     state = flow.whole.model.state_dict(keep_vars=True)
     if unused := sorted(state.keys() - set(library_names.values())):
-        raise InputError(f"{unused[0]} takes no part in what it gives for images")
+        raise InputError(f"{unused[0]} takes no part in what it gives, or is another entry's second name")
     ours = network.state_dict(keep_vars=True)
     if len(library_names) != len(state) or any(ours[name] is not state[library_names[name]] for name in ours):
         raise InputError("a parameter is used in more than one stage")
@@ -520,7 +520,9 @@ def stage(model: nn.Module, architecture: LibraryModel, shape: tuple[int, int, i
                 f"{name} takes no images of {shape[1]}×{shape[2]} ({reason}); change datasets.*.images.size or "
                 "augmentation.crop"
             ) from None
-        raise InputError(f"{name} cannot be cut into stages: its forward code cannot be followed ({error})") from error
+        raise InputError(
+            f"{name} cannot be cut into stages: its forward code cannot be followed ({first_line(error)})"
+        ) from error
 
 
 def misfit(model: nn.Module, shape: tuple[int, int, int]) -> str | None:
