@@ -24,16 +24,16 @@ TORCHVISION = (
     "efficientnet_v2_s regnet_y_400mf convnext_tiny vit_b_16 swin_t swin_v2_t maxvit_t"
 )
 TIMM = (
-    "resnet18 resnet26d resnetv2_50 res2net50_26w_4s densenet121 dpn68 dla34 xception41 inception_v4:299 regnety_002 "
-    "repvgg_a0 efficientnet_b0 tf_efficientnet_lite0 mobilenetv2_100 mobilenetv4_conv_small mobileone_s0 ghostnet_100 "
-    "nfnet_l0 convnextv2_atto rdnet_tiny convmixer_768_32 vit_tiny_patch16_224 deit3_small_patch16_224 "
-    "deit_tiny_distilled_patch16_224 beit_base_patch16_224 eva02_tiny_patch14_224 vit_small_patch14_dinov2 "
-    "vit_small_patch16_dinov3 vit_base_patch16_clip_224 vit_base_patch16_siglip_224 cait_xxs24_224 "
-    "xcit_nano_12_p16_224 "
-    "volo_d1_224 swin_tiny_patch4_window7_224 swinv2_tiny_window8_256:256 twins_pcpvt_small pvt_v2_b0 levit_128s "
-    "hiera_tiny_224 maxvit_rmlp_pico_rw_256:256 mobilevit_xxs:256 edgenext_xx_small:256 davit_tiny focalnet_tiny_srf "
-    "poolformer_s12 caformer_s18 efficientformer_l1 fastvit_t8:256 mixer_s32_224 gmlp_s16_224 nasnetalarge:331 "
-    "coat_tiny crossvit_9_240:240 hrnet_w18_small cspresnet50"
+    "resnet18 resnet26d resnetv2_50 res2net50_26w_4s densenet121 dpn68 dla34 xception41 inception_v4:299 "
+    "regnety_002 repvgg_a0 efficientnet_b0 tf_efficientnet_lite0 mobilenetv2_100 mobilenetv4_conv_small "
+    "mobileone_s0 ghostnet_100 nfnet_l0 convnextv2_atto rdnet_tiny convmixer_768_32 vit_tiny_patch16_224 "
+    "deit3_small_patch16_224 deit_tiny_distilled_patch16_224 beit_base_patch16_224 eva02_tiny_patch14_224 "
+    "vit_small_patch14_dinov2 vit_small_patch16_dinov3 vit_base_patch16_clip_224 vit_base_patch16_siglip_224 "
+    "cait_xxs24_224 xcit_nano_12_p16_224 volo_d1_224 swin_tiny_patch4_window7_224 swinv2_tiny_window8_256:256 "
+    "twins_pcpvt_small pvt_v2_b0 levit_128s hiera_tiny_224 maxvit_rmlp_pico_rw_256:256 mobilevit_xxs:256 "
+    "edgenext_xx_small:256 davit_tiny focalnet_tiny_srf poolformer_s12 caformer_s18 efficientformer_l1 "
+    "fastvit_t8:256 mixer_s32_224 gmlp_s16_224 nasnetalarge:331 coat_tiny crossvit_9_240:240 hrnet_w18_small "
+    "cspresnet50"
 )
 
 
@@ -58,7 +58,7 @@ def row(library: str, name: str, size: int) -> str:
         return f"| {library} | {name} | – | – | {str(error).rpartition(': ')[2]} | | |"
     given = "×".join(map(str, features))
     return (
-        f"| {library} | {name} | {counts[0]} | {counts[1]} | {', '.join(blocks[:3])} ... {blocks[-2]} | {given} | "
+        f"| {library} | {name} | {counts[0]} | {counts[1]} | {', '.join(blocks[:-2][:3])} ... {blocks[-2]} | {given} | "
         f"{times[1] - times[0]:.1f} + {times[2] - times[1]:.1f} |"
     )
 

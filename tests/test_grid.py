@@ -171,7 +171,7 @@ def test_weights_count_by_their_content_and_retrain_by_their_file(tmp_path):
         ({"library": "keras", "name": "x"}, "none of torchvision, timm"),
         ({"library": "torchvision"}, "'name' is missing"),
         (RESNET | {"family": "tiny"}, "unknown key 'family'"),
-        (RESNET | {"granularity": "neuron"}, "none of block, stage"),
+        (RESNET | {"granularity": "neuron"}, "none of layer, block, stage"),
         (RESNET | {"preprocessing": {"channels": "hsv"}}, "none of rgb, bgr"),
     ],
 )

@@ -1,6 +1,6 @@
 """Pretrained weights, from a library or from a file of anybody's, brought into the form of a study's networks.
 
-Files are read without running code. Every entry of the network must be found, and no other: all that do not fit are
+Files are read without running code. Every entry of the network must be there, and no other: all that do not fit are
 counted in one sentence. Weights with another head than the library's are taken with it.
 """
 
@@ -101,9 +101,9 @@ def common_prefix(names: Iterable[str], wanted: Iterable[str]) -> str | None:
     wanted, prefixes = set(wanted), Counter()
     for name in names:
         words = name.split(".")
-        for place in range(len(words)):
-            if ".".join(words[place:]) in wanted:
-                prefixes["".join(f"{word}." for word in words[:place])] += 1
+        for start in range(len(words)):
+            if ".".join(words[start:]) in wanted:
+                prefixes["".join(f"{word}." for word in words[:start])] += 1
     return max(prefixes, key=lambda prefix: (prefixes[prefix], -len(prefix))) if prefixes else None
 
 
@@ -156,27 +156,27 @@ def matched(state: Mapping[str, Tensor], wanted: Wanted, what: str) -> tuple[dic
                 f"{what}: these are weights of another model, none of whose entries has a name of this one's"
             )
         return ordered, "in order"
-    found = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    entries = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     problems = [f"{name} is left over" for name in state if name.removeprefix(prefix) not in wanted.shapes]
-    optional = wanted.head if not wanted.head & found.keys() else set()
+    optional = wanted.head if not wanted.head & entries.keys() else set()
     problems += [
         f"{name} is missing"
         for name in wanted.shapes
-        if name not in found and name not in optional and not name.endswith("num_batches_tracked")
+        if name not in entries and name not in optional and not name.endswith("num_batches_tracked")
     ]
     problems += [
         f"{name} is {tuple(tensor.shape)}, the model's {tuple(size or 'classes' for size in wanted.shapes[name])}"
-        for name, tensor in found.items()
+        for name, tensor in entries.items()
         if name in wanted.shapes and not wanted.fits(name, tensor)
     ]
     if problems:
-        count = "1 entry does" if len(problems) == 1 else f"{len(problems):,} entries do"
+        do = "entry does" if len(problems) == 1 else "entries do"
         more = f" ... and {len(problems) - 4} more" if len(problems) > 4 else ""
         raise InputError(
-            f"{what}: {count} not fit: {'; '.join(problems[:4])}{more}; these are weights of another model, or other "
-            "options or preprocessing.size are needed"
+            f"{what}: {len(problems):,} {do} not fit: {'; '.join(problems[:4])}{more}; these are weights of another "
+            "model, or other options or preprocessing.size are needed"
         )
-    return found, f"by name, without {prefix!r}" if prefix else "by name"
+    return entries, f"by name, without {prefix!r}" if prefix else "by name"
 
 
 def head_classes(state: Mapping[str, Tensor], wanted: Wanted) -> int | None:
@@ -190,21 +190,23 @@ def head_classes(state: Mapping[str, Tensor], wanted: Wanted) -> int | None:
     return sizes.pop() if len(sizes) == 1 else None
 
 
-def said_preprocessing(architecture: LibraryModel, usual: Mapping) -> tuple[dict, list[str]]:
-    """What weights expect of images: what the architecture says, else what is `usual`; and what was not said."""
-    said = dict(architecture.preprocessing or {})
-    if unknown := said.keys() - set(KEYS):
+def expected_preprocessing(architecture: LibraryModel, usual: Mapping) -> tuple[dict, list[str]]:
+    """What weights expect of images: what the architecture says, else what is `usual`; and what was not given."""
+    given = dict(architecture.preprocessing or {})
+    if unknown := given.keys() - set(KEYS):
         raise InputError(f"architectures.*.preprocessing: there is no {sorted(unknown)[0]}; keys are {in_words(KEYS)}")
-    if said.get("channels", "rgb") not in ("rgb", "bgr"):
-        raise InputError(f'architectures.*.preprocessing.channels is "rgb" or "bgr", not {said["channels"]!r}')
-    return {key: said.get(key, usual[key]) for key in KEYS}, [key for key in KEYS if key not in said]
+    if given.get("channels", "rgb") not in ("rgb", "bgr"):
+        raise InputError(f'architectures.*.preprocessing.channels is "rgb" or "bgr", not {given["channels"]!r}')
+    return {key: given.get(key, usual[key]) for key in KEYS}, [key for key in KEYS if key not in given]
 
 
 def from_file(architecture: LibraryModel) -> Weights:
     """Weights of a file, for a library's model."""
     path = files.expanded(architecture.weights)
     library = library_of(architecture)
-    preprocessing, assumed = said_preprocessing(architecture, ASSUMED | {"size": library.usual_size(architecture.name)})
+    preprocessing, assumed = expected_preprocessing(
+        architecture, ASSUMED | {"size": library.usual_size(architecture.name)}
+    )
     state, key = find_state(read_file(path), path)
     wanted = wanted_by(architecture, image_shape(preprocessing))
     state, how = matched(state, wanted, f"{path} for {architecture.name}")
@@ -232,7 +234,7 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
 def from_library_itself(architecture: LibraryModel) -> Weights:
     """Weights that a library names, fetched by its own code."""
     model, classes, usual, source = library_of(architecture).load(architecture)
-    preprocessing, _ = said_preprocessing(architecture, ASSUMED | usual)
+    preprocessing, _ = expected_preprocessing(architecture, ASSUMED | usual)
     state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     return Weights(state, classes, source, state_hash(state), preprocessing)
 

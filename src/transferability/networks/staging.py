@@ -111,8 +111,8 @@ class Flow:
 
     @cached_property
     def index(self) -> dict[fx.Node, int]:
-        """The place of each step."""
-        return {node: place for place, node in enumerate(self.steps)}
+        """The position of each step in the order."""
+        return {node: position for position, node in enumerate(self.steps)}
 
     @cached_property
     def output(self) -> fx.Node:
@@ -168,17 +168,17 @@ class Flow:
     def cuts(self) -> dict[int, fx.Node]:
         """The legal cuts: the steps after which one tensor alone is alive, and that tensor."""
         spans: dict[Tensor, list[int]] = {}
-        for place, node in enumerate(self.steps):
+        for position, node in enumerate(self.steps):
             for tensor in self.tensors(node):
-                spans.setdefault(tensor, []).append(place)
-        tied = [(min(places), max(places)) for places in spans.values()]
+                spans.setdefault(tensor, []).append(position)
+        tied = [(min(positions), max(positions)) for positions in spans.values()]
         legal, alive = {}, set()
-        for place, node in enumerate(self.steps):
-            alive = {other for other in alive | {node} if self.last_use[other] > place}
-            if len(alive) == 1 and place and not any(first <= place < last for first, last in tied):
+        for position, node in enumerate(self.steps):
+            alive = {other for other in alive | {node} if self.last_use[other] > position}
+            if len(alive) == 1 and position and not any(first <= position < last for first, last in tied):
                 (crossing,) = alive
                 if is_activation(crossing):
-                    legal[place] = crossing
+                    legal[position] = crossing
         return legal
 
     def follows(self, node: fx.Node, before_head: bool) -> bool:
@@ -196,19 +196,21 @@ class Flow:
     def boundary(self, low: int, high: int, before_head: bool) -> int | None:
         """The cut between two steps with weights: after the norms and activations of the lower one."""
         inside = range(low + 1, high)
-        gathered = next((place for place in inside if GATHERING.search(self.kind(self.steps[place]))), high)
-        end = max(place for place in range(low, gathered) if place == low or self.tensors(self.steps[place]))
+        gathered = next((position for position in inside if GATHERING.search(self.kind(self.steps[position]))), high)
+        end = max(
+            position for position in range(low, gathered) if position == low or self.tensors(self.steps[position])
+        )
         start = end
         while end + 1 < gathered and self.follows(self.steps[end + 1], before_head):
             end += 1
-        near = [place for place in self.cuts if start <= place <= end]
-        far = [place for place in self.cuts if end < place < high]
-        early = [place for place in self.cuts if low <= place < start]
+        near = [position for position in self.cuts if start <= position <= end]
+        far = [position for position in self.cuts if end < position < high]
+        early = [position for position in self.cuts if low <= position < start]
         return near[-1] if near else far[0] if far else early[-1] if early else None
 
     def parts(self) -> list[Part]:
         """The finest stages: each begins with a step that has a weight, of which it bears the name."""
-        weights = [place for place, node in enumerate(self.steps) if self.is_weight(node)]
+        weights = [position for position, node in enumerate(self.steps) if self.is_weight(node)]
         if not weights:
             raise InputError("it has no weights")
         parts, begun, start = [], weights[0], 1
@@ -416,7 +418,7 @@ def named_blocks(flow: Flow) -> list[Part]:
 
 
 def merged(parts: list[Part], starts: Mapping[int, str]) -> list[Part]:
-    """Coarser parts: `starts` has the place of the first part of each, in their order, and its name."""
+    """Coarser parts: `starts` has the position of the first part of each, in their order, and its name."""
     ends = [*list(starts)[1:], len(parts)]
     return [
         Part(name, parts[start].start, parts[end - 1].stop)
@@ -442,18 +444,22 @@ def stage_starts(flow: Flow, parts: list[Part]) -> dict[int, str]:
         shape = flow.cuts[part.stop - 1].meta["values"][0].shape
         word = name.split(".")[0]
         keys.append((two_words(name), ()) if word in nested else (word, tuple(shape[2:]) if len(shape) == 4 else ()))
-    starts = [place for place in range(len(keys)) if place == 0 or keys[place] != keys[place - 1]]
-    times = Counter(keys[place][0] for place in starts)
-    coarse = {place: keys[place][0] if times[keys[place][0]] == 1 else parts[place].name for place in starts}
+    starts = [position for position in range(len(keys)) if position == 0 or keys[position] != keys[position - 1]]
+    times = Counter(keys[position][0] for position in starts)
+    coarse = {
+        position: keys[position][0] if times[keys[position][0]] == 1 else parts[position].name for position in starts
+    }
     return {**coarse, 0: parts[0].name, len(parts) - 1: parts[-1].name}
 
 
 def listed_starts(listed: tuple[str, ...], coarse: Mapping[int, str], parts: list[Part]) -> dict[int, str]:
     """Where the stages begin that a user has listed, by the names of blocks or of the library's stages."""
-    places = {name: place for place, name in coarse.items()} | {part.name: place for place, part in enumerate(parts)}
-    starts = [places.get(name, -1) for name in listed]
+    positions = {name: position for position, name in coarse.items()} | {
+        part.name: position for position, part in enumerate(parts)
+    }
+    starts = [positions.get(name, -1) for name in listed]
     if starts[:1] != [0] or starts[-1] != len(parts) - 1 or starts != sorted(set(starts)):
-        legal = [name for name, place in sorted(places.items(), key=lambda item: item[1])]
+        legal = [name for name, position in sorted(positions.items(), key=lambda item: item[1])]
         raise InputError(
             f"stages lists {in_words(list(listed))}; list names of these in their order, the first and the last among "
             f"them: {', '.join(legal)}"
@@ -485,7 +491,7 @@ def assemble(flow: Flow, parts: list[Part]) -> Staged:
     network.library_metadata = flow.whole.model.state_dict()._metadata
     state = flow.whole.model.state_dict(keep_vars=True)
     if unused := sorted(state.keys() - set(library_names.values())):
-        raise InputError(f"{unused[0]} takes no part in what it gives for images")
+        raise InputError(f"{unused[0]} takes no part in what it gives, or is another entry's second name")
     ours = network.state_dict(keep_vars=True)
     if len(library_names) != len(state) or any(ours[name] is not state[library_names[name]] for name in ours):
         raise InputError("a parameter is used in more than one stage")
@@ -514,7 +520,9 @@ def stage(model: nn.Module, architecture: LibraryModel, shape: tuple[int, int, i
                 f"{name} takes no images of {shape[1]}×{shape[2]} ({reason}); change datasets.*.images.size or "
                 "augmentation.crop"
             ) from None
-        raise InputError(f"{name} cannot be cut into stages: its forward code cannot be followed ({error})") from error
+        raise InputError(
+            f"{name} cannot be cut into stages: its forward code cannot be followed ({first_line(error)})"
+        ) from error
 
 
 def misfit(model: nn.Module, shape: tuple[int, int, int]) -> str | None:
@@ -534,7 +542,7 @@ def first_line(error: Exception) -> str:
 
 
 def replace_random(model: nn.Module, replacements: Mapping[type, Callable[[nn.Module], nn.Module]]) -> nn.Module:
-    """Replace a model's modules that draw random numbers by ours, by their class; in place."""
+    """Replace a model's modules that draw random numbers by ours, by their class; in position."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) in replacements:

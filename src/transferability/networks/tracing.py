@@ -117,6 +117,15 @@ class Valued(fx.Proxy):
         raise TypeError("a branch depends on the images or on their number")
 
 
+def mutable(value: Any) -> Any:
+    """Arguments as a model's code gives them: fx keeps lists and mappings that cannot be changed."""
+    if isinstance(value, dict):
+        return {key: mutable(entry) for key, entry in value.items()}
+    if type(value) is tuple or isinstance(value, list):
+        return (tuple if isinstance(value, tuple) else list)(mutable(entry) for entry in value)
+    return value
+
+
 class Tracer(fx.Tracer):
     """Traces a model with some modules opened, all others as they are.
 
@@ -189,8 +198,8 @@ class Tracer(fx.Tracer):
 
     def evaluate(self, node: fx.Node, batch: int) -> Any:
         """A node's value for the first or the second batch."""
-        args = fx.map_arg(node.args, lambda other: self.value(other, batch))
-        kwargs = fx.map_arg(node.kwargs, lambda other: self.value(other, batch))
+        args = mutable(fx.map_arg(node.args, lambda other: self.value(other, batch)))
+        kwargs = mutable(fx.map_arg(node.kwargs, lambda other: self.value(other, batch)))
         self.evaluating = True
         try:
             with torch.no_grad(), Watch():
