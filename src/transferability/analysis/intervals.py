@@ -38,7 +38,7 @@ def student(mean: float, error: float, freedom: int) -> Estimate:
 
     With one degree of freedom, which two units have, the note says how wide that makes the interval.
     """
-    quantile = float(stdtrit(freedom, (1 + LEVEL) / 2))
+    quantile, error = float(stdtrit(freedom, (1 + LEVEL) / 2)), float(error)
     p = float(2 * stdtr(freedom, -abs(mean) / error))
     note = f"one degree of freedom: t = {quantile:.1f}, so wide an interval says little" if freedom == 1 else None
     return Estimate(mean, mean - quantile * error, mean + quantile * error, p, "Student", note)
