@@ -1,7 +1,7 @@
 """Intervals: what a few independent units tell of a mean; interval and p-value are of one rule, Student's.
 
 The rule was chosen by how often its 95 % interval holds the truth, with 2 to 12 units of five shapes
-(benchmarks/coverage.py, tests/test_coverage_of_intervals.py): Student's holds it 94 to 98 times in 100 but where units
+(benchmarks/coverage.py, tests/test_intervals.py): Student's holds it 95 to 98 times in 100 but where units
 are one-sidedly skewed, which paired differences are not. A percentile bootstrap of 4 units can give no mean outside
 their range, so it holds the truth at most 87.5 times; the studentised bootstrap loses with units of unequal spread and
 with outliers. As p is Student's too, it is below .05 exactly where the interval leaves out 0.
@@ -38,7 +38,7 @@ def student(mean: float, error: float, freedom: int) -> Estimate:
 
     With one degree of freedom, which two units have, the note says how wide that makes the interval.
     """
-    quantile = float(stdtrit(freedom, (1 + LEVEL) / 2))
+    quantile, error = float(stdtrit(freedom, (1 + LEVEL) / 2)), float(error)
     p = float(2 * stdtr(freedom, -abs(mean) / error))
     note = f"one degree of freedom: t = {quantile:.1f}, so wide an interval says little" if freedom == 1 else None
     return Estimate(mean, mean - quantile * error, mean + quantile * error, p, "Student", note)
