@@ -644,6 +644,11 @@ def test_a_curve_stands_for_its_networks_and_no_others(names, expected):
         ),
         ("results/digits/tiny/random0/seed0/A9B.json", "'A9B': n = 9 is outside 1..7"),
         (
+            "models/pretrained/tiny/model.safetensors",
+            "tiny has no pretrained weights; give architectures.tiny its `weights` (with weights: none)",
+        ),
+        ("results/digits/tiny/random0/seed4294967296/baseA.json", "seeds go up to 4294967295"),
+        (
             "results/digits/tiny/random0/seed0/A0B.json",
             "'A0B': n = 0 copies nothing; a cut is after stage 1 or a later one",
         ),

@@ -5,7 +5,9 @@ import os
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from transferability import files
 from transferability.cluster.hooks import settle_files
@@ -117,6 +119,23 @@ def test_a_network_of_other_params_code_or_inputs_than_its_record_is_made_anew(f
     lines = settle_files([Rule(MODEL)])
     assert [line.partition(": ")[2] for line in lines] == ([f"{reason}; it is made anew"] * 2 if reason else [])
     assert (MODEL in recorded_files(INCOMPLETE)) == (reason is not None)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"network": "baseA"}, None),
+        ({"network": "A3B"}, "it is a network A3B"),
+        ({}, None),
+    ],
+)
+def test_a_network_in_the_place_of_another_is_made_anew(folder, content, reason):
+    write_network()
+    Path(MODEL).write_bytes(save({"w": np.zeros(3)}, {"transferability": json.dumps(content)}))
+    assert misfit(MODEL) == reason
+    for damaged in (Path(MODEL).read_bytes()[:20], b"\xff" * 100, b""):
+        Path(MODEL).write_bytes(damaged)
+        assert misfit(MODEL) is None
 
 
 def test_a_file_that_still_has_the_time_of_its_record_is_not_looked_into(folder):

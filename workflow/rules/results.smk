@@ -91,7 +91,7 @@ rule tables:
     params:
         grid=lambda wildcards: canonical(
             {
-                "seed": STUDY["seed"],
+                "seed": sorted(STUDY["seed"]),
                 "networks": {
                     split: [network.name for network in networks]
                     for split, networks in NETWORKS[wildcards.architecture].items()

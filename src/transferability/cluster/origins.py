@@ -15,6 +15,9 @@ from transferability.errors import InputError
 FAILED, HASH = "failed", "sha256"
 """Keys of this package's notes in records: the job has failed; what its file held when it had ended well."""
 
+CARD, LONGEST_HEADER = "transferability", 10_000_000
+"""The key of what a checkpoint says of itself, and the longest header that is read for it."""
+
 
 def is_product(path: str) -> bool:
     """Whether a file is a last product, a table, figure, page or export, of which notes in records say what it held.
@@ -52,6 +55,10 @@ def misfit(path: str) -> str | None:
 def origin_misfit(path: str, record: Mapping) -> str | None:
     """Why a file's own words do not fit its record; None where they do, or it has none."""
     room, *_, name = Path(path).parts
+    if name == "model.safetensors" and len(Path(path).parts) == 7:
+        network = carried_name(Path(path))
+        if network not in (None, Path(path).parent.name):
+            return f"it is a network {network}"
     if room == "models" and name in ("model.safetensors", "run.json", "history.csv"):
         return network_misfit(Path(path).with_name("run.json"), record)
     if path.startswith("data/splits/"):
@@ -61,6 +68,17 @@ def origin_misfit(path: str, record: Mapping) -> str | None:
     if room == "results" and len(Path(path).parts) == 6 and name.endswith(".json"):
         return metrics_misfit(Path(path))
     return None
+
+
+def carried_name(path: Path) -> str | None:
+    """The name of the network that a checkpoint says it is, from the file's first bytes; None where it says none."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= LONGEST_HEADER else b""
+    try:
+        return json.loads(json.loads(header)["__metadata__"][CARD])["network"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None  # not whole, or none of ours
 
 
 def params_misfit(sections: Mapping[str, object], record: Mapping) -> str | None:

@@ -21,7 +21,7 @@ VISIBLE = 5
 
 
 def cuts(params: dict, architecture: str) -> list[int]:
-    """The stages after which an architecture's networks are cut, as `study.n` says."""
+    """The stages after which an architecture's networks are cut, as `study.n` says, in order: its own is no matter."""
     cut_after, depth = params["study"]["n"], depth_of(params, architecture)
     if isinstance(cut_after, dict):
         if architecture not in cut_after:
@@ -35,7 +35,7 @@ def cuts(params: dict, architecture: str) -> list[int]:
         raise InputError(
             f"params: study.n has {max(cut_after)}, but {architecture} has {depth} stages, so n is at most {depth - 1}"
         )
-    return cut_after
+    return sorted(cut_after)
 
 
 def split_sides(params: dict, split: str) -> tuple[str, ...]:

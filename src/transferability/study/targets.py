@@ -12,9 +12,13 @@ PATTERN = re.compile(r"(?:models|results)/([^/]+)/([^/]+)/([^/]+)/seed([^/]+)/(?
 
 def check_target(path: str, params: dict) -> None:
     """Explain why no rule makes a file of a network that was asked for by name; other files pass."""
+    if weights := re.fullmatch(r"models/pretrained/([^/]+)/.*", path):
+        check_weights(path, weights[1], params)
     match = PATTERN.fullmatch(path)
     if match is None:
         return
+    if match[4].isdigit() and int(match[4]) >= 2**32:
+        raise InputError(f"{path}: seeds go up to {2**32 - 1}")
     for name, section in zip(match.groups()[:3], ("datasets", "architectures", "splits"), strict=True):
         if name not in params[section]:
             names = ", ".join(params[section]) or "none"
@@ -27,6 +31,16 @@ def check_target(path: str, params: dict) -> None:
             raise InputError(f"{network.name} is not in export; add it there")
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def check_weights(path: str, architecture: str, params: dict) -> None:
+    """Refuse the pretrained weights of an architecture that has none."""
+    having = [name for name, section in params["architectures"].items() if "weights" in section]
+    if architecture not in having:
+        raise InputError(
+            f"{path}: {architecture} has no pretrained weights; give architectures.{architecture} its `weights` "
+            f"(with weights: {', '.join(having) or 'none'})"
+        )
 
 
 def check_network(network: Network, params: dict, architecture: str, split: str) -> None:
