@@ -109,6 +109,7 @@ def test_one_pass_gives_what_the_network_cut_at_each_n_gives(images):
         for n in range(1, 9):
             assert features[n].dtype == np.float32
             np.testing.assert_allclose(features[n], whole[:n](seen).flatten(1), atol=1e-5)
+            np.testing.assert_array_equal(features[n], cut_features(whole[:n], batches, [n], FULL)[n])
     np.testing.assert_allclose(features[8], predict(whole, images, CARD, CPU), atol=1e-5)
 
 

@@ -58,7 +58,8 @@ def check_cuts(network: nn.Sequential, cuts: Sequence[int]) -> None:
     """Refuse cuts that a network does not have; that after the last stage gives its logits."""
     if wrong := [n for n in cuts if not 1 <= n <= len(network)]:
         raise InputError(f"cuts: there is none after stage {wrong[0]}; this network has 1 to {len(network)}")
-    if network.training:
+    # A slice of a network is a new sequence, which says nothing of its stages.
+    if any(module.training for stage in network for module in stage.modules()):
         raise ValueError("features are read in evaluation mode; call eval() first")
 
 

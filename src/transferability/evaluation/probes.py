@@ -42,8 +42,8 @@ INTERCEPT = 100.0
 TOLERANCES = {"svm": (1e-3, 1e-6), "logreg": (1e-5, 1e-9)}
 """Of solvers, where candidates are compared and for the one that was chosen."""
 
-STEPS = 2000
-"""The most that a solver may make."""
+STEPS = (200, 2000)
+"""The most that a solver may make, in the same two cases."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def both_classes(weights: np.ndarray, intercepts: np.ndarray) -> tuple[np.ndarra
 
 @dataclass
 class LinearPath:
-    """Linear classifiers of one set of features (N, D) for several C, each starting from the one before.
+    """Linear classifiers of one set of features (N, D) for several C; logistic ones start from the one before.
 
     `copies` is how many copies of each image the features hold, which together weigh as much as one.
     """
@@ -219,17 +219,15 @@ class LinearPath:
     def __post_init__(self) -> None:
         self.axes = Axes.of(self.features)
         self.points = self.axes.coordinates(self.features)
-        self.logistic = LogisticRegression(max_iter=STEPS, warm_start=True)
+        self.logistic = LogisticRegression(warm_start=True)
 
     def model(self, c: float, final: bool) -> LogisticRegression | LinearSVC:
         """The model of scikit-learn that is to be fitted."""
-        tolerance = TOLERANCES[self.classifier][final]
+        options = {"C": c / self.copies, "tol": TOLERANCES[self.classifier][final], "max_iter": STEPS[final]}
         if self.classifier == "logreg":
             # lbfgs is the quicker one, and stops some millionths early.
-            solver = "newton-cg" if final else "lbfgs"
-            return self.logistic.set_params(C=c / self.copies, tol=tolerance, solver=solver)
-        options = {"dual": False, "max_iter": STEPS, "intercept_scaling": INTERCEPT, "random_state": 0}
-        return LinearSVC(C=c / self.copies, tol=tolerance, **options)
+            return self.logistic.set_params(solver="newton-cg" if final else "lbfgs", **options)
+        return LinearSVC(dual=False, intercept_scaling=INTERCEPT, random_state=0, **options)
 
     def fit(self, c: float, final: bool = False) -> Linear:
         """The classifier for a C, exact if it is the final one; a C whose solver has not settled is in `unsettled`."""

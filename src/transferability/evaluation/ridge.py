@@ -1,6 +1,7 @@
 """Ridge regression to classes in closed form: every penalty, and every image left out, from one decomposition."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -37,6 +38,11 @@ class RidgePath:
     def of(cls, features: np.ndarray) -> "RidgePath":
         return cls(*decompose(features - features.mean(axis=0)))
 
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """The share of each direction that an image has, (N, R)."""
+        return np.square(self.left)
+
     def penalty(self, multiple: float) -> float:
         """A penalty in the features' own unit, from one of PENALTIES."""
         return multiple * float(self.squares.mean())
@@ -44,9 +50,9 @@ class RidgePath:
     def left_out(self, targets: np.ndarray, multiple: float) -> np.ndarray:
         """What is predicted for each image by the regression on all others: (N, K), for targets (N, K)."""
         centred = targets - targets.mean(axis=0)
-        shrunk = self.left * (self.squares / (self.squares + self.penalty(multiple)))
-        leverage = np.einsum("nr,nr->n", shrunk, self.left) + 1 / len(targets)
-        residuals = centred - shrunk @ (self.left.T @ centred)
+        kept = self.squares / (self.squares + self.penalty(multiple))
+        leverage = self.shares @ kept + 1 / len(targets)
+        residuals = centred - self.left @ (kept[:, None] * (self.left.T @ centred))
         return targets - residuals / (1 - leverage)[:, None]
 
     def squared_error(self, targets: np.ndarray, multiple: float) -> float:
