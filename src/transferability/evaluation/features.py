@@ -49,9 +49,7 @@ def prepared(images: Images, card: Card, device: torch.device) -> Iterator[Tenso
         )
     choices = torch.arange(len(images)).split(BATCH)
     for _, chunk in fetch(hold(images, device), choices, device):
-        # Stored colours are red, green, blue.
-        ordered = chunk.flip(1) if card.channels == "bgr" else chunk
-        yield normalise(centre(ordered, card.shape), card.mean, card.std)
+        yield normalise(centre(chunk, card.shape), card.mean, card.std, card.channels)
 
 
 def check_cuts(network: nn.Sequential, cuts: Sequence[int]) -> None:
