@@ -105,6 +105,7 @@ def ordered_treatments(networks: pd.DataFrame) -> list[str]:
 
 def set_theme() -> None:
     """The look of all figures; drawn without a screen, and the same bytes every time."""
+    matplotlib.rcdefaults()  # whatever a matplotlibrc of the user says
     matplotlib.use("agg")
     sns.set_theme(
         context="paper",
