@@ -127,6 +127,7 @@ def test_rows(effects: pd.DataFrame, read_out: str) -> list[dict]:
         | {"name": effect_of(row["effect"]).label, "condition": condition_of(row), "note": text_of(row["note"])}
         | {"n": "all" if pd.isna(row["n"]) else int(row["n"])}
         | {"p": probability(row["p"]), "p_adjusted": probability(row["p_adjusted"])}
+        | {"these": interval_of({**row, "low": row["low_these"], "high": row["high_these"]})}
         for row in effects[effects["read_out"] == read_out].to_dict("records")
     ]
 

@@ -13,11 +13,13 @@ import pandas as pd
 from transferability import files
 from transferability.analysis.conditions import KINDS, conditions_of, label_of
 from transferability.analysis.coverage import MISSING, PRESENT, UNTRAINED, coverage_line
+from transferability.analysis.improvement import late_improvement
 from transferability.analysis.read_outs import SHARES, read_out_of
 from transferability.analysis.tables import (
     COVERAGE_COLUMNS,
     DROP_COLUMNS,
     EFFECT_COLUMNS,
+    LEARNING_COLUMNS,
     NETWORK_COLUMNS,
     read_table,
     stage_names,
@@ -269,6 +271,15 @@ def design_part(tables: Tables, places: Places, read_out: str) -> dict:
     }
 
 
+def improvement_sentence(tables: Path) -> str:
+    """Whether base networks were still improving at their end, as the folder's learning.csv shows, if it has one."""
+    path = tables / "learning.csv"
+    learning = read_table(path, LEARNING_COLUMNS) if path.exists() else None
+    if learning is None or not learning["network"].str.startswith("base").any():
+        return ""
+    return late_improvement(learning).sentence
+
+
 def effects_part(tables: Tables, read_out: str) -> dict:
     """What the template shows of the effects."""
     effects, drops = tables.effects, tables.drops
@@ -281,6 +292,8 @@ def effects_part(tables: Tables, read_out: str) -> dict:
         "drop": f"{points(drops['size'].iloc[0], signed=False)} points or percent" if len(drops) else "",
         "read_outs": read_out_table(effects),
         "tests": test_rows(effects, read_out),
+        "these": effects["low_these"].notna().any(),
+        "primary": effects["primary"].any(),
     }
 
 
@@ -292,6 +305,7 @@ def write_page(places: Places, read_out: str) -> None:
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         **design_part(tables, places, read_out),
         **effects_part(tables, read_out),
+        improvement=improvement_sentence(places.tables),
         figures=read_figures(places),
         provenance=[*provenance_facts(runs), *pretraining_facts(pretrained_record(places.models))] if runs else [],
         parameters=parameter_facts(runs),
