@@ -56,7 +56,7 @@ def test_a_preserved_treatment_is_told_by_its_number():
     assert legend_label("pretrained-k12") == "pretrained PnB-k12: frozen, 12 above preserved"
     names = ["transfer", "base", "transfer-k2", "selffer", "transfer-k1"]
     assert sorted(names, key=rank_of) == ["base", "selffer", "transfer", "transfer-k1", "transfer-k2"]
-    for name in ("copied", "transfer-kx"):
+    for name in ("copied", "transfer-k0", "transfer-k", "transfer-k2+"):
         with pytest.raises(InputError, match="is no treatment; treatments are base, selffer, "):
             rank_of(name)
 

@@ -640,7 +640,7 @@ def test_a_curve_stands_for_its_networks_and_no_others(names, expected):
     [
         (
             "models/digits/tiny/random0/seed0/A3C/model.safetensors",
-            "'A3C' is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2",
+            "'A3C' is no network; names are like baseA, B3B, A3B+, R3B, P3B, A3B-k2 or A3B-svm",
         ),
         ("results/digits/tiny/random0/seed0/A9B.json", "'A9B': n = 9 is outside 1..7"),
         (

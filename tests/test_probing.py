@@ -17,7 +17,7 @@ from transferability.evaluation import features, probing
 from transferability.evaluation.features import cut_features, prepared
 from transferability.evaluation.metrics import score
 from transferability.evaluation.pooling import Pooling
-from transferability.evaluation.probing import ProbeName
+from transferability.evaluation.probing import parse_probe
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.stages import AlexNet
@@ -79,8 +79,8 @@ def test_a_probe_is_a_classifier_on_the_source_s_features_of_the_target_s_images
 
 def test_its_json_has_the_form_of_a_network_s(run, task, models):
     (metrics,) = run("baseA", [2], ["A2B-logreg"], pooling={"kind": "gap"})
-    assert list(metrics)[:7] == ["network", "treatment", "source", "n", "target", "fine_tune", "preserved"]
-    assert list(metrics.values())[:7] == ["A2B-logreg", "transfer-logreg", "A", 2, "B", False, 0]
+    assert list(metrics)[:8] == [*("network", "treatment", "source", "n", "target", "fine_tune"), "preserved", "option"]
+    assert list(metrics.values())[:8] == ["A2B-logreg", "transfer-logreg", "A", 2, "B", False, 0, "logreg"]
     assert (metrics["stage"], metrics["depth"], metrics["classes"]) == ("conv2", 8, 5)
     assert metrics["model_sha256"] == files.sha256(models / "baseA/model.safetensors")
     assert (metrics["trained"], metrics["reason"], metrics["learning"]) == (True, None, [])
@@ -156,5 +156,5 @@ def test_an_option_that_describes_no_probe_is_refused_in_a_sentence(run):
 
 
 def test_a_name_says_which_network_it_reads():
-    name = ProbeName.parse("A3B-k2-svm")
-    assert (name.network.name, name.network.preserved, name.probe, name.name) == ("A3B-k2", 2, "svm", "A3B-k2-svm")
+    probe = parse_probe("A3B-k2-svm")
+    assert (probe.preserved, probe.option, probe.name, probe.treatment) == (2, "svm", "A3B-k2-svm", "transfer-k2-svm")

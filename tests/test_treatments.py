@@ -86,7 +86,7 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
     ("name", "sentence"),
     [
         *(
-            (name, f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2")
+            (name, f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B, A3B-k2 or A3B-svm")
             for name in (
                 "",
                 "base",
@@ -111,7 +111,7 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
             )
         ),
         ("A0B", "'A0B': n = 0 copies nothing; a cut is after stage 1 or a later one"),
-        ("A03B", "'A03B' is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2"),
+        ("A03B", "'A03B' is no network; names are like baseA, B3B, A3B+, R3B, P3B, A3B-k2 or A3B-svm"),
         ("B8B+", "'B8B+': n = 8 is outside 1..7"),
         ("R12A", "'R12A': n = 12 is outside 1..7"),
         ("A7B-k1", "'A7B-k1': there are no 1 stages to preserve between the cut at 7 and the last"),
