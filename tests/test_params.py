@@ -13,6 +13,7 @@ from transferability.networks.notation import SIDES, parse_network
 from transferability.study import grid
 from transferability.study.params import check_networks
 from transferability.study.params import check_params as check_sections
+from transferability.study.probes import pooling_section, probe_section
 from transferability.study.sections import canonical, described, named, schedule_of, used_groups
 from transferability.study.targets import check_target
 
@@ -70,7 +71,10 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
 @pytest.mark.parametrize(
     ("place", "known"),
     [
-        ([], "analysis, architectures, datasets, device, export, figures, jobs, rates, splits, study, training"),
+        (
+            [],
+            "analysis, architectures, datasets, device, export, figures, jobs, probes, rates, splits, study, training",
+        ),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),
         (["datasets", "digits", "images"], "channels, classes, size, source"),
@@ -859,6 +863,91 @@ def test_definitions_of_splits_are_checked(params, definition, sentence):
     else:
         with pytest.raises(InputError) as error:
             check_params(params, SCHEMA)
+        assert sentence in str(error.value)
+
+
+SVM = {"classifier": "svm", "pooling": "gap"}
+
+
+def test_probes_are_asked_for_by_treatment_and_by_name(params):
+    params["probes"] = {
+        "svm": SVM,
+        "logreg": SVM | {"classifier": "logreg", "pooling": {"kind": "grid", "values": 100}},
+    }
+    params["study"] |= {
+        "treatment": ["transfer-svm", "random-logreg", "transfer+-svm"],
+        "n": [2, 7],
+        "split": ["random0"],
+    }
+    params["export"] = ["baseA"]
+    check_params(params, SCHEMA)
+    assert study_networks(params, "random0") == [
+        *("baseA", "baseB", "B2A-svm", "B7A-svm", "A2B-svm", "A7B-svm", "R2A-logreg", "R7A-logreg", "R2B-logreg"),
+        *("R7B-logreg", "B2A+-svm", "B7A+-svm", "A2B+-svm", "A7B+-svm"),
+    ]
+    params["study"]["networks"] = {"random0": ["baseA", "AnB-svm", "R2B-logreg"]}
+    check_params(params, SCHEMA)
+    assert study_networks(params, "random0") == ["baseA", "A2B-svm", "A7B-svm", "R2B-logreg"]
+    assert pooling_section(params, "svm") == {"kind": "gap"}
+    assert probe_section(params, "logreg") == {"classifier": "logreg"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"treatment": ["transfer-knn"]},
+            "study.treatment names transfer-knn, but probes has no 'knn' (there are: svm)",
+        ),
+        ({"networks": ["A3B-knn"]}, "study.networks.random0 names A3B-knn, but probes has no 'knn' (there are: svm)"),
+        ({"networks": ["AnB-knn"]}, "study.networks.random0 names AnB-knn, but probes has no 'knn'"),
+        ({"treatment": ["transfer-k2-svm"]}, "'transfer-k2-svm' does not fit; A treatment is selffer"),
+        ({"treatment": ["random+-svm"]}, "'random+-svm' does not fit; A treatment is selffer"),
+        ({"treatment": ["base-svm"]}, "'base-svm' does not fit; A treatment is selffer"),
+        ({"treatment": ["pretrained-svm"]}, "asks for P1A-svm, but architectures.tiny has no pretrained weights"),
+        ({"export": ["A5B-svm"]}, "export names A5B-svm, a probe, which is never exported"),
+        ({"export": ["AnB-svm"]}, "export names AnB-svm, a probe, which is never exported"),
+        ({"probes": {"k2": SVM}}, "probes: 'k2' does not fit; A probe's name is a letter"),
+        ({"probes": {"my-svm": SVM}}, "probes: 'my-svm' does not fit; A probe's name is a letter"),
+        ({"probes": {"svm": {"classifier": "svm"}}}, "probes.svm: the key 'pooling' is missing"),
+        ({"probes": {"svm": SVM | {"pooling": "max"}}}, "probes.svm.pooling: 'max' is none of gap, grid, full"),
+        ({"probes": {"svm": SVM | {"c": 1}}}, "probes.svm: unknown key 'c'"),
+        ({"probes": {"svm": SVM | {"draws": 5}}}, "probes.svm.draws: 5 draws of all training images are the same"),
+        (
+            {"probes": {"svm": SVM | {"classifier": "knn", "dropout": 0.5}}},
+            "probes.svm.dropout is for svm and logreg, not knn",
+        ),
+    ],
+)
+def test_probes_that_cannot_be_are_refused_in_one_sentence(params, changes, sentence):
+    params |= {"probes": {"svm": SVM}, "export": []}
+    params["study"] |= {"split": ["random0"], "treatment": changes.get("treatment", ["transfer-svm"])}
+    if "networks" in changes:
+        params["study"]["networks"] = {"random0": changes["networks"]}
+    params |= {key: value for key, value in changes.items() if key in ("export", "probes")}
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert sentence in str(error.value)
+    assert str(error.value).startswith("params: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("results/digits/tiny/random0/seed0/A3B-svm.json", None),
+        ("results/digits/tiny/random0/seed0/A3B-knn.json", "probes has no 'knn' (there are: svm)"),
+        ("results/digits/tiny/random0/seed0/A8B-svm.json", "n = 8 is outside 1..7"),
+        ("results/digits/tiny/random0/seed0/A3B-k2-svm.json", "there is nothing to preserve"),
+        ("models/digits/tiny/random0/seed0/A3B-svm/model.safetensors", "a probe is no network"),
+    ],
+)
+def test_files_of_probes_that_no_rule_makes_are_explained(params, path, sentence):
+    params["probes"] = {"svm": SVM}
+    if sentence is None:
+        check_target(path, params)
+    else:
+        with pytest.raises(InputError) as error:
+            check_target(path, params)
         assert sentence in str(error.value)
 
 

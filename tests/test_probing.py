@@ -2,11 +2,13 @@
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
@@ -16,7 +18,8 @@ from transferability.errors import InputError
 from transferability.evaluation import features, probing
 from transferability.evaluation.features import cut_features, prepared
 from transferability.evaluation.metrics import score
-from transferability.evaluation.pooling import Pooling
+from transferability.evaluation.pooling import POOLINGS, Pooling
+from transferability.evaluation.probes import CLASSIFIERS, NORMALISATIONS, Probe
 from transferability.evaluation.probing import parse_probe
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
@@ -153,6 +156,18 @@ def test_an_option_that_describes_no_probe_is_refused_in_a_sentence(run):
         run("baseA", [3], ["A3B-svm"], pooling=[1])
     with pytest.raises(InputError, match=r"class .* has fewer training images; lower it"):
         run("baseA", [3], ["A3B-svm"], probe={"images_per_class": 5000})
+
+
+def test_the_params_may_ask_for_what_probes_and_poolings_are_and_for_nothing_else():
+    path = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
+    schema = yaml.safe_load(path.read_text(encoding="utf-8"))["properties"]["probes"]["additionalProperties"]
+    keys = schema["properties"]
+    assert keys["classifier"]["enum"] == list(CLASSIFIERS)
+    assert keys["normalisation"]["enum"] == list(NORMALISATIONS)
+    assert keys["pooling"]["then"]["enum"] == keys["pooling"]["else"]["properties"]["kind"]["enum"] == list(POOLINGS)
+    assert keys["pooling"]["else"]["properties"].keys() == {field.name for field in fields(Pooling)}
+    # The seed is the study's.
+    assert keys.keys() == {field.name for field in fields(Probe)} - {"seed"} | {"pooling"}
 
 
 def test_a_name_says_which_network_it_reads():

@@ -110,7 +110,7 @@ def network_row(shared: dict, metrics: dict) -> dict:
         "volume": shared["volume"].get(target),
         "other_volume": shared["volume"].get("B" if target == "A" else "A"),
         **{name: metrics[name] for name in COPIED},
-        "option": metrics.get("option") or None,
+        "option": metrics["option"] or None,
         "pooling": pooling_of(metrics),
         "stage": metrics.get("stage"),
         **{read_out.name: given(metrics, *read_out.metric.split(".")) for read_out in READ_OUTS},

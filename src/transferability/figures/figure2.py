@@ -111,7 +111,7 @@ def draw_points(axes: Axes, shown: Shown) -> None:
         axes.scatter(
             rows["n"] + style.offset,
             rows[shown.read_out],
-            s=16,
+            s=16 * style.size**2,
             marker=style.marker,
             color=style.colour,
             edgecolor="white",
@@ -131,7 +131,7 @@ def draw_curve(axes: Axes, style: Style, curve: pd.Series, balanced: pd.Series) 
             chosen,
             linestyle="",
             marker=style.marker,
-            markersize=4.5,
+            markersize=4.5 * style.size,
             markerfacecolor=fill,
             markeredgecolor="white" if is_balanced else style.colour,
             markeredgewidth=0.5 if is_balanced else 1,
@@ -207,7 +207,8 @@ def legend_handles(treatments: list[str], styles: dict[str, Style], hollow: bool
     handles: list[Line2D | Patch] = []
     for treatment in treatments:
         style = styles[treatment]
-        line = Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker, markersize=5)
+        line = Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker)
+        line.set_markersize(5 * style.size)
         line.set_label(legend_label(treatment))
         handles.append(line)
     for first, second, colour, hatch, name in DROPS:

@@ -23,7 +23,8 @@ CHARACTERS = 18
 class Style:
     """How a treatment is drawn: told apart by colour, by marker and dashes, and by an offset sideways.
 
-    `words` say in the legend what its networks are; those of a preserved treatment have a place for the number.
+    `words` say in the legend what its networks are; those of a preserved treatment have a place for the number. `size`
+    is that of its marker, as a multiple.
     """
 
     words: str
@@ -31,6 +32,7 @@ class Style:
     marker: str
     dashes: str | tuple
     offset: float
+    size: float = 1.0
 
 
 STYLES = {
@@ -50,17 +52,17 @@ PRESERVED = {
     "pretrained": Style("frozen, {} above preserved", "#882255", "p", "", 0.255),
 }
 PROBES = {
-    "selffer": (0, (1, 1)),
-    "selffer+": (0, (3, 1, 1, 1)),
-    "transfer": (0, (5, 2)),
-    "transfer+": (0, (7, 1)),
-    "random": (0, (1, 2)),
-    "pretrained": (0, (4, 1, 2, 1)),
-    "pretrained+": (0, (6, 1, 1, 1)),
+    "selffer": (0, (2, 1)),
+    "selffer+": (0, (2, 1, 1, 1)),
+    "transfer": (0, (3, 1.5)),
+    "transfer+": (0, (3, 1, 1, 1)),
+    "random": (0, (1, 1.5)),
+    "pretrained": (0, (2, 2)),
+    "pretrained+": (0, (2, 1, 1, 1, 1, 1)),
 }
 """The dashes of a treatment whose features are read by probes."""
-MARKERS = ("*", "h", "d", "8", "H")
-"""The markers of probes: of a figure's first one, its second, ..."""
+MARKERS = (("*", 1.5), ("h", 1.15), ("d", 1.1), ("8", 1.0), ("H", 1.15))
+"""The markers of probes and their sizes: of a figure's first one, its second, ..."""
 
 # One for each number of preserved stages.
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -104,18 +106,17 @@ def style_of(treatment: str) -> Style:
 def styles_of(treatments: list[str]) -> dict[str, Style]:
     """The styles of the treatments of a figure; a probe has its treatment's colour, and a marker of its own.
 
-    The points of probes lie where the figure's other treatments leave room.
+    The points of probes lie where the figure's other treatments leave room; base networks are not cut.
     """
     styles = {name: style_of(name) for name in treatments if not is_probe(name)}
     probed = [name for name in treatments if is_probe(name)]
     options = sorted({split_treatment(name).option for name in probed})
-    for name, offset in zip(
-        probed, free_offsets([style.offset for style in styles.values()], len(probed)), strict=True
-    ):
+    taken = [style.offset for name, style in styles.items() if name != "base"]
+    for name, offset in zip(probed, free_offsets(taken, len(probed)), strict=True):
         treated = split_treatment(name)
-        kind, marker = treated.treatment.name, MARKERS[options.index(treated.option) % len(MARKERS)]
+        kind, (marker, size) = treated.treatment.name, MARKERS[options.index(treated.option) % len(MARKERS)]
         words = f"features of {curves_of(kind)[1]} read by {treated.option}"
-        styles[name] = Style(words, STYLES[kind].colour, marker, PROBES[kind], offset)
+        styles[name] = Style(words, STYLES[kind].colour, marker, PROBES[kind], offset, size)
     return styles
 
 
