@@ -11,6 +11,7 @@ from snakemake.utils import update_config
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES, parse_network
 from transferability.study import grid
+from transferability.study.architectures import describe_architectures, described_stages
 from transferability.study.params import check_networks
 from transferability.study.params import check_params as check_sections
 from transferability.study.probes import pooling_section, probe_section
@@ -59,13 +60,18 @@ def test_the_default_study_passes(params):
 
 
 @pytest.mark.parametrize("file", sorted((CHECKOUT / "workflow" / "studies").glob("*.yaml")), ids=lambda file: file.stem)
-def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
-    """As `snakemake --configfile` reads them."""
+def test_the_ready_studies_pass_on_top_of_the_default_one(params, file, tmp_path, monkeypatch):
+    """As `snakemake --configfile` reads them; the stages of a library's model are described first."""
+    monkeypatch.chdir(tmp_path)
+    described_stages.cache_clear()
     # A recipe, which stands on top of another study.
     if file.stem == "imagenet-modern":
         update_config(params, yaml.safe_load(file.with_stem("imagenet-original").read_text()))
     update_config(params, yaml.safe_load(file.read_text()))
-    check_params(params, SCHEMA)
+    check_sections(params, SCHEMA)
+    describe_architectures(params)
+    check_networks(params)
+    described_stages.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
         (["datasets", "digits", "parts"], "duplicates, seed, test, validation"),
         (["datasets", "digits", "augmentation"], "crop, flip, padding"),
         (["splits", "random0"], "kind, seed, volume"),
-        (["splits", "even-odd"], "A, B, kind, volume"),
+        (["splits", "even-odd"], "A, B, classes, kind, seed, volume"),
         (["splits", "round-straight"], "A, B, kind, volume"),
         (["architectures", "tiny"], "dropout, family, norm, width"),
         (["training"], "base, reduced, transferred"),
@@ -90,7 +96,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
             "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, optimizer, precision, steps, "
             "validations, warmup, weight_decay",
         ),
-        (["analysis"], "drop, unbalanced"),
+        (["analysis"], "drop, primary, unbalanced"),
         (["figures"], "dpi, read_out, width"),
     ],
     ids=".".join,
