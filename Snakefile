@@ -20,7 +20,7 @@ from transferability.data.listing import changed_since_packing
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES
 from transferability.provenance import fingerprint
-from transferability.study.architectures import describe_architectures
+from transferability.study.architectures import describe_architectures, image_shape
 from transferability.study.grid import cuts, members_of, study_figures, study_networks
 from transferability.study.jobs import rule_job, trains_curves
 from transferability.study.params import check_networks, check_params

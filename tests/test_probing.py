@@ -55,6 +55,7 @@ def run(packed_digits, digits_split, models, tmp_path, monkeypatch):
         probe = {"classifier": "logreg", "choices": [1.0]} | options.pop("probe", {})
         words = ["--split", digits_split, "--packed", packed_digits, "--model", models / model / "model.safetensors"]
         words += ["--cuts", *cuts, "--probe", json.dumps(probe), "--features", tmp_path / "features" / model]
+        words += ["--shape", *options["shape"]] if "shape" in options else []
         words += ["--pooling", json.dumps(options.get("pooling", {"kind": "full"}))]
         words += ["--device", "cpu", "--threads", 1, "--metrics", *paths]
         monkeypatch.setattr(sys, "argv", ["probing", *map(str, words)])
@@ -121,6 +122,14 @@ def test_probes_share_the_features_of_a_pass(run, monkeypatch):
     assert again == whole
     (other,) = run("R6B", [5], ["R5B-ridge"], probe={"classifier": "ridge", "choices": None})
     assert other["probe"]["classifier"] == "ridge"
+
+
+def test_a_model_is_read_on_images_of_the_target_s_shape_if_its_weights_can_be(run, tmp_path):
+    (metrics,) = run("baseA", [2], ["A2B-logreg"], shape=[1, 8, 8])
+    (own,) = run("baseA", [2], ["A2B-logreg"])
+    assert metrics == own
+    with pytest.raises(InputError, match=r"its weights see images of 1×8×8, not of 1×6×6 \(.*\); set images.size"):
+        run("baseA", [2], ["A2B-logreg"], shape=[1, 6, 6])
 
 
 def test_a_probe_of_a_fine_tuned_network_reads_that_network(run, models):

@@ -98,6 +98,7 @@ rule probe:
         runtime=lambda wildcards, attempt, rulename: attempt
         * probing_minutes(config, rule_job(config, rulename, wildcards)),
     params:
+        shape=lambda wildcards: image_shape(config["datasets"][wildcards.dataset]),
         cuts=N,
         probe=lambda wildcards: canonical(probe_section(config, wildcards.probe) | {"seed": int(wildcards.seed)}),
         pooling=lambda wildcards: canonical(pooling_section(config, wildcards.probe)),
@@ -109,6 +110,7 @@ rule probe:
             --split {input.split:q} \
             --packed data/packed/{wildcards.dataset:q} \
             --model {input.model:q} \
+            --shape {params.shape} \
             --cuts {params.cuts} \
             --probe {params.probe:q} \
             --pooling {params.pooling:q} \

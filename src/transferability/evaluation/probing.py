@@ -219,6 +219,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--split", type=Path, required=True, help="the split's file")
     parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint of the network whose stages are read")
+    parser.add_argument(
+        "--shape",
+        type=int,
+        nargs=3,
+        help="C H W of images as the target's networks see them; the model's own if missing",
+    )
     parser.add_argument("--cuts", type=int, nargs="+", required=True, help="stages after which it is read")
     parser.add_argument("--probe", required=True, help='JSON, such as {"classifier": "svm", "normalisation": "l2"}')
     parser.add_argument("--pooling", default='{"kind": "gap"}', help='JSON, such as {"kind": "grid", "values": 9000}')
@@ -237,7 +243,7 @@ def main() -> None:
     arguments = parse_arguments()
     probe, pooling = section(arguments.probe, Probe, "--probe"), section(arguments.pooling, Pooling, "--pooling")
     device = choose_device(arguments.device, arguments.threads)
-    card, network = load_network(arguments.model)
+    card, network = load_network(arguments.model, arguments.shape and tuple(arguments.shape))
     identities = [parse_probe(path.stem) for path in arguments.metrics]
     target = check_names(identities, arguments.cuts, network)
     for identity in identities:
