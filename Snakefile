@@ -20,16 +20,17 @@ from transferability.data.listing import changed_since_packing
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES
 from transferability.provenance import fingerprint
-from transferability.study.architectures import describe_architectures
+from transferability.study.architectures import describe_architectures, image_shape
 from transferability.study.grid import cuts, members_of, study_figures, study_networks
 from transferability.study.jobs import rule_job, trains_curves
 from transferability.study.params import check_networks, check_params
+from transferability.study.probes import pooling_section, probe_section, read_network
 from transferability.study.reading import read_config
 from transferability.study.sections import canonical, described, named, schedule_of, task_names
 from transferability.study.sections import used_groups, weights_content
 from transferability.study.sizes import packed_card
 from transferability.study.targets import check_target
-from transferability.study.work import evaluation_minutes, memory_mb, training_minutes
+from transferability.study.work import evaluation_minutes, memory_mb, probing_mb, probing_minutes, training_minutes
 
 
 report: "workflow/report/workflow.rst"

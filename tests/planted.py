@@ -8,7 +8,7 @@ import pandas as pd
 
 from transferability.analysis.read_outs import READ_OUTS
 from transferability.analysis.tables import NETWORK_COLUMNS, shape_table
-from transferability.networks.notation import RANDOM, Network
+from transferability.networks.notation import PRETRAINED, RANDOM, TREATMENTS, Network, split_treatment
 
 HALVES = {"random0": "random", "random1": "random", "random2": "random", "random3": "random"}
 # What each treatment adds to the accuracy of its own base network, as a function of n.
@@ -21,6 +21,18 @@ GAINS = {
     "random": lambda n: -0.05 * n,
     "transfer-k2": lambda n: 0.001,
 }
+PROBE_GAINS = {
+    "base": lambda n: 0,
+    "selffer": lambda n: -0.01 * n,
+    "transfer": lambda n: -0.03 * n,
+    "transfer-k2": lambda n: 0.001,
+    **{f"selffer-{probe}": lambda n: 0.01 - 0.01 * n for probe in ("svm", "logreg")},
+    **{f"transfer-{probe}": lambda n: 0.02 - 0.02 * n for probe in ("svm", "logreg")},
+    "transfer+-svm": lambda n: 0.001 * n,
+    "random-svm": lambda n: -0.04 * n,
+    "pretrained-svm": lambda n: 0.03,
+}
+"""Those of a study with probes; logreg reads no random stages."""
 PRETRAINED_GAINS = {
     "base": lambda n: 0,
     "pretrained": lambda n: 0.05 - 0.01 * n,
@@ -33,12 +45,13 @@ STAGES = dict(enumerate(["stem", *(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j i
 
 def identity_of(treatment: str, n: int, target: str) -> Network:
     """The network of a treatment."""
-    kind, _, preserved = treatment.partition("-k")
+    treated = split_treatment(treatment)
+    kind = treated.treatment.name
     other = "B" if target == "A" else "A"
-    source = {"base": None, "selffer": target, "transfer": other, "random": RANDOM, "pretrained": "P"}[
+    source = {"base": None, "selffer": target, "transfer": other, "random": RANDOM, "pretrained": PRETRAINED}[
         kind.removesuffix("+")
     ]
-    return Network(source, n, target, kind.endswith("+"), int(preserved or 0))
+    return Network(source, n, target, TREATMENTS[kind].fine_tune, treated.preserved, treated.option)
 
 
 def plant(
@@ -79,18 +92,20 @@ def plant(
                             "target": target,
                             "fine_tune": identity.fine_tune,
                             "preserved": identity.preserved,
+                            "option": identity.option or None,
+                            "pooling": "gap" if identity.option else None,
                             "trained": True,
                             "reason": None,
                             "classes": 10,
                             "images_seen": 100,
-                            "train_loss": 1 - accuracy,
+                            "train_loss": None if identity.option else 1 - accuracy,
                             "validation_top1": accuracy / 2,
                             "validation_chance": 0.05,
                             "validation_images": 10**9,
                             "validation_loss": 1.0,
-                            "mean_of_ten_best": accuracy / 4,
+                            "mean_of_ten_best": None if identity.option else accuracy / 4,
                             "test_top1": accuracy,
-                            "chosen_test_top1": 0.75 * accuracy,
+                            "chosen_test_top1": None if identity.option else 0.75 * accuracy,
                             "test_chance": 0.1,
                             "test_images": 10**9,
                         }

@@ -41,6 +41,7 @@ def metrics_of(network: str, top1: float = 0.5) -> dict:
         "target": identity.target,
         "fine_tune": identity.fine_tune,
         "preserved": identity.preserved,
+        "option": identity.option,
         "trained": True,
         "reason": None,
         "classes": 5,
@@ -95,7 +96,11 @@ def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
     assert list(table.columns) == list(NETWORK_COLUMNS)
     assert list(zip(table["split"], table["seed"], table["network"], strict=True)) == list(product(*GRID.values()))
     row = table.iloc[3].to_dict()
-    for name in ("test_top5", "volume", "other_volume", "synset_distance", "a_distance", "stage"):
+    for name in (
+        *("test_top5", "volume", "other_volume", "synset_distance", "a_distance", "stage"),
+        "option",
+        "pooling",
+    ):
         assert pd.isna(row.pop(name)), name
     assert row == {
         "dataset": "digits",
@@ -122,12 +127,43 @@ def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
         "test_top1": 0.75,
         "chosen_test_top1": 0.5,
         "test_loss": 1.5,
+        "test_mean_per_class": 0.75,
         "test_chance": 0.6,
         "validation_images": 12,
         "test_images": 10,
     }
     assert pd.isna(table["source"][0])
     assert set(table["kind"][4:]) == {"groups"}
+
+
+def probe_metrics_of(name: str) -> dict:
+    """What `probing` writes of a probe that gives no probabilities, in its own form."""
+    metrics = metrics_of(name) | dict.fromkeys(("train_loss", "chosen", "mean_of_ten_best")) | {"learning": []}
+    for part in ("validation", "test"):
+        metrics[part] |= {"loss": None, "mean_per_class": metrics[part]["top1"]}
+    metrics["test"]["per_class"]["c"]["top1"] = 0.8
+    return metrics | {"probe": {"name": "svm", "pooling": {"kind": "grid", "values": 9000, "channels": "first"}}}
+
+
+def test_a_probe_has_a_row_in_which_what_only_training_gives_is_empty(study):
+    place = study / "results/digits/tiny/random0/seed0"
+    files.write_json(place / "A3B-svm.json", probe_metrics_of("A3B-svm"))
+    grid = {"seed": [0], "networks": {"random0": ["baseA", "A3B+", "A3B-svm", "A5B-svm"]}}
+    networks, learning, absent = read_networks(study / "results/digits/tiny", grid, study / "data/splits/digits")
+    row = networks.set_index("network").loc["A3B-svm"]
+    assert row[["treatment", "source", "n", "option", "pooling"]].tolist() == ["transfer-svm", "A", 3, "svm", "grid"]
+    assert (row["test_top1"], row["test_mean_per_class"]) == (0.5, pytest.approx(0.6))
+    trained = ["chosen_test_top1", "mean_of_ten_best", "train_loss", "validation_loss", "test_loss"]
+    assert row[trained].isna().all()
+    assert "A3B-svm" not in set(learning["network"])
+    coverage = coverage_table(networks, absent).set_index("network")["state"]
+    assert coverage.to_dict() == dict.fromkeys(networks["network"], "present") | {"A5B-svm": "missing"}
+
+
+def test_a_network_s_metrics_may_not_lack_what_training_gives(study):
+    path = study / "results/digits/tiny/even-odd/seed1/A3B+.json"
+    files.write_json(path, files.read_json(path) | {"train_loss": None})
+    assert "train_loss is None, which is no number" in read_bad_study(study, path)
 
 
 def test_top5_is_in_the_table_where_it_was_scored(study):

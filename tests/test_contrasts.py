@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from planted import GAINS, HALVES, PRETRAINED_GAINS, plant
+from planted import GAINS, HALVES, PRETRAINED_GAINS, PROBE_GAINS, plant
 
 from transferability.analysis.contrasts import EFFECTS, effect_of, effects_of
 from transferability.analysis.coverage import means_table
@@ -39,7 +39,7 @@ def test_every_treatment_has_a_style_and_every_copied_one_a_style_when_preserved
 
 
 def test_effects_are_between_treatments_and_are_written_as_the_difference_of_their_curves():
-    for effect in [*EFFECTS, *effects_of(["base", "selffer-k1", "pretrained-k3"])]:
+    for effect in [*EFFECTS, *effects_of(["base", "selffer-k1", "pretrained-k3"]), *effects_of(PROBE_GAINS)]:
         names = ["base" if name == "base" else curves_of(name)[1] for name in (effect.treatment, effect.reference)]
         assert effect.notation == " − ".join(names), effect.name
         assert effect_of(effect.name) == effect
@@ -56,7 +56,7 @@ def test_a_preserved_treatment_is_told_by_its_number():
     assert legend_label("pretrained-k12") == "pretrained PnB-k12: frozen, 12 above preserved"
     names = ["transfer", "base", "transfer-k2", "selffer", "transfer-k1"]
     assert sorted(names, key=rank_of) == ["base", "selffer", "transfer", "transfer-k1", "transfer-k2"]
-    for name in ("copied", "transfer-kx"):
+    for name in ("copied", "transfer-k0", "transfer-k", "transfer-k2+"):
         with pytest.raises(InputError, match="is no treatment; treatments are base, selffer, "):
             rank_of(name)
 
@@ -87,6 +87,47 @@ def test_planted_effects_of_pretrained_networks_are_recovered_and_summed_up():
     summary = summarise(networks, **tables)["digits"]["tiny"]["random"]
     assert summary["effect"]["pretrained over random"]["n=12"] == pytest.approx(0.05 - 0.12 + 0.36)
     assert summary["accuracy"]["pretrained+"].keys() == {f"n={n}" for n in layers}
+
+
+def test_the_effects_of_probes_follow_from_their_names():
+    """Each probe with its own; an effect whose reference the study lacks is none."""
+    effects = effects_table(plant(PROBE_GAINS), unbalanced=False)
+    rows = effects[(effects["read_out"] == "test_top1") & effects["n"].notna()]
+    named = {effect.name for effect in EFFECTS} | {"preserved transfer-k2"}
+    probed = {
+        "learned over random, selffer-svm": ("selffer-svm", "random-svm"),
+        "learned over random, transfer-svm": ("transfer-svm", "random-svm"),
+        "learned over random, transfer+-svm": ("transfer+-svm", "random-svm"),
+        "learned over random, pretrained-svm": ("pretrained-svm", "random-svm"),
+        "probe minus retrained, selffer-svm": ("selffer-svm", "selffer"),
+        "probe minus retrained, selffer-logreg": ("selffer-logreg", "selffer"),
+        "probe minus retrained, transfer-svm": ("transfer-svm", "transfer"),
+        "probe minus retrained, transfer-logreg": ("transfer-logreg", "transfer"),
+        "other source minus own, transfer-svm": ("transfer-svm", "selffer-svm"),
+        "other source minus own, transfer-logreg": ("transfer-logreg", "selffer-logreg"),
+        "pretrained over trained here, pretrained-svm": ("pretrained-svm", "transfer-svm"),
+    }
+    assert set(rows["effect"]) - named == probed.keys()
+    for name, (treatment, reference) in probed.items():
+        means = [PROBE_GAINS[treatment](n) - PROBE_GAINS[reference](n) for n in (1, 4, 7)]
+        own = rows[rows["effect"] == name]
+        assert own["mean"].tolist() == pytest.approx(means), name
+        assert set(zip(own["treatment"], own["reference"], strict=True)) == {(treatment, reference)}
+        # Splits are the units, whatever a probe draws.
+        assert set(own["units"]) == {4}
+    lacking = effects[(effects["effect"].isin(probed)) & (effects["read_out"] == "train_loss")]
+    assert lacking.empty
+
+
+def test_a_probe_is_told_by_what_it_reads():
+    assert curves_of("transfer+-svm") == ("BnA+-svm", "AnB+-svm")
+    assert meaning_of("random-svm").startswith(
+        "the features of stages 1–n as they were drawn: untrained filters, read by"
+    )
+    assert legend_label("pretrained-svm") == "PnB-svm: features of PnB read by svm"
+    names = ["transfer-svm", "transfer", "random", "selffer-svm", "transfer-knn", "transfer-k2"]
+    order = ["selffer-svm", "transfer", "transfer-knn", "transfer-svm", "transfer-k2", "random"]
+    assert sorted(names, key=rank_of) == order
 
 
 def test_stages_are_named_unless_their_names_say_no_more_than_their_number():

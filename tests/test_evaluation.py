@@ -197,6 +197,7 @@ def test_metrics_say_what_the_network_is_and_what_it_scores(checkpoint, task):
         "target": "A",
         "fine_tune": False,
         "preserved": 0,
+        "option": "",
         "stage": "conv3",
         "depth": 8,
         "model_sha256": files.sha256(checkpoint),

@@ -8,13 +8,13 @@ from drawn import drawing_of
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.markers import MarkerStyle
-from planted import GAINS, HALVES, PRETRAINED_GAINS, STAGES, plant
+from planted import GAINS, HALVES, PRETRAINED_GAINS, PROBE_GAINS, STAGES, plant
 
 from transferability.analysis.conditions import KINDS
 from transferability.analysis.read_outs import SHARES, read_out_of
 from transferability.figures import figure2
 from transferability.figures.records import Drawing, NothingToDrawError
-from transferability.figures.styles import ordered_treatments, style_of
+from transferability.figures.styles import ordered_treatments, style_of, styles_of
 
 TREATMENTS = ["selffer", "selffer+", "transfer", "transfer+", "random"]
 
@@ -279,6 +279,26 @@ def test_treatments_are_ordered_as_the_legend_is():
 
 def test_the_figure_has_the_width_that_was_asked_for():
     assert draw(plant(splits=HALVES), width=4.25).figure.get_size_inches()[0] == 4.25
+
+
+def test_probes_have_curves_beside_the_others_and_lie_on_none_of_their_points():
+    networks = plant(PROBE_GAINS)
+    drawing = draw(networks)
+    upper, middle = drawing.figure.axes[:2]
+    styles = styles_of(ordered_treatments(networks))
+    means = networks.groupby(["treatment", "n"])["test_top1"].mean()
+    for treatment in ("transfer-svm", "transfer-logreg", "random-svm", "pretrained-svm", "transfer+-svm"):
+        style = styles[treatment]
+        look = style.marker, style.colour
+        lines = [line for line in middle.get_lines() if (line.get_marker(), line.get_markerfacecolor()) == look]
+        assert [list(line.get_ydata()) for line in lines] == [pytest.approx(means[treatment].tolist())], treatment
+    places = [(round(x, 6), round(y, 6)) for points in upper.collections for x, y in points.get_offsets().tolist()]
+    assert len({x for x, _ in places}) == 1 + 3 * (len(PROBE_GAINS) - 1)
+    assert "AnB-svm: features of AnB read by svm" in legend_of(drawing)
+    names = [text.get_window_extent() for text in middle.texts]
+    assert len(names) == len(PROBE_GAINS) - 1
+    assert not any(box.overlaps(other) for index, box in enumerate(names) for other in names[:index])
+    assert all(box.x1 <= drawing.figure.bbox.x1 for box in names)
 
 
 def visible_labels(panel: Axes) -> list:

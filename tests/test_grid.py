@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from transferability.errors import InputError
-from transferability.study import architectures
+from transferability.study import architectures, costs, work
 from transferability.study.architectures import depth_of, description_file, is_current, stages_of
-from transferability.study.grid import cuts, study_networks
-from transferability.study.jobs import study_jobs, trains_curves
+from transferability.study.grid import cuts, study_figures, study_networks
+from transferability.study.jobs import probe_jobs, study_jobs, trains_curves
 from transferability.study.params import check_networks, check_params
 from transferability.study.sections import staged_section, weights_content
 
@@ -129,6 +129,46 @@ def test_pretrained_networks_of_an_architecture_without_weights_are_refused(para
     params["study"]["treatment"] = ["pretrained"]
     with pytest.raises(InputError, match=r"asks for P1A, but architectures\.tiny has no pretrained weights"):
         check_networks(params)
+
+
+PROBES = {"svm": {"classifier": "svm", "pooling": "gap"}}
+
+
+def test_probes_train_what_they_read_and_nothing_else(params):
+    params["probes"] = PROBES
+    params["study"] |= {"treatment": ["random-svm", "transfer-svm", "transfer+-svm"], "n": [2, 5], "split": ["random0"]}
+    check(params)
+    trained = {(job.name, len(job.networks)) for job in study_jobs(params)}
+    # A job trains a curve; baseA and baseB are the study's own.
+    assert trained == {("baseA", 1), ("baseB", 1), ("RnA", 2), ("RnB", 2), ("BnA+", 2), ("AnB+", 2)}
+    read = {(job.name, len(job.networks)) for job in probe_jobs(params)}
+    curves = {(name, 2) for name in ("RnA-svm", "RnB-svm", "AnB-svm", "BnA-svm")}
+    assert read == curves | {(f"{name}+-svm", 1) for name in ("A2B", "A5B", "B2A", "B5A")}
+    params["jobs"] = "network"
+    params["study"]["networks"] = {"random0": ["RnB-svm", "A2B-svm"]}
+    assert [job.name for job in study_jobs(params)] == ["R5B", "baseA"]
+    assert [job.name for job in probe_jobs(params)] == ["R2B-svm", "R5B-svm", "A2B-svm"]
+    assert study_figures(params) == ["figure2", "effects"]
+
+
+def test_probes_of_pretrained_stages_train_nothing(params):
+    write_description()
+    params |= {"probes": PROBES, "jobs": "network"}
+    params["study"] |= {"n": "all", "architecture": ["resnet18"], "split": ["whole"], "treatment": ["pretrained-svm"]}
+    params["study"]["networks"] = {"whole": ["PnA-svm"]}
+    check(params)
+    assert names(params, "resnet18", "whole") == [f"P{n}A-svm" for n in range(1, 6)]
+    assert study_jobs(params) == []
+    # Each stage below the last cut is 50 multiply-adds, and the 1,797 images are passed once.
+    params["jobs"] = "curve"
+    (job,) = probe_jobs(params)
+    assert work.probing_work(params, job).forward == pytest.approx(1797 * 5 * 50, rel=0.01)
+    assert "probes: 5 in 1 job, which train nothing: 898 kFLOP forward" in "\n".join(costs.notes(params, [], {}, 1))
+    assert costs.table_lines(params, [], {})[-1].split()[:3] == ["all", "0", "0"]
+    assert work.probing_minutes(params, job) == work.UNKNOWN_MINUTES
+    params["rates"] = {"resnet18": 1.0}
+    assert work.probing_minutes(params, job) == 5 * work.LEAST_MINUTES + 1
+    assert work.probing_mb(params, job) >= work.LEAST_MB
 
 
 def test_a_described_head_is_in_proportion_to_the_classes(params):

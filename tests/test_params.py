@@ -11,8 +11,10 @@ from snakemake.utils import update_config
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES, parse_network
 from transferability.study import grid
+from transferability.study.architectures import describe_architectures, described_stages
 from transferability.study.params import check_networks
 from transferability.study.params import check_params as check_sections
+from transferability.study.probes import pooling_section, probe_section
 from transferability.study.sections import canonical, described, named, schedule_of, used_groups
 from transferability.study.targets import check_target
 
@@ -58,26 +60,34 @@ def test_the_default_study_passes(params):
 
 
 @pytest.mark.parametrize("file", sorted((CHECKOUT / "workflow" / "studies").glob("*.yaml")), ids=lambda file: file.stem)
-def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
-    """As `snakemake --configfile` reads them."""
+def test_the_ready_studies_pass_on_top_of_the_default_one(params, file, tmp_path, monkeypatch):
+    """As `snakemake --configfile` reads them; the stages of a library's model are described first."""
+    monkeypatch.chdir(tmp_path)
+    described_stages.cache_clear()
     # A recipe, which stands on top of another study.
     if file.stem == "imagenet-modern":
         update_config(params, yaml.safe_load(file.with_stem("imagenet-original").read_text()))
     update_config(params, yaml.safe_load(file.read_text()))
-    check_params(params, SCHEMA)
+    check_sections(params, SCHEMA)
+    describe_architectures(params)
+    check_networks(params)
+    described_stages.cache_clear()
 
 
 @pytest.mark.parametrize(
     ("place", "known"),
     [
-        ([], "analysis, architectures, datasets, device, export, figures, jobs, rates, splits, study, training"),
+        (
+            [],
+            "analysis, architectures, datasets, device, export, figures, jobs, probes, rates, splits, study, training",
+        ),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),
         (["datasets", "digits", "images"], "channels, classes, size, source"),
         (["datasets", "digits", "parts"], "duplicates, seed, test, validation"),
         (["datasets", "digits", "augmentation"], "crop, flip, padding"),
         (["splits", "random0"], "kind, seed, volume"),
-        (["splits", "even-odd"], "A, B, kind, volume"),
+        (["splits", "even-odd"], "A, B, classes, kind, seed, volume"),
         (["splits", "round-straight"], "A, B, kind, volume"),
         (["architectures", "tiny"], "dropout, family, norm, width"),
         (["training"], "base, reduced, transferred"),
@@ -86,7 +96,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file):
             "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, optimizer, precision, steps, "
             "validations, warmup, weight_decay",
         ),
-        (["analysis"], "drop, unbalanced"),
+        (["analysis"], "drop, primary, unbalanced"),
         (["figures"], "dpi, read_out, width"),
     ],
     ids=".".join,
@@ -640,7 +650,7 @@ def test_a_curve_stands_for_its_networks_and_no_others(names, expected):
     [
         (
             "models/digits/tiny/random0/seed0/A3C/model.safetensors",
-            "'A3C' is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2",
+            "'A3C' is no network; names are like baseA, B3B, A3B+, R3B, P3B, A3B-k2 or A3B-svm",
         ),
         ("results/digits/tiny/random0/seed0/A9B.json", "'A9B': n = 9 is outside 1..7"),
         (
@@ -864,6 +874,91 @@ def test_definitions_of_splits_are_checked(params, definition, sentence):
     else:
         with pytest.raises(InputError) as error:
             check_params(params, SCHEMA)
+        assert sentence in str(error.value)
+
+
+SVM = {"classifier": "svm", "pooling": "gap"}
+
+
+def test_probes_are_asked_for_by_treatment_and_by_name(params):
+    params["probes"] = {
+        "svm": SVM,
+        "logreg": SVM | {"classifier": "logreg", "pooling": {"kind": "grid", "values": 100}},
+    }
+    params["study"] |= {
+        "treatment": ["transfer-svm", "random-logreg", "transfer+-svm"],
+        "n": [2, 7],
+        "split": ["random0"],
+    }
+    params["export"] = ["baseA"]
+    check_params(params, SCHEMA)
+    assert study_networks(params, "random0") == [
+        *("baseA", "baseB", "B2A-svm", "B7A-svm", "A2B-svm", "A7B-svm", "R2A-logreg", "R7A-logreg", "R2B-logreg"),
+        *("R7B-logreg", "B2A+-svm", "B7A+-svm", "A2B+-svm", "A7B+-svm"),
+    ]
+    params["study"]["networks"] = {"random0": ["baseA", "AnB-svm", "R2B-logreg"]}
+    check_params(params, SCHEMA)
+    assert study_networks(params, "random0") == ["baseA", "A2B-svm", "A7B-svm", "R2B-logreg"]
+    assert pooling_section(params, "svm") == {"kind": "gap"}
+    assert probe_section(params, "logreg") == {"classifier": "logreg"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"treatment": ["transfer-knn"]},
+            "study.treatment names transfer-knn, but probes has no 'knn' (there are: svm)",
+        ),
+        ({"networks": ["A3B-knn"]}, "study.networks.random0 names A3B-knn, but probes has no 'knn' (there are: svm)"),
+        ({"networks": ["AnB-knn"]}, "study.networks.random0 names AnB-knn, but probes has no 'knn'"),
+        ({"treatment": ["transfer-k2-svm"]}, "'transfer-k2-svm' does not fit; A treatment is selffer"),
+        ({"treatment": ["random+-svm"]}, "'random+-svm' does not fit; A treatment is selffer"),
+        ({"treatment": ["base-svm"]}, "'base-svm' does not fit; A treatment is selffer"),
+        ({"treatment": ["pretrained-svm"]}, "asks for P1A-svm, but architectures.tiny has no pretrained weights"),
+        ({"export": ["A5B-svm"]}, "export names A5B-svm, a probe, which is never exported"),
+        ({"export": ["AnB-svm"]}, "export names AnB-svm, a probe, which is never exported"),
+        ({"probes": {"k2": SVM}}, "probes: 'k2' does not fit; A probe's name is a letter"),
+        ({"probes": {"my-svm": SVM}}, "probes: 'my-svm' does not fit; A probe's name is a letter"),
+        ({"probes": {"svm": {"classifier": "svm"}}}, "probes.svm: the key 'pooling' is missing"),
+        ({"probes": {"svm": SVM | {"pooling": "max"}}}, "probes.svm.pooling: 'max' is none of gap, grid, full"),
+        ({"probes": {"svm": SVM | {"c": 1}}}, "probes.svm: unknown key 'c'"),
+        ({"probes": {"svm": SVM | {"draws": 5}}}, "probes.svm.draws: 5 draws of all training images are the same"),
+        (
+            {"probes": {"svm": SVM | {"classifier": "knn", "dropout": 0.5}}},
+            "probes.svm.dropout is for svm and logreg, not knn",
+        ),
+    ],
+)
+def test_probes_that_cannot_be_are_refused_in_one_sentence(params, changes, sentence):
+    params |= {"probes": {"svm": SVM}, "export": []}
+    params["study"] |= {"split": ["random0"], "treatment": changes.get("treatment", ["transfer-svm"])}
+    if "networks" in changes:
+        params["study"]["networks"] = {"random0": changes["networks"]}
+    params |= {key: value for key, value in changes.items() if key in ("export", "probes")}
+    with pytest.raises(InputError) as error:
+        check_params(params, SCHEMA)
+    assert sentence in str(error.value)
+    assert str(error.value).startswith("params: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("results/digits/tiny/random0/seed0/A3B-svm.json", None),
+        ("results/digits/tiny/random0/seed0/A3B-knn.json", "probes has no 'knn' (there are: svm)"),
+        ("results/digits/tiny/random0/seed0/A8B-svm.json", "n = 8 is outside 1..7"),
+        ("results/digits/tiny/random0/seed0/A3B-k2-svm.json", "there is nothing to preserve"),
+        ("models/digits/tiny/random0/seed0/A3B-svm/model.safetensors", "a probe is no network"),
+    ],
+)
+def test_files_of_probes_that_no_rule_makes_are_explained(params, path, sentence):
+    params["probes"] = {"svm": SVM}
+    if sentence is None:
+        check_target(path, params)
+    else:
+        with pytest.raises(InputError) as error:
+            check_target(path, params)
         assert sentence in str(error.value)
 
 

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
@@ -16,8 +18,9 @@ from transferability.errors import InputError
 from transferability.evaluation import features, probing
 from transferability.evaluation.features import cut_features, prepared
 from transferability.evaluation.metrics import score
-from transferability.evaluation.pooling import Pooling
-from transferability.evaluation.probing import ProbeName
+from transferability.evaluation.pooling import POOLINGS, Pooling
+from transferability.evaluation.probes import CLASSIFIERS, NORMALISATIONS, Probe
+from transferability.evaluation.probing import parse_probe
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.stages import AlexNet
@@ -52,6 +55,7 @@ def run(packed_digits, digits_split, models, tmp_path, monkeypatch):
         probe = {"classifier": "logreg", "choices": [1.0]} | options.pop("probe", {})
         words = ["--split", digits_split, "--packed", packed_digits, "--model", models / model / "model.safetensors"]
         words += ["--cuts", *cuts, "--probe", json.dumps(probe), "--features", tmp_path / "features" / model]
+        words += ["--shape", *options["shape"]] if "shape" in options else []
         words += ["--pooling", json.dumps(options.get("pooling", {"kind": "full"}))]
         words += ["--device", "cpu", "--threads", 1, "--metrics", *paths]
         monkeypatch.setattr(sys, "argv", ["probing", *map(str, words)])
@@ -79,8 +83,8 @@ def test_a_probe_is_a_classifier_on_the_source_s_features_of_the_target_s_images
 
 def test_its_json_has_the_form_of_a_network_s(run, task, models):
     (metrics,) = run("baseA", [2], ["A2B-logreg"], pooling={"kind": "gap"})
-    assert list(metrics)[:7] == ["network", "treatment", "source", "n", "target", "fine_tune", "preserved"]
-    assert list(metrics.values())[:7] == ["A2B-logreg", "transfer-logreg", "A", 2, "B", False, 0]
+    assert list(metrics)[:8] == [*("network", "treatment", "source", "n", "target", "fine_tune"), "preserved", "option"]
+    assert list(metrics.values())[:8] == ["A2B-logreg", "transfer-logreg", "A", 2, "B", False, 0, "logreg"]
     assert (metrics["stage"], metrics["depth"], metrics["classes"]) == ("conv2", 8, 5)
     assert metrics["model_sha256"] == files.sha256(models / "baseA/model.safetensors")
     assert (metrics["trained"], metrics["reason"], metrics["learning"]) == (True, None, [])
@@ -120,6 +124,14 @@ def test_probes_share_the_features_of_a_pass(run, monkeypatch):
     assert other["probe"]["classifier"] == "ridge"
 
 
+def test_a_model_is_read_on_images_of_the_target_s_shape_if_its_weights_can_be(run, tmp_path):
+    (metrics,) = run("baseA", [2], ["A2B-logreg"], shape=[1, 8, 8])
+    (own,) = run("baseA", [2], ["A2B-logreg"])
+    assert metrics == own
+    with pytest.raises(InputError, match=r"its weights see images of 1×8×8, not of 1×6×6 \(.*\); set images.size"):
+        run("baseA", [2], ["A2B-logreg"], shape=[1, 6, 6])
+
+
 def test_a_probe_of_a_fine_tuned_network_reads_that_network(run, models):
     (metrics,) = run("A3B+", [3], ["A3B+-logreg"])
     assert (metrics["treatment"], metrics["fine_tune"]) == ("transfer+-logreg", True)
@@ -155,6 +167,18 @@ def test_an_option_that_describes_no_probe_is_refused_in_a_sentence(run):
         run("baseA", [3], ["A3B-svm"], probe={"images_per_class": 5000})
 
 
+def test_the_params_may_ask_for_what_probes_and_poolings_are_and_for_nothing_else():
+    path = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
+    schema = yaml.safe_load(path.read_text(encoding="utf-8"))["properties"]["probes"]["additionalProperties"]
+    keys = schema["properties"]
+    assert keys["classifier"]["enum"] == list(CLASSIFIERS)
+    assert keys["normalisation"]["enum"] == list(NORMALISATIONS)
+    assert keys["pooling"]["then"]["enum"] == keys["pooling"]["else"]["properties"]["kind"]["enum"] == list(POOLINGS)
+    assert keys["pooling"]["else"]["properties"].keys() == {field.name for field in fields(Pooling)}
+    # The seed is the study's.
+    assert keys.keys() == {field.name for field in fields(Probe)} - {"seed"} | {"pooling"}
+
+
 def test_a_name_says_which_network_it_reads():
-    name = ProbeName.parse("A3B-k2-svm")
-    assert (name.network.name, name.network.preserved, name.probe, name.name) == ("A3B-k2", 2, "svm", "A3B-k2-svm")
+    probe = parse_probe("A3B-k2-svm")
+    assert (probe.preserved, probe.option, probe.name, probe.treatment) == (2, "svm", "A3B-k2-svm", "transfer-k2-svm")

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from transferability.figures.axes import label_ends
-from transferability.figures.styles import DASHES, SERIES, finish, save_figure, set_theme, style_of
+from transferability.figures.styles import DASHES, SERIES, finish, save_figure, set_theme, style_of, styles_of
 from transferability.networks.notation import TREATMENTS
 from transferability.words import points
 
@@ -27,6 +27,22 @@ def test_no_treatments_points_lie_on_anothers_or_on_another_layer():
     offsets = Counter(style_of(name).offset for name in EVERY_TREATMENT if name != "base")
     assert [offset for offset, count in offsets.items() if count > 1] == []
     assert all(abs(offset) < 0.5 for offset in offsets)
+
+
+@pytest.mark.parametrize("probes", [("svm",), ("knn", "logreg", "svm")])
+def test_a_figure_s_probes_are_told_apart_and_lie_apart(probes):
+    kinds = [name for name in TREATMENTS if name != "base"]
+    treatments = [*TREATMENTS, "transfer-k2", *(f"{kind}-{probe}" for probe in probes for kind in kinds)]
+    styles = styles_of(treatments)
+    assert list(styles) == treatments
+    looks = Counter((style.marker, style.dashes) for style in styles.values())
+    assert [look for look, count in looks.items() if count > 1] == []
+    offsets = sorted(style.offset for name, style in styles.items() if name != "base")
+    assert all(second - first > 0.01 for first, second in pairwise(offsets) if second != first)
+    assert len(set(offsets)) >= len(offsets) - 1  # selffer+ and a preserved one have been as near before
+    assert all(abs(offset) < 0.5 for offset in offsets)
+    assert {styles[f"transfer-{probe}"].colour for probe in probes} == {styles["transfer"].colour}
+    assert all(styles[name] == style_of(name) for name in TREATMENTS)
 
 
 @pytest.mark.parametrize("heights", [[0.5], [0.5, 0.5, 0.5], [1.0, 0.99, 0.98, 0.2], [0.0, 0.01, 0.02], [0.9, 0.95]])

@@ -10,7 +10,7 @@ from transferability.errors import InputError
 from transferability.networks.alexnet import initialise
 from transferability.networks.building import build_network
 from transferability.networks.dropout import Dropout
-from transferability.networks.notation import Network, parse_network
+from transferability.networks.notation import Network, parse_network, split_treatment
 from transferability.networks.stages import AlexNet
 from transferability.networks.treatments import copy_stages, freeze_stages, prepare_network
 
@@ -21,6 +21,17 @@ EVERY_NETWORK = [
     *(f"R{n}{target}" for n in range(1, 8) for target in "AB"),
     *(f"{source}{n}{target}{plus}" for source in "ABP" for n in range(1, 8) for target in "AB" for plus in ("", "+")),
     *(f"{source}{n}{target}-k{k}" for source in "ABP" for n in range(1, 8) for target in "AB" for k in range(1, 8 - n)),
+]
+EVERY_PROBE = [
+    *(f"R{n}{target}-svm" for n in range(1, 8) for target in "AB"),
+    *(
+        f"{source}{n}{target}{plus}-{probe}"
+        for source in "ABP"
+        for n in (1, 7)
+        for target in "AB"
+        for plus in ("", "+")
+        for probe in ("svm", "logreg10", "k2means")
+    ),
 ]
 
 
@@ -51,7 +62,7 @@ def layers_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
     return [name for name in LAYERS if name not in different]
 
 
-@pytest.mark.parametrize("name", EVERY_NETWORK)
+@pytest.mark.parametrize("name", [*EVERY_NETWORK, *EVERY_PROBE])
 def test_every_name_means_one_network_whose_name_it_is(name):
     assert parse_network(name).name == name
 
@@ -74,11 +85,19 @@ def test_no_two_names_mean_the_same_network():
         ("P5A+", Network("P", 5, "A", True, 0), "pretrained+", "PnA+"),
         ("A3B-k2", Network("A", 3, "B", False, 2), "transfer-k2", "AnB-k2"),
         ("B1B-k6", Network("B", 1, "B", False, 6), "selffer-k6", "BnB-k6"),
+        ("A5B-svm", Network("A", 5, "B", False, 0, "svm"), "transfer-svm", "AnB-svm"),
+        ("B5B-svm16", Network("B", 5, "B", False, 0, "svm16"), "selffer-svm16", "BnB-svm16"),
+        ("R5B-svm", Network("R", 5, "B", False, 0, "svm"), "random-svm", "RnB-svm"),
+        ("P12A-svm", Network("P", 12, "A", False, 0, "svm"), "pretrained-svm", "PnA-svm"),
+        ("A5B+-svm", Network("A", 5, "B", True, 0, "svm"), "transfer+-svm", "AnB+-svm"),
     ],
 )
 def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, curve):
     assert parse_network(name) == network
     assert network.treatment == treatment
+    treated = split_treatment(treatment)
+    assert (treated.preserved, treated.option) == (network.preserved, network.option)
+    assert treated.treatment.fine_tune == network.fine_tune
     assert network.curve == curve
 
 
@@ -86,7 +105,7 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
     ("name", "sentence"),
     [
         *(
-            (name, f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2")
+            (name, f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B, A3B-k2 or A3B-svm")
             for name in (
                 "",
                 "base",
@@ -104,6 +123,12 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
                 "A3B-k",
                 "A3B-k0",
                 "A3B-k2+",
+                "A3B-svm+",
+                "A3B-2svm",
+                "A3B-svm-",
+                "A3B-s.vm",
+                "A3B-svm-knn",
+                "baseA-svm",
                 "A3B ",
                 "A3B\n",
                 "A³B",
@@ -111,7 +136,7 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
             )
         ),
         ("A0B", "'A0B': n = 0 copies nothing; a cut is after stage 1 or a later one"),
-        ("A03B", "'A03B' is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2"),
+        ("A03B", "'A03B' is no network; names are like baseA, B3B, A3B+, R3B, P3B, A3B-k2 or A3B-svm"),
         ("B8B+", "'B8B+': n = 8 is outside 1..7"),
         ("R12A", "'R12A': n = 12 is outside 1..7"),
         ("A7B-k1", "'A7B-k1': there are no 1 stages to preserve between the cut at 7 and the last"),
@@ -119,6 +144,8 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
         ("R3B+", "'R3B+' is no network: random stages are frozen and there is nothing to preserve"),
         ("R3B-k2", "'R3B-k2' is no network: random stages are frozen and there is nothing to preserve"),
         ("A3B+-k2", "'A3B+-k2' is no network: where copied stages learn, they need no preserved ones above"),
+        ("R3B+-svm", "'R3B+-svm' is no network: random stages are frozen and there is nothing to preserve"),
+        ("A8B-svm", "'A8B-svm': n = 8 is outside 1..7"),
         ("P8B", "'P8B': n = 8 is outside 1..7"),
     ],
 )

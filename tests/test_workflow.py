@@ -143,6 +143,7 @@ def test_a_run_records_what_it_was_made_from(finished):
         "target": "B",
         "fine_tune": False,
         "preserved": 0,
+        "option": "",
     }
     assert record["inputs"][str(source.relative_to(finished))] == hashlib.sha256(source.read_bytes()).hexdigest()
     model = (place / "A6B/model.safetensors").read_bytes()
@@ -270,7 +271,8 @@ def test_a_partial_rerun_ends_where_a_clean_run_does(study, tmp_path):
     for directory in (study, clean):
         change(
             directory,
-            study={"split": ["random0"], "treatment": ["transfer", "selffer-k1", "random"]},
+            study={"split": ["random0"], "treatment": ["transfer", "selffer-k1", "random", "transfer-svm"]},
+            probes={"svm": {"classifier": "svm", "pooling": "full", "choices": [0.01, 1]}},
             training={"transferred": {"learning_rate": 0.02}},
             export=["RnB"],
         )
@@ -283,6 +285,36 @@ def test_a_partial_rerun_ends_where_a_clean_run_does(study, tmp_path):
     assert (study / "results/digits/tiny/networks.csv").read_text() == (
         clean / "results/digits/tiny/networks.csv"
     ).read_text()
+    assert plan(study) == set()
+    read_by_a_probe(study)
+
+
+def read_by_a_probe(study: Path) -> None:
+    """What a finished study holds of its probes, and what an edit of theirs reruns."""
+    results = study / "results/digits/tiny"
+    rows = {row["network"]: row for row in csv.DictReader((results / "networks.csv").open())}
+    probes = {"A2B-svm", "A6B-svm", "B2A-svm", "B6A-svm"}
+    assert {name for name, row in rows.items() if row["option"] == "svm"} == probes
+    assert float(rows["A2B-svm"]["test_top1"]) > 0.9
+    assert (rows["A2B-svm"]["pooling"], rows["A2B-svm"]["train_loss"]) == ("full", "")
+    base = (study / "models/digits/tiny/random0/seed0/baseA/model.safetensors").read_bytes()
+    metrics = json.loads((results / "random0/seed0/A6B-svm.json").read_text())
+    assert metrics["model_sha256"] == hashlib.sha256(base).hexdigest()
+    assert not list(study.glob("models/**/*-svm"))
+    assert {path.name for path in study.glob("features/digits/tiny/random0/seed0/AnB/train/*.npy")} == {
+        "2-full.npy",
+        "6-full.npy",
+    }
+    learnt = {row["network"] for row in csv.DictReader((results / "learning.csv").open())}
+    assert learnt == rows.keys() - probes
+    effects = {row["effect"] for row in csv.DictReader((results / "effects.csv").open())}
+    assert "probe minus retrained, transfer-svm" in effects
+    page = (results / "report.html").read_text()
+    assert "read by the probe svm; no network is trained" in page
+    assert "random0/seed0/A6B-svm.json" in page
+    assert "A6B-svm/run.json" not in page
+    change(study, probes={"svm": {"choices": [0.1, 1]}})
+    assert plan(study) == {"probe random0 0 A B svm", "probe random0 0 B A svm", "tables", "summary", *DRAWN}
 
 
 def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checkout):
@@ -309,8 +341,12 @@ def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checko
 
 
 def test_any_network_can_be_asked_for_by_name(study):
-    run(study, "results/digits/tiny/random0/seed0/A6B+.json", "results/digits/tiny/random0/seed0/B2A-k3.json")
-    place = study / "results/digits/tiny/random0/seed0"
+    change(study, probes={"svm": {"classifier": "svm", "pooling": "full", "choices": [1]}})
+    place = "results/digits/tiny/random0/seed0"
+    run(study, *(f"{place}/{name}.json" for name in ("A6B+", "B2A-k3", "A6B+-svm")))
+    place = study / place
+    probe, model = json.loads((place / "A6B+-svm.json").read_text()), json.loads((place / "A6B+.json").read_text())
+    assert (probe["treatment"], probe["model_sha256"]) == ("transfer+-svm", model["model_sha256"])
     assert json.loads((place / "A6B+.json").read_text())["treatment"] == "transfer+"
     assert json.loads((place / "B2A-k3.json").read_text())["treatment"] == "transfer-k3"
 

@@ -27,13 +27,13 @@ def only_writer(paths: list[Path]) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold one lock file, <what is written>.lock, and remove it at the end."""
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
+    """Hold one lock file, <what is written>.lock, and remove it at the end; `wait` for who holds it, if told to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with open(path, "a+", encoding="utf-8") as file:
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
                 holder = file.read() or "another process"

@@ -5,6 +5,11 @@ NETWORKS = {
     architecture: {split: study_networks(config, architecture, split) for split in STUDY["split"]}
     for architecture in STUDY["architecture"]
 }
+# Without probes, which read networks and train none.
+TRAINED = {
+    architecture: {split: [network for network in networks if not network.option] for split, networks in splits.items()}
+    for architecture, splits in NETWORKS.items()
+}
 FIGURES = study_figures(config)
 # Those that the original's published numbers give; its networks are not published with them.
 PUBLISHED_FIGURES = ["figure2", "figure3", "effects", "volume"]
@@ -28,13 +33,13 @@ SEED_FILES = [
 N, CURVE = (cuts(config, STUDY["architecture"][0]), "n") if trains_curves(config) else ("{n}", "{n}")
 
 
-def each_network(pattern, bases_alone=False):
+def each_network(pattern, bases_alone=False, grid=TRAINED):
     """An input function: a pattern of files with {split}, {seed} and {network}, for all networks of an architecture."""
 
     def paths(wildcards):
         return [
             pattern.format(split=split, seed=seed, network=network.name, **wildcards)
-            for split, networks in NETWORKS[wildcards.architecture].items()
+            for split, networks in grid[wildcards.architecture].items()
             for seed in STUDY["seed"]
             for network in networks
             if network.source is None or not bases_alone
@@ -47,6 +52,15 @@ def exported_networks(wildcards):
     """The names of the networks among which those to export are chosen."""
     networks = study_networks(config, wildcards.architecture, wildcards.split)
     return [network.name for network in members_of(config["export"], networks)]
+
+
+def probed_weights(wildcards):
+    """The weights that a probe reads at the cuts of a curve, or at one."""
+    probe, *_ = rule_job(config, "probe", wildcards).networks
+    network = read_network(probe, cuts(config, wildcards.architecture))
+    if network is None:
+        return "models/pretrained/{architecture}/model.safetensors"
+    return f"models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network.name}/model.safetensors"
 
 
 def library(wildcards):
@@ -78,8 +92,9 @@ wildcard_constraints:
     split=named(config["splits"]),
     architecture=named(config["architectures"]),
     seed=r"0|[1-9]\d*",
-    source=r"[ABP]|R(?=[1-9]\d?[AB][/.])",
+    source=r"[ABP]|R(?=[1-9]\d?[AB][-/.])",
     n=r"[1-9]\d?",
     target="[AB]",
     plus=r"\+?",
     k=r"[1-9]\d?",
+    probe=named(config.get("probes", {})) or "(?!)",

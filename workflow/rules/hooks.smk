@@ -41,7 +41,7 @@ onsuccess:
     runs = [
         Path(run)
         for dataset in STUDY["dataset"]
-        for architecture, networks in NETWORKS.items()
+        for architecture, networks in TRAINED.items()
         for split in networks
         for run in expand(
             "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/run.json",

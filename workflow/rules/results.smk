@@ -1,5 +1,5 @@
 # Requires models/.../{network}/ and the data they were trained on.
-# Gives results/.../{network}.json, the tables networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv and
+# Gives results/.../{network}.json, of probes too, and their features/, which are derived and may go; the tables networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv and
 # coverage.csv, and model.onnx for the networks of `export`; and the tables of results/yosinski2014/caffenet/, which
 # require nothing.
 
@@ -75,10 +75,71 @@ use rule evaluate as evaluate_curve with:
         ),
 
 
+# Features are no output: they are derived, large and kept by their own cards, as states are by training.
+rule probe:
+    input:
+        split="data/splits/{dataset}/{split}.json",
+        model=probed_weights,
+    output:
+        expand(
+            "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}-{{probe}}.json",
+            n=N,
+        ),
+    log:
+        expand(
+            "logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}-{{probe}}.log",
+            n=CURVE,
+        ),
+    threads: 1
+    resources:
+        device=config["device"],
+        gpu=int(config["device"] == "cuda"),
+        mem_mb=lambda wildcards, attempt, rulename: attempt * probing_mb(config, rule_job(config, rulename, wildcards)),
+        runtime=lambda wildcards, attempt, rulename: attempt
+        * probing_minutes(config, rule_job(config, rulename, wildcards)),
+    params:
+        shape=lambda wildcards: image_shape(config["datasets"][wildcards.dataset]),
+        cuts=N,
+        probe=lambda wildcards: canonical(probe_section(config, wildcards.probe) | {"seed": int(wildcards.seed)}),
+        pooling=lambda wildcards: canonical(pooling_section(config, wildcards.probe)),
+        features="{source}n{target}",
+        code=lambda wildcards: fingerprint("evaluation.probing", library(wildcards)),
+    shell:
+        """
+        python -m transferability.evaluation.probing \
+            --split {input.split:q} \
+            --packed data/packed/{wildcards.dataset:q} \
+            --model {input.model:q} \
+            --shape {params.shape} \
+            --cuts {params.cuts} \
+            --probe {params.probe:q} \
+            --pooling {params.pooling:q} \
+            --features features/{wildcards.dataset:q}/{wildcards.architecture:q}/{wildcards.split:q}/seed{wildcards.seed}/{params.features} \
+            --device {resources.device:q} \
+            --threads {threads} \
+            --metrics {output:q} \
+            2>{log:q}
+        """
+
+
+# Each fine-tuned network has features of its own.
+use rule probe as probe_tuned with:
+    input:
+        split="data/splits/{dataset}/{split}.json",
+        model="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}+/model.safetensors",
+    output:
+        "results/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}+-{probe}.json",
+    log:
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}+-{probe}.log",
+    params:
+        cuts="{n}",
+        features="{source}{n}{target}+",
+
+
 rule tables:
     input:
         splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
-        metrics=each_network("results/{dataset}/{architecture}/{split}/seed{seed}/{network}.json"),
+        metrics=each_network("results/{dataset}/{architecture}/{split}/seed{seed}/{network}.json", grid=NETWORKS),
     output:
         networks=in_report("results/{dataset}/{architecture}/networks.csv", "networks"),
         learning=in_report("results/{dataset}/{architecture}/learning.csv", "learning"),

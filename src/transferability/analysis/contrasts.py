@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from transferability.analysis.treatments import curves_of, rank_of
-from transferability.networks.notation import split_treatment
+from transferability.networks.notation import RANDOM, TREATMENTS, split_treatment
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,9 @@ PRESERVED = "preserved "
 
 def preserved_effect(treatment: str) -> Effect:
     """The effect of a preserved treatment, such as transfer-k2, against base."""
-    kind, preserved = split_treatment(treatment)
-    meaning = f"as {kind.name}, where the {preserved} layers above the cut start from the copied network too"
+    treated = split_treatment(treatment)
+    kind, preserved = treated.treatment.name, treated.preserved
+    meaning = f"as {kind}, where the {preserved} layers above the cut start from the copied network too"
     return Effect(
         PRESERVED + treatment,
         treatment,
@@ -124,15 +125,86 @@ def preserved_effect(treatment: str) -> Effect:
     )
 
 
+@dataclass(frozen=True)
+class ProbeContrast:
+    """An effect that every probe has: a treatment read by it minus another.
+
+    `treatments` are those that it is of. `reference` is the treatment that is read by the same probe, or RETRAINED:
+    the network of the treatment itself.
+    """
+
+    name: str
+    treatments: tuple[str, ...]
+    reference: str
+    meaning: str
+
+    def effect(self, treatment: str) -> Effect:
+        """The effect of a treatment that a probe reads, such as transfer-svm."""
+        treated = split_treatment(treatment)
+        kind = treated.treatment.name if self.reference == RETRAINED else self.reference
+        reference = kind if self.reference == RETRAINED else f"{kind}-{treated.option}"
+        name = f"{self.name}, {treatment}"
+        notation = f"{curves_of(treatment)[1]} − {curves_of(reference)[1]}"
+        return Effect(name, treatment, reference, name[0].upper() + name[1:], notation, self.meaning)
+
+
+RETRAINED = "retrained"
+CUT = tuple(record.name for record in TREATMENTS.values() if record.source is not None)
+
+PROBE_CONTRASTS = (
+    ProbeContrast(
+        "learned over random",
+        tuple(name for name in CUT if TREATMENTS[name].source != RANDOM),
+        "random",
+        "what features that were learnt are worth more than those of untrained filters, to the same probe",
+    ),
+    ProbeContrast(
+        "probe minus retrained",
+        CUT,
+        RETRAINED,
+        "what a probe on the features loses or gains against new layers that are trained on top of them",
+    ),
+    ProbeContrast(
+        "other source minus own",
+        ("transfer",),
+        "selffer",
+        "what is lost because the features were learnt on the other task, where nothing above the cut is kept",
+    ),
+    ProbeContrast(
+        "pretrained over trained here",
+        ("pretrained",),
+        "transfer",
+        "what the pretrained features are worth more than those learnt on the other task, to the same probe",
+    ),
+)
+"""The effects of each probe, in the order of tables, figures and page."""
+
+
+def probe_effects(treatments: set[str]) -> list[Effect]:
+    """The effects that treatments read by probes have, whether or not their references are there."""
+    probed = [name for name in sorted(treatments, key=rank_of) if split_treatment(name).option]
+    return [
+        contrast.effect(name)
+        for contrast in PROBE_CONTRASTS
+        for name in probed
+        if split_treatment(name).treatment.name in contrast.treatments
+    ]
+
+
 def effects_of(treatments: Iterable[str]) -> list[Effect]:
-    """The effects that some treatments allow: the named ones, then each preserved treatment against base."""
+    """The effects that some treatments allow: the named ones, each preserved treatment against base, and probes'."""
     present = set(treatments)
-    preserved = [preserved_effect(name) for name in sorted(present, key=rank_of) if split_treatment(name)[1]]
-    return [effect for effect in (*EFFECTS, *preserved) if {effect.treatment, effect.reference} <= present]
+    preserved = [preserved_effect(name) for name in sorted(present, key=rank_of) if split_treatment(name).preserved]
+    every = (*EFFECTS, *preserved, *probe_effects(present))
+    return [effect for effect in every if {effect.treatment, effect.reference} <= present]
 
 
 def effect_of(name: str) -> Effect:
     """The effect of a name in the tables."""
+    kind, _, treatment = name.rpartition(", ")
+    for contrast in PROBE_CONTRASTS:
+        if contrast.name == kind:
+            return contrast.effect(treatment)
     for effect in EFFECTS:
         if effect.name == name:
             return effect

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from itertools import product
 from pathlib import Path
+from statistics import mean
 
 import pandas as pd
 
@@ -68,6 +69,19 @@ def number(metrics: dict, *keys: str) -> float:
     return value
 
 
+def given(metrics: dict, *keys: str) -> float | None:
+    """A number out of a network's metrics; of a probe's, None where training alone gives it or it has no loss."""
+    value = metrics
+    for key in keys:
+        value = value and value[key]
+    return None if value is None and "probe" in metrics else number(metrics, *keys)
+
+
+def pooling_of(metrics: dict) -> str | None:
+    """How a probe's features were pooled; None of a network."""
+    return metrics["probe"]["pooling"]["kind"] if "probe" in metrics else None
+
+
 def split_columns(path: Path) -> dict:
     """What a split's file says of all its networks: kind, volumes by side, and distances where it has them."""
     split = files.read_json(path)
@@ -96,19 +110,22 @@ def network_row(shared: dict, metrics: dict) -> dict:
         "volume": shared["volume"].get(target),
         "other_volume": shared["volume"].get("B" if target == "A" else "A"),
         **{name: metrics[name] for name in COPIED},
+        "option": metrics["option"] or None,
+        "pooling": pooling_of(metrics),
         "stage": metrics.get("stage"),
-        **{read_out.name: number(metrics, *read_out.metric.split(".")) for read_out in READ_OUTS},
-        "validation_loss": number(metrics, "validation", "loss"),
-        "test_loss": number(metrics, "test", "loss"),
+        **{read_out.name: given(metrics, *read_out.metric.split(".")) for read_out in READ_OUTS},
+        "validation_loss": given(metrics, "validation", "loss"),
+        "test_loss": given(metrics, "test", "loss"),
         "test_top5": metrics["test"].get("top5"),
+        "test_mean_per_class": mean([number(entry, "top1") for entry in metrics["test"]["per_class"].values()]),
         **{f"{part}_chance": chance(counts[part]) for part in counts},
         **{f"{part}_images": number(metrics, part, "count") for part in counts},
     }
 
 
 def learning_rows(metrics: dict) -> list[dict]:
-    """The rows of learning.csv from a network's metrics, without where it is."""
-    if not metrics["learning"]:
+    """The rows of learning.csv from a network's metrics, without where it is; a probe has none."""
+    if not metrics["learning"] and "probe" not in metrics:
         raise ValueError("learning is empty")
     return [
         {"network": metrics["network"], "step": int(number(row, "step"))} | {name: number(row, name) for name in LEARNT}

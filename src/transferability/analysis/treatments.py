@@ -3,27 +3,36 @@
 from transferability.networks.notation import RANDOM, TREATMENTS, split_treatment
 
 
-def rank_of(name: str) -> tuple[int, int]:
-    """Where a treatment stands in a table: in the order of TREATMENTS, each before its preserved ones."""
-    treatment, preserved = split_treatment(name)
-    return list(TREATMENTS).index(treatment.name), preserved
+def rank_of(name: str) -> tuple[int, int, str]:
+    """Where a treatment stands in a table: in the order of TREATMENTS, each before its preserved ones and probes."""
+    treated = split_treatment(name)
+    return list(TREATMENTS).index(treated.treatment.name), treated.preserved, treated.option
+
+
+def is_probe(name: str) -> bool:
+    """Whether a treatment reads features by a probe: it trains no network."""
+    return bool(split_treatment(name).option)
 
 
 def copies_stages(name: str) -> bool:
     """Whether the networks of a treatment start from stages that were trained before."""
-    return split_treatment(name)[0].source not in (None, RANDOM)
+    return split_treatment(name).treatment.source not in (None, RANDOM)
 
 
 def curves_of(name: str) -> tuple[str, str]:
-    """The curves of a treatment for the targets A and B, in the paper's notation; a preserved one's end in -k2."""
-    treatment, preserved = split_treatment(name)
-    first, second = treatment.curves
-    ending = f"-k{preserved}" if preserved else ""
-    return first + ending, second + ending
+    """The curves of a treatment for the targets A and B, in the paper's notation, with their ending: -k2, or -svm."""
+    treated = split_treatment(name)
+    first, second = treated.treatment.curves
+    return first + treated.ending, second + treated.ending
 
 
 def meaning_of(name: str) -> str:
     """A treatment in a sentence."""
-    treatment, preserved = split_treatment(name)
+    treated = split_treatment(name)
+    if treated.option:
+        return (
+            f"the features of {treated.treatment.features}, read by the probe {treated.option}; no network is trained"
+        )
+    preserved = treated.preserved
     above = f"; the {preserved} above the cut start from the copied network too" if preserved else ""
-    return treatment.meaning + above
+    return treated.treatment.meaning + above

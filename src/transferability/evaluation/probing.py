@@ -7,7 +7,7 @@ the pretrained ones, and `A5B+-svm` the fine-tuned network's own; each for the c
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.metrics import score
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probes import Draw, Probe, accuracies, over_draws, run_probe
+from transferability.locks import locked
 from transferability.networks.checkpoints import Card, load_network
 from transferability.networks.notation import PRETRAINED, RANDOM, Network, parse_network
 
@@ -31,41 +32,30 @@ PARTS = ("train", "validation", "test")
 SCORED = ("validation", "test")
 
 
-@dataclass(frozen=True)
-class ProbeName:
-    """What a probe's name says: the network whose stages below the cut it reads, and the probe's own name."""
+def parse_probe(name: str) -> Network:
+    """What a probe's name means, such as A5B-svm; one that names no probe of a cut is an InputError."""
+    base, _, probe = name.rpartition("-")
+    if base.startswith("base"):
+        raise InputError(f"{name!r} is no probe: it says no cut; B5B-{probe} reads stages 1 to 5 of baseB")
+    network = parse_network(name)
+    if not network.option:
+        raise InputError(f"{name!r} is no probe; names are like A5B-svm, R5B-svm or A5B+-logreg")
+    return network
 
-    network: Network
-    probe: str
 
-    @classmethod
-    def parse(cls, name: str) -> "ProbeName":
-        """The parts of a name such as A5B-svm; one that names no probe of a cut is an InputError."""
-        network, _, probe = name.rpartition("-")
-        if not network or not probe:
-            raise InputError(f"{name!r} is no probe; names are like A5B-svm, R5B-svm or A5B+-logreg")
-        identity = parse_network(network)
-        if identity.source is None:
-            raise InputError(f"{name!r} is no probe: it says no cut; B5B-{probe} reads stages 1 to 5 of baseB")
-        return cls(identity, probe)
-
-    @property
-    def name(self) -> str:
-        return f"{self.network.name}-{self.probe}"
-
-    def check_source(self, path: Path, card: Card) -> None:
-        """Refuse a checkpoint that does not hold the stages which the name means."""
-        wanted = self.network
-        if wanted.fine_tune or wanted.preserved:
-            right, words = card.network == wanted.name, wanted.name
-        elif wanted.source == PRETRAINED:
-            right, words = card.network == "pretrained", "the pretrained network"
-        elif wanted.source == RANDOM:
-            right, words = is_random(card.network, wanted.n), f"a random network with {wanted.n} or more drawn stages"
-        else:
-            right, words = card.network == f"base{wanted.source}", f"base{wanted.source}"
-        if not right:
-            raise InputError(f"{self.name} reads {words}, and {path} is {card.network}; name its checkpoint")
+def check_source(probe: Network, path: Path, card: Card) -> None:
+    """Refuse a checkpoint that does not hold the stages which a probe's name means."""
+    read = replace(probe, option="").name
+    if probe.fine_tune or probe.preserved:
+        right, words = card.network == read, read
+    elif probe.source == PRETRAINED:
+        right, words = card.network == "pretrained", "the pretrained network"
+    elif probe.source == RANDOM:
+        right, words = is_random(card.network, probe.n), f"a random network with {probe.n} or more drawn stages"
+    else:
+        right, words = card.network == f"base{probe.source}", f"base{probe.source}"
+    if not right:
+        raise InputError(f"{probe.name} reads {words}, and {path} is {card.network}; name its checkpoint")
 
 
 def is_random(name: str, n: int) -> bool:
@@ -140,11 +130,11 @@ def part_scores(draws: list[Draw], probe: Probe, part: str, task: Task) -> dict:
     return mean_of(scores)
 
 
-def probe_block(name: ProbeName, probe: Probe, pooling: Pooling, draws: list[Draw], task: Task) -> dict:
+def probe_block(name: str, probe: Probe, pooling: Pooling, draws: list[Draw], task: Task) -> dict:
     """What is known of a probe beside its accuracy: what it is, what was chosen, and how draws differ."""
     tops = {part: [accuracies(draw.decisions[part], task.labels[part]) for draw in draws] for part in SCORED}
     return {
-        "name": name.probe,
+        "name": name,
         **asdict(probe),
         "choices": list(probe.candidates),
         "pooling": asdict(pooling),
@@ -167,18 +157,18 @@ class Reading:
 
 
 def probe_metrics(
-    name: ProbeName, reading: Reading, data: ProbedTask, features: dict[str, dict[int, np.ndarray]]
+    identity: Network, reading: Reading, data: ProbedTask, features: dict[str, dict[int, np.ndarray]]
 ) -> dict:
     """The metrics of one probe, in the form of a network's; what only training gives is null."""
-    n, task = name.network.n, data.task
+    n, task = identity.n, data.task
     training = data.training(features["train"][n])
     draws = run_probe(reading.probe, training, {part: features[part][n] for part in SCORED})
     stages = [stage for stage, _ in reading.source.network.named_children()]
     per_class = reading.probe.images_per_class
     return {
-        "network": name.name,
-        "treatment": f"{name.network.treatment}-{name.probe}",
-        **asdict(name.network),
+        "network": identity.name,
+        "treatment": identity.treatment,
+        **asdict(identity),
         "stage": stages[n - 1],
         "depth": len(stages),
         "model_sha256": files.sha256(reading.checkpoint),
@@ -190,20 +180,20 @@ def probe_metrics(
         "chosen": None,
         "mean_of_ten_best": None,
         "learning": [],
-        "probe": probe_block(name, reading.probe, reading.pooling, draws, task),
+        "probe": probe_block(identity.option, reading.probe, reading.pooling, draws, task),
         "code": provenance.fingerprint("evaluation.probing", f"networks.{reading.source.card.architecture.library}"),
         **{part: part_scores(draws, reading.probe, part, task) for part in SCORED},
     }
 
 
-def check_names(names: list[ProbeName], cuts: list[int], network: nn.Sequential) -> str:
+def check_names(probes: list[Network], cuts: list[int], network: nn.Sequential) -> str:
     """The one target of the probes; refuses files that are not those of the cuts, and cuts that there are not."""
-    if [name.network.n for name in names] != cuts:
+    if [probe.n for probe in probes] != cuts:
         raise InputError(
-            f"--metrics: {', '.join(name.name for name in names)} are not at the cuts {', '.join(map(str, cuts))}; "
-            "name a file a cut, in the same order"
+            f"--metrics: {', '.join(probe.name for probe in probes)} are not at the cuts "
+            f"{', '.join(map(str, cuts))}; name a file a cut, in the same order"
         )
-    targets = {name.network.target for name in names}
+    targets = {probe.target for probe in probes}
     if len(targets) > 1:
         raise InputError("--metrics: probes of one target at a time; their features are of its images")
     if deep := [n for n in cuts if n >= len(network)]:
@@ -229,6 +219,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--split", type=Path, required=True, help="the split's file")
     parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint of the network whose stages are read")
+    parser.add_argument(
+        "--shape",
+        type=int,
+        nargs=3,
+        help="C H W of images as the target's networks see them; the model's own if missing",
+    )
     parser.add_argument("--cuts", type=int, nargs="+", required=True, help="stages after which it is read")
     parser.add_argument("--probe", required=True, help='JSON, such as {"classifier": "svm", "normalisation": "l2"}')
     parser.add_argument("--pooling", default='{"kind": "gap"}', help='JSON, such as {"kind": "grid", "values": 9000}')
@@ -247,18 +243,22 @@ def main() -> None:
     arguments = parse_arguments()
     probe, pooling = section(arguments.probe, Probe, "--probe"), section(arguments.pooling, Pooling, "--pooling")
     device = choose_device(arguments.device, arguments.threads)
-    card, network = load_network(arguments.model)
-    names = [ProbeName.parse(path.stem) for path in arguments.metrics]
-    target = check_names(names, arguments.cuts, network)
-    for name in names:
-        name.check_source(arguments.model, card)
+    card, network = load_network(arguments.model, arguments.shape and tuple(arguments.shape))
+    identities = [parse_probe(path.stem) for path in arguments.metrics]
+    target = check_names(identities, arguments.cuts, network)
+    for identity in identities:
+        check_source(identity, arguments.model, card)
     data = ProbedTask.open(arguments.split, target, arguments.packed)
-    with fitting("probing: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):
+    # Who comes second finds the features that the first has made.
+    with (
+        locked(arguments.features.with_suffix(".lock"), wait=True),
+        fitting("probing: the network and its images", "let fewer jobs share a GPU, or set device to cpu"),
+    ):
         source = Source(network.to(device), card, device)
         features = data.features(arguments.features, source, arguments.cuts, pooling)
     reading = Reading(arguments.model, source, probe, pooling)
-    for name, path in zip(names, arguments.metrics, strict=True):
-        files.write_json(path, probe_metrics(name, reading, data, features))
+    for identity, path in zip(identities, arguments.metrics, strict=True):
+        files.write_json(path, probe_metrics(identity, reading, data, features))
 
 
 if __name__ == "__main__":

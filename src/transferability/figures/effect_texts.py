@@ -21,6 +21,8 @@ HEADLINES = (
     "pretrained over random",
 )
 """The effects whose mean may be a headline, in the order of their weight."""
+PROBED = ("learned over random", "other source minus own")
+"""What the effects of probes begin with that may be headlines after these."""
 TILES = 4
 """Headlines of a page at most."""
 
@@ -181,7 +183,8 @@ def drop_tiles(drops: pd.DataFrame) -> list[dict]:
 def mean_tiles(effects: pd.DataFrame) -> list[dict]:
     """The headlines of means over all layers, or at the only one, from one condition's rows of effects.csv."""
     tiles = []
-    for name in HEADLINES:
+    probed = [name for name in dict.fromkeys(effects["effect"]) if name.startswith(PROBED)]
+    for name in (*HEADLINES, *probed):
         rows = effects[(effects["effect"] == name) & effects["mean"].notna() & effects["balanced"]]
         over_all = rows[rows["n"].isna()] if rows["n"].isna().any() else rows
         if len(over_all) != 1:

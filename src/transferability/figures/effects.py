@@ -1,5 +1,6 @@
 """Effects: what cutting, copying and fine-tuning cost or gain at each layer, with intervals."""
 
+import textwrap
 from itertools import pairwise
 
 import pandas as pd
@@ -8,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.analysis.conditions import conditions_of, unreduced
-from transferability.analysis.contrasts import Effect, effects_of
+from transferability.analysis.contrasts import PROBE_CONTRASTS, Effect, effects_of
 from transferability.analysis.pairs import paired_networks
 from transferability.analysis.tables import stage_names
 from transferability.figures.axes import Grid, as_points, curve_of, label_layers, panel_grid, series_handle
@@ -22,6 +23,9 @@ SHARED = (
     ("fine-tuned selffer", "fine-tuned transfer", "lingering boost", "pretrained, fine-tuned"),
 )
 """Effects whose panels share a scale. Co-adaptation is small beside specificity and has one of its own."""
+
+TITLE = 26
+"""Characters of a title's line that fit on a panel."""
 
 
 class Shown:
@@ -76,15 +80,16 @@ def draw_panel(panel: Axes, shown: Shown, effect: Effect) -> int:
         rows = shown.rows_of(effect, label)
         draw_effect(panel, pairs[pairs["effect"] == effect.name], rows, shown.layers, shown.looks[label], shift)
         unbalanced += int((~rows["balanced"] & rows["mean"].notna()).sum())
-    panel.set_title(f"{effect.label},\n{effect.notation}", fontsize=7.5)
+    panel.set_title(f"{textwrap.fill(effect.label, TITLE)},\n{effect.notation}", fontsize=7.5)
     panel.set_xlim(min(shown.layers) - 0.6, max(shown.layers) + 0.6)
     as_points(panel)
     return unbalanced
 
 
 def share_scales(panels: dict[str, Axes]) -> None:
-    """Let the panels of comparable effects share their scale."""
-    for group in SHARED:
+    """Let the panels of comparable effects share their scale: those of SHARED, and of probes each contrast's."""
+    contrasts = [[name for name in panels if name.startswith(f"{contrast.name}, ")] for contrast in PROBE_CONTRASTS]
+    for group in (*SHARED, *contrasts):
         for first, second in pairwise([panels[name] for name in group if name in panels]):
             second.sharey(first)
 

@@ -34,7 +34,16 @@ from transferability.figures.axes import (
 )
 from transferability.figures.captions import at_ends, effect_rows, footer
 from transferability.figures.records import Drawing, Options, Study, trained_of
-from transferability.figures.styles import curve_name, finish, legend_label, ordered_treatments, set_theme, style_of
+from transferability.figures.styles import (
+    Style,
+    curve_name,
+    finish,
+    legend_label,
+    ordered_treatments,
+    set_theme,
+    style_of,
+    styles_of,
+)
 from transferability.networks.notation import split_treatment
 from transferability.words import counted, in_words, points
 
@@ -50,7 +59,7 @@ TITLE = 11
 GAINS = {
     effect.name: effect.treatment
     for effect in EFFECTS
-    if effect.reference == "base" and split_treatment(effect.treatment)[0].fine_tune
+    if effect.reference == "base" and split_treatment(effect.treatment).treatment.fine_tune
 }
 """The effects of the lower panel, fine-tuned networks against their base, with their treatments."""
 STATED = ("total", "fine-tuned transfer", "pretrained, frozen", "pretrained, fine-tuned")
@@ -59,13 +68,17 @@ STATED = ("total", "fine-tuned transfer", "pretrained, frozen", "pretrained, fin
 
 @dataclass(frozen=True)
 class Shown:
-    """What the figure shows of a study: networks, their means, effects and pairs, and the layers of the cuts."""
+    """What the figure shows of a study: networks, their means, effects and pairs, and the layers of the cuts.
+
+    `styles` are those of all treatments of the figure.
+    """
 
     networks: pd.DataFrame
     means: pd.DataFrame
     effects: pd.DataFrame
     pairs: pd.DataFrame
     read_out: str
+    styles: dict[str, Style]
 
     @property
     def layers(self) -> list[int]:
@@ -83,7 +96,7 @@ class Shown:
             dict(conditions_of(table)).get(label, table[:0])
             for table in (self.networks, self.means, self.effects, self.pairs)
         ]
-        return Shown(*parts, self.read_out)
+        return Shown(*parts, self.read_out, self.styles)
 
 
 def shade_of(colour: str, hatch: str | None) -> dict:
@@ -91,14 +104,14 @@ def shade_of(colour: str, hatch: str | None) -> dict:
     return {"facecolor": to_rgba(colour, 0.15), "edgecolor": to_rgba(colour, 0.3), "hatch": hatch, "linewidth": 0}
 
 
-def draw_points(axes: Axes, networks: pd.DataFrame, read_out: str) -> None:
+def draw_points(axes: Axes, shown: Shown) -> None:
     """Upper panel: one point a network, moved sideways by treatment so that none hides another."""
-    for treatment in ordered_treatments(networks):
-        style, rows = style_of(treatment), networks[networks["treatment"] == treatment]
+    for treatment in ordered_treatments(shown.networks):
+        style, rows = shown.styles[treatment], shown.networks[shown.networks["treatment"] == treatment]
         axes.scatter(
             rows["n"] + style.offset,
-            rows[read_out],
-            s=16,
+            rows[shown.read_out],
+            s=16 * style.size**2,
             marker=style.marker,
             color=style.colour,
             edgecolor="white",
@@ -107,9 +120,9 @@ def draw_points(axes: Axes, networks: pd.DataFrame, read_out: str) -> None:
         )
 
 
-def draw_curve(axes: Axes, treatment: str, curve: pd.Series, balanced: pd.Series) -> None:
+def draw_curve(axes: Axes, style: Style, curve: pd.Series, balanced: pd.Series) -> None:
     """The means of one treatment by layer; those over other networks than the base's, not `balanced`, are hollow."""
-    style, means = style_of(treatment), curve.dropna()
+    means = curve.dropna()
     axes.plot(curve.index, curve, color=style.colour, linestyle=style.dashes, linewidth=1.3, zorder=2)
     for is_balanced, fill in ((True, style.colour), (False, "white")):
         chosen = means[balanced.reindex(means.index) == is_balanced]
@@ -118,7 +131,7 @@ def draw_curve(axes: Axes, treatment: str, curve: pd.Series, balanced: pd.Series
             chosen,
             linestyle="",
             marker=style.marker,
-            markersize=4.5,
+            markersize=4.5 * style.size,
             markerfacecolor=fill,
             markeredgecolor="white" if is_balanced else style.colour,
             markeredgewidth=0.5 if is_balanced else 1,
@@ -126,7 +139,7 @@ def draw_curve(axes: Axes, treatment: str, curve: pd.Series, balanced: pd.Series
         )
 
 
-def draw_means(axes: Axes, means: pd.DataFrame) -> None:
+def draw_means(axes: Axes, means: pd.DataFrame, styles: dict[str, Style]) -> None:
     """Middle panel: the mean of every treatment at every n, and the drops between means, shaded.
 
     A mean over other networks than the base's has a hollow marker; one that was refused is not drawn.
@@ -140,16 +153,16 @@ def draw_means(axes: Axes, means: pd.DataFrame) -> None:
     for name, curve in curves.items():
         drawn = curve.dropna()
         if not drawn.empty:
-            draw_curve(axes, name, curve, table["balanced"][name])
+            draw_curve(axes, styles[name], curve, table["balanced"][name])
             end = drawn.index[-1] + widened(0.25, layers)
-            ends.append((curve_name(name), end, drawn.iloc[-1], style_of(name).colour))
+            ends.append((curve_name(name), end, drawn.iloc[-1], styles[name].colour))
     if ("base", 0) in table.index:
         curves["base"] = pd.Series(table["mean"]["base", 0], index=layers)
     for first, second, colour, hatch, _ in DROPS:
         if first in curves and second in curves:
             upper, lower = curves[first], curves[second]
             axes.fill_between(layers, upper, lower, where=upper > lower, interpolate=True, **shade_of(colour, hatch))
-    label_ends(axes, ends, gap=0.085)
+    label_ends(axes, ends, gap=min(0.085, 1 / max(1, len(ends))))
 
 
 def draw_gain(axes: Axes, shown: Shown, effect: str, layers: list[int]) -> bool:
@@ -189,12 +202,13 @@ def draw_gains(axes: Axes, shown: Shown, layers: list[int]) -> bool:
     return any(hollow)
 
 
-def legend_handles(treatments: list[str], hollow: bool) -> list[Line2D | Patch]:
+def legend_handles(treatments: list[str], styles: dict[str, Style], hollow: bool) -> list[Line2D | Patch]:
     """One handle a treatment, one a shaded effect, and one for means over other networks than the base's."""
     handles: list[Line2D | Patch] = []
     for treatment in treatments:
-        style = style_of(treatment)
-        line = Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker, markersize=5)
+        style = styles[treatment]
+        line = Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker)
+        line.set_markersize(5 * style.size)
         line.set_label(legend_label(treatment))
         handles.append(line)
     for first, second, colour, hatch, name in DROPS:
@@ -269,8 +283,8 @@ def folded_panels(count: int, has_gains: bool, width: float) -> tuple[Figure, np
 
 def draw_condition(panels: np.ndarray, label: str, shown: Shown, layers: list[int], inches: float) -> bool:
     """A column of panels, of `inches` each; returns whether a mean of the lowest is hollow."""
-    draw_points(panels[0], shown.networks, shown.read_out)
-    draw_means(panels[1], shown.means)
+    draw_points(panels[0], shown)
+    draw_means(panels[1], shown.means, shown.styles)
     hollow = draw_gains(panels[2], shown, layers) if len(panels) > 2 else False
     panels[0].set_title(textwrap.fill(label, int(TITLE * inches)))
     for panel in panels[:2]:
@@ -278,12 +292,18 @@ def draw_condition(panels: np.ndarray, label: str, shown: Shown, layers: list[in
     return hollow
 
 
+def beside(shown: Shown) -> float:
+    """The room beside the last layer, for the names of curves: six characters' at least."""
+    longest = max((len(curve_name(name)) for name in shown.styles), default=0)
+    return 0.25 + 1.05 * max(6, longest) / 6
+
+
 def label_columns(panels: np.ndarray, shown: Shown, stages: dict[int, str], inches: float) -> None:
     """Label the axes: x, of some inches, below each column, y at the left of each line of panels."""
     for bottom in panels[-1]:
         bottom.tick_params(labelbottom=True)
         bottom.set_xlabel("Cut after layer n")
-        bottom.set_xlim(-0.5, max([0, *shown.layers]) + widened(1.3, shown.layers))
+        bottom.set_xlim(-0.5, max([0, *shown.layers]) + widened(beside(shown), shown.layers))
         label_layers(bottom, shown.layers, stages, inches, base=True)
     labels = (read_out_of(shown.read_out).label, "Mean", "Fine-tuned minus\nbase, points")
     for row, label in zip(panels, labels, strict=False):
@@ -311,7 +331,8 @@ def draw(study: Study, options: Options) -> Drawing:
     """
     trained = chosen_networks(study.networks, options.read_out)
     means = means_table(trained, options.read_out, options.unbalanced)
-    shown = Shown(trained, means, study.effects, study.pairs, options.read_out)
+    treatments = ordered_treatments(trained)
+    shown = Shown(trained, means, study.effects, study.pairs, options.read_out, styles_of(treatments))
     conditions = {label: shown.condition(label) for label, _ in conditions_of(trained)}
     figure, panels = folded_panels(len(conditions), shown.has_gains, options.width)
     columns = panels[0, 0].get_subplotspec().get_gridspec().ncols
@@ -320,5 +341,5 @@ def draw(study: Study, options: Options) -> Drawing:
     for column, (label, part) in enumerate(conditions.items()):
         hollow |= draw_condition(panels[:, column], label, part, shown.layers, inches)
     label_columns(panels, shown, stage_names(trained), axis_inches(options.width, columns))
-    finish(figure, footer_text(study, shown), legend_handles(ordered_treatments(trained), hollow), ncols=2)
+    finish(figure, footer_text(study, shown), legend_handles(treatments, shown.styles, hollow), ncols=2)
     return Drawing(figure, "Accuracy against the layer of the cut", caption_of(conditions, shown))

@@ -9,6 +9,7 @@ from transferability.analysis.conditions import unreduced
 from transferability.analysis.coverage import cells_of
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import IDENTITY, cut_name, stage_names
+from transferability.analysis.treatments import is_probe
 from transferability.errors import InputError
 from transferability.figures.axes import as_percent, panel_grid
 from transferability.figures.captions import footer
@@ -110,7 +111,10 @@ def draw(study: Study, options: Options) -> Drawing:
     other splits, seeds or targets than theirs. A network that learning.csv does not tell of is an InputError.
     """
     learning = learning_of(study)
-    trained = unreduced(trained_of(study.networks, READ_OUT))
+    learnt = study.networks[~study.networks["treatment"].map(is_probe)]
+    if learnt.empty:
+        raise NothingToDrawError("this study has probes alone, and they train no network")
+    trained = unreduced(trained_of(learnt, READ_OUT))
     steps = merge_learning(trained, learning)
     means = steps.groupby(["treatment", "n", "step"])[READ_OUT].mean()
     treatments = ordered_treatments(trained)

@@ -164,24 +164,28 @@ def network_folder(network: dict) -> Path:
 
 
 def network_links(network: dict, places: Places) -> list[tuple[str, str]]:
-    """The files of a network as links from the page; none where the study has no networks."""
+    """The files of a network as links from the page, of a probe its metrics; none where the study has no networks."""
     if places.models is None:
         return []
-    folder = places.models / network_folder(network)
+    folder, metrics = places.models / network_folder(network), places.tables / network_folder(network)
+    metrics = metrics.with_name(f"{network['network']}.json")
+    if network["option"]:
+        return [("metrics", places.link(metrics))]
     linked = {
         "weights": folder / "model.safetensors",
         "run": folder / "run.json",
         "history": folder / "history.csv",
-        "metrics": places.tables / network_folder(network).with_name(f"{network['network']}.json"),
+        "metrics": metrics,
         "folder": folder,
     }
     return [(name, places.link(path)) for name, path in linked.items()]
 
 
 def read_runs(networks: pd.DataFrame, models: Path) -> list[dict]:
-    """What each network was made from; a run.json that is missing or not whole is an InputError that names it."""
+    """What each network was made from, but for probes, which train none; a run.json that is missing or not whole is an
+    InputError that names it."""
     runs = []
-    for network in networks.to_dict("records"):
+    for network in networks[networks["option"].isna()].to_dict("records"):
         path = models / network_folder(network) / "run.json"
         run = files.read_json(path)
         lacking = {"network", "parameters", "versions", "git", "device", "images_seen", "job"} - run.keys()

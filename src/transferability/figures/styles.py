@@ -2,6 +2,7 @@
 
 import textwrap
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from transferability import files
-from transferability.analysis.treatments import curves_of, rank_of
+from transferability.analysis.treatments import curves_of, is_probe, rank_of
 from transferability.networks.notation import split_treatment
 
 CHARACTERS = 18
@@ -22,7 +23,8 @@ CHARACTERS = 18
 class Style:
     """How a treatment is drawn: told apart by colour, by marker and dashes, and by an offset sideways.
 
-    `words` say in the legend what its networks are; those of a preserved treatment have a place for the number.
+    `words` say in the legend what its networks are; those of a preserved treatment have a place for the number. `size`
+    is that of its marker, as a multiple.
     """
 
     words: str
@@ -30,6 +32,7 @@ class Style:
     marker: str
     dashes: str | tuple
     offset: float
+    size: float = 1.0
 
 
 STYLES = {
@@ -48,6 +51,19 @@ PRESERVED = {
     "transfer": Style("frozen, {} above preserved", "#CC79A7", ">", "", 0.31),
     "pretrained": Style("frozen, {} above preserved", "#882255", "p", "", 0.255),
 }
+PROBES = {
+    "selffer": (0, (2, 1)),
+    "selffer+": (0, (2, 1, 1, 1)),
+    "transfer": (0, (3, 1.5)),
+    "transfer+": (0, (3, 1, 1, 1)),
+    "random": (0, (1, 1.5)),
+    "pretrained": (0, (2, 2)),
+    "pretrained+": (0, (2, 1, 1, 1, 1, 1)),
+}
+"""The dashes of a treatment whose features are read by probes."""
+MARKERS = (("*", 1.5), ("h", 1.15), ("d", 1.1), ("8", 1.0), ("H", 1.15))
+"""The markers of probes and their sizes: of a figure's first one, its second, ..."""
+
 # One for each number of preserved stages.
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
@@ -76,7 +92,8 @@ def looks_of(names: list, looks: tuple[tuple, ...]) -> dict:
 
 def style_of(treatment: str) -> Style:
     """A treatment's style; that of a preserved one (transfer-k2) is its source's, with dashes by the number."""
-    kind, preserved = split_treatment(treatment)
+    treated = split_treatment(treatment)
+    kind, preserved = treated.treatment, treated.preserved
     if not preserved:
         return STYLES[treatment]
     shared = PRESERVED[kind.name]
@@ -86,6 +103,33 @@ def style_of(treatment: str) -> Style:
     return Style(words, shared.colour, shared.marker, DASHES[(preserved - 1) % len(DASHES)], offset)
 
 
+def styles_of(treatments: list[str]) -> dict[str, Style]:
+    """The styles of the treatments of a figure; a probe has its treatment's colour, and a marker of its own.
+
+    The points of probes lie where the figure's other treatments leave room; base networks are not cut.
+    """
+    styles = {name: style_of(name) for name in treatments if not is_probe(name)}
+    probed = [name for name in treatments if is_probe(name)]
+    options = sorted({split_treatment(name).option for name in probed})
+    taken = [style.offset for name, style in styles.items() if name != "base"]
+    for name, offset in zip(probed, free_offsets(taken, len(probed)), strict=True):
+        treated = split_treatment(name)
+        kind, (marker, size) = treated.treatment.name, MARKERS[options.index(treated.option) % len(MARKERS)]
+        words = f"features of {curves_of(kind)[1]} read by {treated.option}"
+        styles[name] = Style(words, STYLES[kind].colour, marker, PROBES[kind], offset, size)
+    return styles
+
+
+def free_offsets(taken: list[float], count: int) -> list[float]:
+    """So many offsets between −0.45 and 0.45, in the middle of the widest gaps that those taken leave."""
+    bounds, free = sorted({-0.48, 0.48, *taken}), []
+    for _ in range(count):
+        low, high = max(pairwise(bounds), key=lambda gap: gap[1] - gap[0])
+        free.append((low + high) / 2)
+        bounds = sorted([*bounds, free[-1]])
+    return sorted(free)
+
+
 def curve_name(treatment: str) -> str:
     """A treatment's curve in the paper's notation, for target B: AnB+; base for the base networks."""
     return "base" if treatment == "base" else curves_of(treatment)[1]
@@ -93,14 +137,21 @@ def curve_name(treatment: str) -> str:
 
 def legend_label(treatment: str) -> str:
     """A treatment as the legend names it."""
-    kind, _ = split_treatment(treatment)
+    kind = split_treatment(treatment).treatment
+    if is_probe(treatment):
+        return f"{curve_name(treatment)}: {styles_of([treatment])[treatment].words}"
     words = style_of(treatment).words
     return f"{kind.name.removesuffix('+')} {curve_name(treatment)}: {words}" if words else kind.name
 
 
 def ordered_treatments(networks: pd.DataFrame) -> list[str]:
-    """The treatments of a table in the order of the legend: preserved ones last."""
-    return sorted(set(networks["treatment"]), key=lambda name: (split_treatment(name)[1] > 0, rank_of(name)))
+    """The treatments of a table in the order of the legend: preserved ones last, then probes, one after another."""
+
+    def rank(name: str) -> tuple:
+        treated = split_treatment(name)
+        return treated.option, treated.preserved > 0, rank_of(name)
+
+    return sorted(set(networks["treatment"]), key=rank)
 
 
 def set_theme() -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -94,12 +94,25 @@ def card_of(path: Path, metadata: dict[str, str]) -> Card:
         raise InputError(f"{path}: its card does not describe a network; delete it and run again") from None
 
 
-def load_network(path: Path) -> tuple[Card, nn.Sequential]:
-    """Rebuild a checkpoint's network, in evaluation mode on the CPU."""
+def load_network(path: Path, shape: tuple[int, int, int] | None = None) -> tuple[Card, nn.Sequential]:
+    """Rebuild a checkpoint's network, in evaluation mode on the CPU; with a `shape` (C, H, W), for such images.
+
+    Weights that cannot see images of another shape than their card's, such as those of fully connected stages, are an
+    InputError.
+    """
     card, state = read_checkpoint(path)
+    own, card = card, replace(card, shape=shape or card.shape)
     network = build_network(card.architecture, card.shape, len(card.classes))
     try:
         copy_stages(state, network, len(network))
     except InputError as error:
-        raise InputError(f"{path}: its weights do not fit its own card ({error}); delete it and run again") from None
+        if card == own:
+            raise InputError(
+                f"{path}: its weights do not fit its own card ({error}); delete it and run again"
+            ) from None
+        seen, wanted = ("×".join(map(str, one.shape)) for one in (card, own))
+        raise InputError(
+            f"{path}: its weights see images of {wanted}, not of {seen} ({error}); set images.size, channels and "
+            "augmentation.crop of the data set to it"
+        ) from None
     return card, network.eval()

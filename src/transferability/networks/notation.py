@@ -7,8 +7,9 @@
     R3B      random: stages 1..3 stay as they were drawn, frozen
     P3B P3B+ pretrained: stages 1..3 from the architecture's pretrained weights
     A3B-k2   preserved: as A3B, and the 2 stages above the cut also start from the source's weights, and learn
+    A3B-svm  probe: the features of A3B's stages 1..3, read by the classifier that `probes` calls svm
 
-All are cases of one operation, (source, n, target, fine_tune).
+All are cases of one operation, (source, n, target, fine_tune, option).
 """
 
 import re
@@ -28,7 +29,7 @@ class Treatment:
 
     `source` is where the copied stages come from: "target" (the base network of the same task), "other" (that of the
     other task), RANDOM or PRETRAINED; None for a base network. `letter` stands for it in the names of curves, for
-    target B; `meaning` describes the networks in one line.
+    target B; `meaning` describes the networks in one line, `features` what its probes read.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Treatment:
     fine_tune: bool
     letter: str
     meaning: str
+    features: str
 
     @property
     def curves(self) -> tuple[str, str]:
@@ -50,25 +52,98 @@ class Treatment:
 TREATMENTS = {
     treatment.name: treatment
     for treatment in (
-        Treatment("base", None, False, "", "trained from scratch"),
-        Treatment("selffer", "target", False, "B", "stages 1–n copied from the same task and frozen, the rest new"),
-        Treatment("selffer+", "target", True, "B", "the same, and the copied stages learn too"),
-        Treatment("transfer", "other", False, "A", "stages 1–n copied from the other task and frozen, the rest new"),
-        Treatment("transfer+", "other", True, "A", "the same, and the copied stages learn too: fine-tuning"),
-        Treatment("random", RANDOM, False, "R", "stages 1–n random and frozen: untrained filters"),
-        Treatment("pretrained", PRETRAINED, False, "P", "stages 1–n copied from pretrained weights and frozen"),
-        Treatment("pretrained+", PRETRAINED, True, "P", "the same, and the copied stages learn too: fine-tuning"),
+        Treatment("base", None, False, "", "trained from scratch", ""),
+        Treatment(
+            "selffer",
+            "target",
+            False,
+            "B",
+            "stages 1–n copied from the same task and frozen, the rest new",
+            "stages 1–n of the same task's base network",
+        ),
+        Treatment(
+            "selffer+",
+            "target",
+            True,
+            "B",
+            "the same, and the copied stages learn too",
+            "stages 1–n of the fine-tuned BnB+ itself",
+        ),
+        Treatment(
+            "transfer",
+            "other",
+            False,
+            "A",
+            "stages 1–n copied from the other task and frozen, the rest new",
+            "stages 1–n of the other task's base network",
+        ),
+        Treatment(
+            "transfer+",
+            "other",
+            True,
+            "A",
+            "the same, and the copied stages learn too: fine-tuning",
+            "stages 1–n of the fine-tuned AnB+ itself",
+        ),
+        Treatment(
+            "random",
+            RANDOM,
+            False,
+            "R",
+            "stages 1–n random and frozen: untrained filters",
+            "stages 1–n as they were drawn: untrained filters",
+        ),
+        Treatment(
+            "pretrained",
+            PRETRAINED,
+            False,
+            "P",
+            "stages 1–n copied from pretrained weights and frozen",
+            "stages 1–n of the pretrained network",
+        ),
+        Treatment(
+            "pretrained+",
+            PRETRAINED,
+            True,
+            "P",
+            "the same, and the copied stages learn too: fine-tuning",
+            "stages 1–n of the fine-tuned PnB+ itself",
+        ),
     )
 }
-"""All treatments by name, in the order of legends. A preserved one is its treatment's with -k and a number."""
+"""All treatments by name, in the order of legends. A preserved one is its treatment's with -k and a number, a probe's
+its treatment's with - and the probe's name."""
+
+PRESERVED = r"-k(?P<k>[1-9][0-9]?)"
+OPTION = r"-(?P<option>(?!k[0-9]*(?![A-Za-z0-9]))[A-Za-z][A-Za-z0-9]*)"
+"""A name's end: a letter, then letters or digits, but no k and digits."""
 
 
-def split_treatment(name: str) -> tuple[Treatment, int]:
-    """A treatment's record, and the number of preserved stages above the cut: transfer-k2 is transfer's, 2."""
-    kind, _, preserved = name.partition("-k")
-    if kind not in TREATMENTS or (preserved and not preserved.isdecimal()):
-        raise InputError(f"{name!r} is no treatment; treatments are {', '.join(TREATMENTS)}, and transfer-k2")
-    return TREATMENTS[kind], int(preserved or 0)
+@dataclass(frozen=True)
+class Treated:
+    """What the name of a treatment says: its record, the number of preserved stages above the cut, and the option."""
+
+    treatment: Treatment
+    preserved: int = 0
+    option: str = ""
+
+    @property
+    def ending(self) -> str:
+        """What the names of its networks end in: -k2, -svm, or nothing."""
+        return ending_of(self.preserved, self.option)
+
+
+def ending_of(preserved: int, option: str) -> str:
+    """What the name of a network ends in, behind target and +."""
+    return (f"-k{preserved}" if preserved else "") + (f"-{option}" if option else "")
+
+
+def split_treatment(name: str) -> Treated:
+    """The parts of a treatment's name: transfer-k2 is transfer's, 2 preserved; transfer-svm transfer's, by svm."""
+    match = re.fullmatch(rf"(?P<kind>[a-z]+\+?)(?:{PRESERVED})?(?:{OPTION})?", name)
+    if match is None or match["kind"] not in TREATMENTS:
+        raise InputError(f"{name!r} is no treatment; treatments are {', '.join(TREATMENTS)}, transfer-k2 and -svm")
+    return Treated(TREATMENTS[match["kind"]], int(match["k"] or 0), match["option"] or "")
 
 
 @dataclass(frozen=True)
@@ -76,7 +151,7 @@ class Network:
     """The identity of one network of a split: `n` stages from `source`, trained on `target`.
 
     A base network has no source and n = 0. `preserved` is the number of stages above the cut that start from the
-    source too.
+    source too. With an `option`, a probe's name, no network is trained: stages 1 to n are read by that probe.
     """
 
     source: str | None
@@ -84,14 +159,15 @@ class Network:
     target: str
     fine_tune: bool
     preserved: int
+    option: str = ""
 
     @property
     def name(self) -> str:
         """The network in the paper's notation; also the name of its folder."""
         if self.source is None:
             return f"base{self.target}"
-        preserved = f"-k{self.preserved}" if self.preserved else ""
-        return f"{self.source}{self.n}{self.target}{'+' if self.fine_tune else ''}{preserved}"
+        plus = "+" if self.fine_tune else ""
+        return f"{self.source}{self.n}{self.target}{plus}{ending_of(self.preserved, self.option)}"
 
     @property
     def treatment(self) -> str:
@@ -100,7 +176,7 @@ class Network:
         (treatment,) = [
             record.name for record in TREATMENTS.values() if (record.source, record.fine_tune) == (role, self.fine_tune)
         ]
-        return f"{treatment}-k{self.preserved}" if self.preserved else treatment
+        return treatment + ending_of(self.preserved, self.option)
 
     @property
     def copied(self) -> int:
@@ -119,7 +195,8 @@ class Network:
 
 
 GRAMMAR = re.compile(
-    r"base(?P<base>[AB])|(?P<source>[ABRP])(?P<n>0|[1-9][0-9]?)(?P<target>[AB])(?P<plus>\+)?(?:-k(?P<k>[1-9][0-9]?))?"
+    r"base(?P<base>[AB])|(?P<source>[ABRP])(?P<n>0|[1-9][0-9]?)(?P<target>[AB])(?P<plus>\+)?"
+    rf"(?:{PRESERVED})?(?:{OPTION})?"
 )
 
 
@@ -130,10 +207,11 @@ def parse_network(name: str, depth: int | None = None) -> Network:
     """
     match = GRAMMAR.fullmatch(name)
     if match is None:
-        raise InputError(f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B or A3B-k2")
+        raise InputError(f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B, A3B-k2 or A3B-svm")
     if match["base"]:
         return Network(None, 0, match["base"], fine_tune=False, preserved=0)
-    network = Network(match["source"], int(match["n"]), match["target"], bool(match["plus"]), int(match["k"] or 0))
+    ending = int(match["k"] or 0), match["option"] or ""
+    network = Network(match["source"], int(match["n"]), match["target"], bool(match["plus"]), *ending)
     if network.n < 1:
         raise InputError(f"{name!r}: n = 0 copies nothing; a cut is after stage 1 or a later one")
     if depth is not None:

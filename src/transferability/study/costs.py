@@ -13,7 +13,7 @@ from pathlib import Path
 from transferability.errors import InputError, exit_plainly
 from transferability.study.architectures import describe_architectures
 from transferability.study.grid import members_of
-from transferability.study.jobs import Job, critical_path, study_jobs
+from transferability.study.jobs import Job, critical_path, probe_jobs, study_jobs
 from transferability.study.params import check_networks, check_params
 from transferability.study.rates import measure_rate
 from transferability.study.reading import read_study
@@ -22,10 +22,12 @@ from transferability.study.work import (
     checkpoint_bytes,
     job_schedule,
     job_stages,
+    probing_work,
     reference_work,
     training_work,
     work_seconds,
 )
+from transferability.words import counted
 
 SCHEMA = Path(__file__).parents[3] / "workflow" / "schemas" / "params.schema.yaml"
 
@@ -59,7 +61,7 @@ def in_units(value: float, unit: str) -> str:
 
 def table_lines(params: dict, jobs: list[Job], rates: dict[str, float]) -> list[str]:
     """A table of a study's training, a row a treatment, and their sum."""
-    rows: dict[str, list[float]] = {}
+    rows: dict[str, list[float]] = {"all": [0] * 7}
     for job in jobs:
         stages, schedule = job_stages(params, job), job_schedule(params, job)
         work, count = training_work(params, job), len(job.networks)
@@ -116,6 +118,14 @@ def notes(params: dict, jobs: list[Job], rates: dict[str, float], cores: int) ->
                 else "not packed; classes and counts are assumed"
             )
         )
+    if reading := probe_jobs(params):
+        forward = sum(2 * probing_work(params, job).forward for job in reading)
+        lines.append(
+            f"probes: {sum(len(job.networks) for job in reading)} in {counted(len(reading), 'job')}, which train "
+            f"nothing: {in_units(forward, 'FLOP')} forward, one pass of a target's images each, and a fit a cut"
+        )
+    if not jobs:
+        return [*lines, "training: none"]
     unknown = [name for name in study["architecture"] if name not in rates]
     if unknown:
         return [

@@ -45,7 +45,8 @@ def split_sides(params: dict, split: str) -> tuple[str, ...]:
 
 def treated_networks(treatment: str, layers: list[int], sides: tuple[str, ...], depth: int | None) -> list[Network]:
     """The networks of a treatment between the sides of a split, cut after each of the layers that leave enough."""
-    record, preserved = split_treatment(treatment)
+    treated = split_treatment(treatment)
+    record, preserved = treated.treatment, treated.preserved
     if depth is not None and preserved > depth - 2:
         raise InputError(
             f"params: study.treatment names {treatment}, but of {depth} stages at most {depth - 2} can be preserved"
@@ -55,7 +56,7 @@ def treated_networks(treatment: str, layers: list[int], sides: tuple[str, ...], 
         other = SIDES[1 - SIDES.index(target)]
         source = {"target": target, "other": other}.get(record.source, record.source)
         networks += [
-            Network(source, n, target, record.fine_tune, preserved)
+            Network(source, n, target, record.fine_tune, preserved, treated.option)
             for n in layers
             if (depth is None or n + preserved < depth) and source in (*sides, RANDOM, PRETRAINED)
         ]
@@ -118,12 +119,14 @@ def study_figures(params: dict) -> list[str]:
     """The figures that a study's networks can give, as `figures.drawing` names them.
 
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
-    frozen transfer on five splits or more, and that of filters some of five pixels or more.
+    frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
+    networks, and filters of five pixels or more.
     """
-    volumes, transferred, chosen = set(), set(), set()
+    volumes, transferred, chosen, trained = set(), set(), set(), set()
     for split in params["study"]["split"]:
         definition = params["splits"][split]
         networks = study_networks(params, params["study"]["architecture"][0], split)
+        trained |= {network.treatment for network in networks if not network.option}
         volumes |= {definition["volume"].get(network.target) for network in networks if "volume" in definition}
         if "volume" not in definition and any(network.treatment == "transfer" for network in networks):
             transferred.add(split)
@@ -134,7 +137,8 @@ def study_figures(params: dict) -> list[str]:
         "effects": True,
         "volume": len(volumes - {None}) >= 2,
         "distance": len(transferred) >= 5,
-        "learning": True,
-        "filters": any(has_visible_filters(params, architecture) for architecture in params["study"]["architecture"]),
+        "learning": bool(trained),
+        "filters": "base" in trained
+        and any(has_visible_filters(params, architecture) for architecture in params["study"]["architecture"]),
     }
     return [name for name, given in possible.items() if given]

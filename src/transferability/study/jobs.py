@@ -1,18 +1,19 @@
-"""Jobs: the training jobs of a study, each the networks of a curve or one network."""
+"""Jobs: the training jobs of a study, each the networks of a curve or one network, and those of its probes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
 from transferability.networks.notation import SIDES, Network
 from transferability.study.architectures import depth_of
 from transferability.study.grid import cuts, expand_curve, study_networks
+from transferability.study.probes import read_network
 
 
 @dataclass(frozen=True)
 class Job:
     """One training job: the networks of a curve, or one, of a seed of a split; `source` is the base network that it
-    waits for, if any."""
+    waits for, if any. Or one job of a probe at the cuts of a curve, or at one."""
 
     dataset: str
     architecture: str
@@ -36,6 +37,8 @@ NAMES = {
     "preserved": "{source}{n}{target}-k{k}",
     "evaluate": "{network}",
     "evaluate_curve": "{source}{n}{target}{plus}",
+    "probe": "{source}{n}{target}-{probe}",
+    "probe_tuned": "{source}{n}{target}+-{probe}",
     "export": "baseA",
 }
 """The network, or where there is no wildcard n the curve, that a job of a rule is about, from its wildcards."""
@@ -58,12 +61,17 @@ def rule_job(params: dict, rule: str, wildcards: Mapping[str, str]) -> Job:
 
 
 def training_curves(params: dict, architecture: str, split: str) -> list[tuple[Network, ...]]:
-    """The networks of each training job of a seed of a split: what the study names, and the bases that this needs."""
-    networks = study_networks(params, architecture, split)
+    """The networks of each training job of a seed of a split: what the study names, and what this needs.
+
+    That are base networks whose stages are copied, and the networks whose stages probes read.
+    """
+    layers, depth = cuts(params, architecture), depth_of(params, architecture)
+    named = study_networks(params, architecture, split)
+    read = [read_network(network, layers) if network.option else network for network in named]
+    networks = [network for network in read if network]
     sources = {network.source for network in networks} & set(SIDES)
     bases = [Network(None, 0, source, fine_tune=False, preserved=0) for source in sorted(sources)]
     together, curves = trains_curves(params), {}
-    layers, depth = cuts(params, architecture), depth_of(params, architecture)
     for network in dict.fromkeys([*networks, *bases]):
         shared = together and not network.preserved
         # Asked for one of its networks, a job trains a whole curve.
@@ -72,15 +80,35 @@ def training_curves(params: dict, architecture: str, split: str) -> list[tuple[N
     return list(curves.values())
 
 
-def study_jobs(params: dict) -> list[Job]:
-    """The training jobs of a study: what it names, and the base networks that this needs."""
+def probed_curves(params: dict, architecture: str, split: str) -> list[tuple[Network, ...]]:
+    """The probes of each job of a seed of a split: those of a curve, which read one network, or one."""
+    together, curves = trains_curves(params), {}
+    for probe in study_networks(params, architecture, split):
+        if probe.option:
+            # Each fine-tuned network has features of its own.
+            curves.setdefault(probe.curve if together and not probe.fine_tune else probe.name, []).append(probe)
+    return [tuple(probes) for probes in curves.values()]
+
+
+def jobs_of(params: dict, curves_of: Callable[[dict, str, str], list[tuple[Network, ...]]]) -> list[Job]:
+    """A study's jobs, from what gives those of a seed of a split."""
     study = params["study"]
     return [
         Job(dataset, architecture, split, seed, networks)
         for split in study["split"]
         for dataset, architecture, seed in product(study["dataset"], study["architecture"], study["seed"])
-        for networks in training_curves(params, architecture, split)
+        for networks in curves_of(params, architecture, split)
     ]
+
+
+def study_jobs(params: dict) -> list[Job]:
+    """The training jobs of a study: what it names, and the networks that this needs."""
+    return jobs_of(params, training_curves)
+
+
+def probe_jobs(params: dict) -> list[Job]:
+    """The jobs of a study that read features by probes and train nothing."""
+    return jobs_of(params, probed_curves)
 
 
 def critical_path(jobs: list[Job], seconds: dict[Job, float]) -> tuple[float, list[Job]]:

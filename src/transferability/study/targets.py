@@ -26,6 +26,8 @@ def check_target(path: str, params: dict) -> None:
     architecture, split, name, file = match[2], match[3], match[5], match[6]
     try:
         network = parse_network(name, depth_of(params, architecture))
+        if network.option:
+            check_probe(network, params, file)
         check_network(network, params, architecture, split)
         if file == "/model.onnx" and network.name not in params["export"]:
             raise InputError(f"{network.name} is not in export; add it there")
@@ -41,6 +43,17 @@ def check_weights(path: str, architecture: str, params: dict) -> None:
             f"{path}: {architecture} has no pretrained weights; give architectures.{architecture} its `weights` "
             f"(with weights: {', '.join(having) or 'none'})"
         )
+
+
+def check_probe(probe: Network, params: dict, file: str) -> None:
+    """Refuse a probe that the params lack, and a file of it other than its result."""
+    probes = params.get("probes", {})
+    if probe.option not in probes:
+        raise InputError(f"probes has no {probe.option!r} (there are: {', '.join(probes) or 'none'})")
+    if file != ".json":
+        raise InputError("a probe is no network, and its only file is its result, results/.../seed0/A5B-svm.json")
+    if probe.preserved:
+        raise InputError("no stage above the cut is read, so there is nothing to preserve; leave out the -k")
 
 
 def check_network(network: Network, params: dict, architecture: str, split: str) -> None:

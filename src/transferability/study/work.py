@@ -7,13 +7,14 @@ that frozen networks of one job share are passed once.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transferability.errors import InputError
 from transferability.networks.notation import Network, parse_network
 from transferability.networks.stages import Stage
 from transferability.study.architectures import stages_of
 from transferability.study.jobs import Job
+from transferability.study.probes import pooling_section
 from transferability.study.sections import schedule_of
 from transferability.study.sizes import task_size
 
@@ -30,6 +31,8 @@ MARGIN = 2
 LEAST_MINUTES, LEAST_MB = 10, 2000
 UNKNOWN_MINUTES = 240
 """What a job asks where no rate of its architecture is given; as every other request it grows with each attempt."""
+COPIES, GRID = 4, 9000
+"""How often a probe's features of a cut are in memory at once, in double precision; values of a grid if not said."""
 UNKNOWN_MB = 4000
 """What images take in memory before they are packed, if they will be stored as pixels."""
 
@@ -125,6 +128,40 @@ def evaluation_minutes(params: dict, job: Job) -> int:
     forward = len(job.networks) * sum(stage.multiply_adds for stage in stages) * (size.validation + size.test)
     seconds = work_seconds(params, job.architecture, Work(forward, 0), params["rates"])
     return max(LEAST_MINUTES, math.ceil(MARGIN * (START + seconds) / 60))
+
+
+def probing_work(params: dict, job: Job) -> Work:
+    """The arithmetic of a job of a probe but for its fits: one pass of the target's images up to its last cut."""
+    size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
+    images = sum(count or 0 for count in (size.train, size.validation, size.test))
+    return Work(images * sum(stage.multiply_adds for stage in stages[: max(probe.n for probe in job.networks)]), 0)
+
+
+def probing_minutes(params: dict, job: Job) -> int:
+    """The minutes that a job of a probe asks for; each cut's fit takes what no rate tells, and has some of its own."""
+    size = task_size(params, job.dataset, job.split, job.networks[0].target)
+    if size.train is None or job.architecture not in params.get("rates", {}):
+        return UNKNOWN_MINUTES
+    seconds = work_seconds(params, job.architecture, probing_work(params, job), params["rates"])
+    return LEAST_MINUTES * len(job.networks) + math.ceil(MARGIN * (START + seconds) / 60)
+
+
+def pooled_values(stage: Stage, pooling: dict) -> int:
+    """How many values a stage gives for an image when they are pooled, at most."""
+    if pooling["kind"] == "full":
+        return math.prod(stage.shape)
+    if pooling["kind"] == "grid":
+        return min(math.prod(stage.shape), 2 * pooling.get("values", GRID))
+    return max(stage.shape)
+
+
+def probing_mb(params: dict, job: Job) -> int:
+    """The main memory that a job of a probe asks for, in megabytes: a network's, and features as they are fitted to."""
+    size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
+    pooling = pooling_section(params, job.networks[0].option)
+    values = max(pooled_values(stages[probe.n - 1], pooling) for probe in job.networks)
+    images = sum(count or 0 for count in (size.train, size.validation, size.test))
+    return memory_mb(params, replace(job, networks=job.networks[:1])) + math.ceil(COPIES * 8 * images * values / 1e6)
 
 
 def memory_mb(params: dict, job: Job) -> int:

@@ -1,0 +1,74 @@
+"""Probes: what `probes` of the params says of each, checked, and in the form that jobs get."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from transferability.errors import InputError
+from transferability.networks.notation import PRETRAINED, RANDOM, Network, split_treatment
+from transferability.study.grid import expand_curve
+
+DROPPING = ("svm", "logreg")
+"""The classifiers that learn with values dropped out."""
+
+
+def probe_section(params: dict, name: str) -> dict:
+    """A probe without how its features are pooled: the keys of `evaluation.probes.Probe`."""
+    return {key: value for key, value in params["probes"][name].items() if key != "pooling"}
+
+
+def pooling_section(params: dict, name: str) -> dict:
+    """How a probe's features are pooled, a word written out: {"kind": "gap"}."""
+    pooling = params["probes"][name]["pooling"]
+    return {"kind": pooling} if isinstance(pooling, str) else pooling
+
+
+def read_network(probe: Network, layers: list[int]) -> Network | None:
+    """The network whose stages a probe reads; None for pretrained weights, which are no network of the study.
+
+    Of random networks, whose stages are the same, it is the one that is cut last: one pass serves all cuts.
+    """
+    if probe.fine_tune:
+        return replace(probe, option="")
+    if probe.source == RANDOM:
+        return replace(probe, n=max(layers), option="")
+    if probe.source == PRETRAINED:
+        return None
+    return Network(None, 0, probe.source, fine_tune=False, preserved=0)
+
+
+def check_probes(params: dict) -> None:
+    """Refuse probes that cannot be, and names of probes that there are not; an InputError names the key."""
+    probes = params.get("probes", {})
+    for name, probe in probes.items():
+        if probe.get("dropout") and probe["classifier"] not in DROPPING:
+            raise InputError(
+                f"params: probes.{name}.dropout is for svm and logreg, not {probe['classifier']}; leave it out"
+            )
+        if probe.get("draws", 1) > 1 and "images_per_class" not in probe:
+            raise InputError(
+                f"params: probes.{name}.draws: {probe['draws']} draws of all training images are the same; "
+                "set images_per_class too, or leave draws out"
+            )
+    for key, name, option in named_probes(params):
+        if option not in probes:
+            raise InputError(
+                f"params: {key} names {name}, but probes has no {option!r} (there are: {', '.join(probes) or 'none'})"
+            )
+    for name in params["export"]:
+        if expand_curve(name, [1])[0].option:
+            raise InputError(
+                f"params: export names {name}, a probe, which is never exported; "
+                "export the network whose stages it reads"
+            )
+
+
+def named_probes(params: dict) -> Iterator[tuple[str, str, str]]:
+    """What of a study names a probe: the key, the name that stands there, and the probe's."""
+    study = params["study"]
+    for name in study["treatment"]:
+        if option := split_treatment(name).option:
+            yield "study.treatment", name, option
+    for split, names in study.get("networks", {}).items():
+        for name in names:
+            if option := expand_curve(name, [1])[0].option:
+                yield f"study.networks.{split}", name, option
