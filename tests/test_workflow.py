@@ -321,21 +321,21 @@ def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checko
     package = checkout / "src/transferability"
     assert plan(study, checkout=checkout) == set()
 
-    solvers = package / "solvers.py"
+    optimizers = package / "training/optimizers.py"
     line = "        progress = (step - self.warmup)"
-    solvers.write_text(solvers.read_text().replace(line, f"        # from 0 to 1\n\n{line}"))
-    assert "# from 0 to 1" in solvers.read_text()
+    optimizers.write_text(optimizers.read_text().replace(line, f"        # from 0 to 1\n\n{line}"))
+    assert "# from 0 to 1" in optimizers.read_text()
     assert plan(study, checkout=checkout) == set()
 
-    template = package / "report.html"
+    template = package / "figures/page.html"
     template.write_text(template.read_text().replace("<h2>Design", "<h2>The design"))
     assert plan(study, checkout=checkout) == {"page"}
 
-    figures = package / "figure2.py"
+    figures = package / "figures/figure2.py"
     figures.write_text(figures.read_text().replace("s=16", "s=17"))
     assert plan(study, checkout=checkout) == DRAWN
 
-    solvers.write_text(solvers.read_text().replace("math.pi * progress", "math.pi * progress * 0.99"))
+    optimizers.write_text(optimizers.read_text().replace("math.pi * progress", "math.pi * progress * 0.99"))
     everything = jobs_of("random0") | jobs_of("random1") | {"tables", "summary", *DRAWN}
     assert plan(study, checkout=checkout) == everything - {"split random0", "split random1"}
 
