@@ -9,6 +9,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from transferability.networks import building
 from transferability.networks.dropout import Dropout, StochasticDepth
 from transferability.networks.stages import LibraryModel
 
@@ -71,3 +72,4 @@ def install(monkeypatch) -> None:
     module = ModuleType("transferability.networks.residual")
     module.build, module.draw = build, draw
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(building, "LIBRARIES", (*building.LIBRARIES, "residual"))

@@ -8,7 +8,8 @@ from transferability.words import counted, in_words, points
 def footer(networks: pd.DataFrame, coverage: str) -> str:
     """What a figure rests on: data set, architecture, the networks that it shows, and the study's coverage line."""
     names = [in_words(sorted(networks[name].unique())) for name in ("dataset", "architecture")]
-    return f"{', '.join(names)}: {counted(len(networks), 'network')} shown. Study: {coverage}"
+    text = f"{', '.join(names)}: {counted(len(networks), 'network')} shown. Study: {coverage}"
+    return text if set(networks["target"]) != {"A"} else f"{text}. Curves are named for target B; here it is A"
 
 
 def independent_units(row: dict) -> int:

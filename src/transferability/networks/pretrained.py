@@ -255,7 +255,7 @@ def load_weights(architecture: LibraryModel) -> Weights:
     return from_file(architecture)
 
 
-def write_pretrained(architecture: LibraryModel, source: str | None, into: Path) -> None:
+def write_pretrained(architecture: LibraryModel, into: Path, source: str | None = None) -> None:
     """Write model.safetensors and run.json of an architecture's pretrained weights into a folder.
 
     `source` is where the weights lie, if the architecture names those of a file by their hash.
@@ -293,7 +293,7 @@ def main() -> None:
     parser.add_argument("--weights", help="where the weights are, if the section names a file by its hash")
     parser.add_argument("--into", type=Path, required=True, help="folder to write model.safetensors and run.json into")
     arguments = parser.parse_args()
-    write_pretrained(architecture_of(json.loads(arguments.architecture)), arguments.weights, arguments.into)
+    write_pretrained(architecture_of(json.loads(arguments.architecture)), arguments.into, arguments.weights)
 
 
 if __name__ == "__main__":
