@@ -807,6 +807,7 @@ def test_the_command_writes_checkpoint_history_and_record(trained_base, packed_d
         "target": "A",
         "fine_tune": False,
         "preserved": 0,
+        "option": "",
     }
     assert run["parameters"]["seed"] == 3
     assert run["parameters"]["schedule"]["learning_rate"] == 0.03
