@@ -28,7 +28,7 @@ from test_workflow import CHECKOUT, DRAWN, change, jobs_of, network_hashes, plan
 from transferability.analysis.effects import effects_table
 from transferability.analysis.tables import write_table
 from transferability.cluster.records import recorded_files, unrecorded_files
-from transferability.study.params import described
+from transferability.study.sections import described
 
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},

@@ -87,6 +87,21 @@ def source_weights(wildcards):
     return pretrained_weights(wildcards) if wildcards.source == "P" else []  # random stages
 
 
+def in_report(path, content):
+    """An output of a study, results/{dataset}/{architecture}/..., that Snakemake's own report shows.
+
+    `content` names its caption, and the table if it is one.
+    """
+    _, dataset, architecture, _ = path.split("/")
+    page = content == "page"
+    return report(
+        path,
+        caption=f"../report/{content}.rst",
+        category="Studies" if page else "Tables",
+        labels={"data set": dataset, "architecture": architecture} | ({} if page else {"table": content}),
+    )
+
+
 wildcard_constraints:
     dataset=named(config["datasets"]),
     split=named(config["splits"]),

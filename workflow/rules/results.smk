@@ -1,22 +1,7 @@
 # Requires models/.../{network}/ and the data they were trained on.
-# Gives results/.../{network}.json, of probes too, and their features/, which are derived and may go; the tables networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv and
-# coverage.csv, and model.onnx for the networks of `export`; and the tables of results/yosinski2014/caffenet/, which
-# require nothing.
-
-
-def in_report(path, content):
-    """An output of a study, results/{dataset}/{architecture}/..., that Snakemake's own report shows.
-
-    `content` names its caption, and the table if it is one.
-    """
-    _, dataset, architecture, _ = path.split("/")
-    page = content == "page"
-    return report(
-        path,
-        caption=f"../report/{content}.rst",
-        category="Studies" if page else "Tables",
-        labels={"data set": dataset, "architecture": architecture} | ({} if page else {"table": content}),
-    )
+# Gives results/.../{network}.json, of probes too, and their features/, which are derived and may go; the tables
+# networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv and coverage.csv, and model.onnx for the networks of
+# `export`; and the tables of results/yosinski2014/caffenet/, which require nothing.
 
 
 rule evaluate:
