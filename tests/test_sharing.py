@@ -203,17 +203,17 @@ CHANGES = {
     ),
     "a comment in the training code": (
         lambda place: edit(
-            place / "src/transferability/training/job.py",
-            "    first, checked = 0, 0\n",
-            "    # None yet.\n    first, checked = 0, 0\n",
+            place / "src/transferability/training/loop.py",
+            "    schedule = setup.schedule\n",
+            "    # That of all.\n    schedule = setup.schedule\n",
         ),
         set(),
     ),
     "an edit of the training code": (
         lambda place: edit(
-            place / "src/transferability/training/job.py",
-            "    first, checked = 0, 0\n",
-            "    first, checked = 0, 0 + 0\n",
+            place / "src/transferability/training/loop.py",
+            "    schedule = setup.schedule\n",
+            "    schedule = (setup).schedule\n",
         ),
         EVERY - {"split random0", "split random1"},
     ),
