@@ -434,7 +434,7 @@ def test_the_page_of_the_study_has_its_figures_and_their_numbers(finished):
     for name, entry in captions.items():
         assert entry["caption"].replace(">", "&gt;") in page, name
         assert (finished / f"results/digits/tiny/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert page.count('src="data:image/svg+xml') == 4
+    assert page.count('src="data:image/svg+xml') == 3
 
 
 def test_snakemakes_own_report_holds_the_page(study):
