@@ -1,6 +1,7 @@
 """Studies recorded with DVC and shared through remotes, by the commands of the README."""
 
 import asyncio
+import csv
 import hashlib
 import json
 import os
@@ -832,11 +833,6 @@ HOSTILE = {
         "data/splits/digits/random0.json",
         lambda trap: b'{"content": {}, "tasks": "../../etc"}',
     ),
-    "metrics that never end": (
-        "results/digits/tiny/random0/seed0/baseA.json",
-        "baseA.json",
-        lambda trap: b"[" * 100_000,
-    ),
 }
 
 
@@ -864,6 +860,17 @@ def test_hostile_files_run_no_code_and_train_nothing(name, colleague, tmp_path):
     assert {path: after[path] for path in after if path != BASE_A} == {
         path: before[path] for path in after if path != BASE_A
     }
+
+
+def test_metrics_that_never_end_count_as_missing_and_the_coverage_says_so(colleague):
+    """As all metrics that cannot be read: the other networks are analysed without them."""
+    (colleague / "results/digits/tiny/random0/seed0/baseA.json").write_bytes(b"[" * 100_000)
+    done = start(colleague, "results/digits/tiny/coverage.csv", checkout=colleague)
+    assert done.returncode == 0
+    rows = list(csv.DictReader((colleague / "results/digits/tiny/coverage.csv").open()))
+    (missing,) = [row for row in rows if row["state"] == "missing"]
+    assert (missing["split"], missing["network"]) == ("random0", "baseA")
+    assert "baseA.json: not a whole JSON file" in missing["reason"]
 
 
 @pytest.mark.parametrize(
