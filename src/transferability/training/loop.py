@@ -49,9 +49,7 @@ def train(learners: list[Learner], setup: Setup, report: Callable[[str], None], 
                 learner.note_validation(done, loss, top1)
         progress.tell(done, learners, validated=done in validation_steps)
         if keeper and done < schedule.steps and keeper.due():
-            keeper.save(
-                training_state(learners), {"step": done, "history": {one.name: one.history for one in learners}}
-            )
+            keep(learners, keeper, done)
     progress.bar.close()
     score_best(learners, setup)
 
