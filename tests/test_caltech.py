@@ -26,7 +26,7 @@ TRAIN, TEST = 10, 4
 
 
 @pytest.fixture(scope="module")
-def features() -> dict[int, np.ndarray]:
+def features(tmp_path_factory) -> dict[int, np.ndarray]:
     """Pooled features of 14 photographs of each of 24 classes, after the second block and the last, and the logits."""
     pytest.importorskip("timm", reason="the network is built by timm, which is not installed")
     if not (MATERIAL / "caltech101-24").is_dir():
@@ -36,7 +36,9 @@ def features() -> dict[int, np.ndarray]:
 
     every = image_files(MATERIAL)
     paths = [path for start in range(0, len(every), 50) for path in every[start : start + TRAIN + TEST]]
-    return cut_features(build("imagenet", MATERIAL), batches(paths), [1, 3, 8, 10], Pooling("gap"))
+    weights = MATERIAL / "networks/mobilenet_v2_imagenet.safetensors"
+    network = build("imagenet", weights, tmp_path_factory.mktemp("made"))
+    return cut_features(network, batches(paths), [1, 3, 8, 10], Pooling("gap"))
 
 
 LABELS = np.repeat(np.arange(24), TRAIN + TEST)

@@ -27,6 +27,7 @@ from transferability.evaluation.features import (
 )
 from transferability.evaluation.metrics import predict
 from transferability.evaluation.pooling import Pooling, pool
+from transferability.evaluation.views import VIEWS
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card
 from transferability.networks.stages import AlexNet
@@ -261,3 +262,19 @@ def test_what_has_no_features_is_refused_in_a_sentence(images):
 
 def test_a_hash_of_images_knows_their_order():
     assert hash_names(["a", "b"]) != hash_names(["b", "a"]) != hash_names(["ab"])
+
+
+def test_views_have_files_of_their_own_and_the_whole_is_that_of_one_view(images, tmp_path, passes):
+    source, seen = Source(network(), CARD, CPU), ImageSet(images, "aa")
+    whole = stored_features(tmp_path, source, seen, [2], GAP)[2]
+    passes.clear()
+    for view in VIEWS[16]:
+        stored_features(tmp_path, source, replace(seen, view=view), [2], GAP)
+    assert len(passes) == 15 * -(-len(images) // module.BATCH)
+    assert len(list(tmp_path.glob("2-gap*.npy"))) == 16
+    (mirror,) = (view for view in VIEWS[16] if view.name == "whole-mirrored")
+    (batch,) = [next(prepared(images[:60], CARD, CPU))]
+    mirrored = stored_features(tmp_path, source, replace(seen, view=mirror), [2], GAP)[2]
+    assert np.allclose(mirrored[:60], cut_features(source.network, [batch.flip(3)], [2], GAP)[2], atol=1e-6)
+    assert not np.allclose(mirrored, whole, atol=1e-3)
+    assert len(passes) == 15 * -(-len(images) // module.BATCH) + 1

@@ -115,6 +115,17 @@ def test_draws_are_averaged_and_their_spread_is_told(run):
     assert metrics["test"]["loss"] is None
 
 
+def test_a_probe_of_sixteen_views_reads_the_same_images_and_says_so(run, task):
+    (one,) = run("baseA", [2], ["A2B-one"], probe={"classifier": "ridge", "choices": None})
+    probe = {"classifier": "ridge", "choices": None, "views": 16, "combine": "max"}
+    (metrics,) = run("baseA", [2], ["A2B-seen"], probe=probe)
+    assert (metrics["probe"]["views"], metrics["probe"]["combine"]) == (16, "max")
+    assert (one["probe"]["views"], one["probe"]["combine"]) == (1, "sum")
+    assert metrics["images_seen"] == one["images_seen"] == len(task.labels["train"])
+    assert metrics["test"]["count"] == one["test"]["count"]
+    assert metrics["test"]["top1"] != one["test"]["top1"]
+
+
 def test_probes_share_the_features_of_a_pass(run, monkeypatch):
     whole = run("R6B", [1, 5], ["R1B-logreg", "R5B-logreg"])
     monkeypatch.setattr(features, "stage_features", None)

@@ -20,6 +20,7 @@ from transferability.data.batches import centre, fetch, hold, normalise
 from transferability.data.packed import Images
 from transferability.errors import InputError
 from transferability.evaluation.pooling import Pooling, pool
+from transferability.evaluation.views import WHOLE, View
 from transferability.networks.checkpoints import Card
 
 BATCH = 64
@@ -28,10 +29,11 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images in their order, (N, C, H, W), and the hash that stands for them."""
+    """Images in their order, (N, C, H, W), the hash that stands for them, and the view in which they are seen."""
 
     images: Images
     sha256: str
+    view: View = WHOLE
 
 
 def hash_names(hashes: Iterable[str]) -> str:
@@ -108,7 +110,7 @@ def stage_hashes(network: nn.Sequential) -> list[str]:
 def feature_cards(network: nn.Sequential, card: Card, images: ImageSet, pooling: Pooling) -> list[dict]:
     """For each cut, what its features follow from."""
     common = {
-        "view": "centre",
+        "view": asdict(images.view) | {"centre": list(images.view.centre)},
         "pooling": asdict(pooling),
         "preprocessing": {
             "shape": list(card.shape),
@@ -129,9 +131,9 @@ def feature_cards(network: nn.Sequential, card: Card, images: ImageSet, pooling:
     ]
 
 
-def feature_file(folder: Path, n: int, pooling: Pooling) -> Path:
+def feature_file(folder: Path, n: int, pooling: Pooling, view: View) -> Path:
     """Where the features of a cut are stored; the card is beside them, with .json for .npy."""
-    return folder / f"{n}-{pooling.name}.npy"
+    return folder / f"{n}-{pooling.name}{'' if view == WHOLE else f'-{view.name}'}.npy"
 
 
 def holds(path: Path, card: dict) -> bool:
@@ -155,10 +157,9 @@ def check_room(sizes: dict[int, int], folder: Path) -> None:
         )
 
 
-def write_features(
-    folder: Path, passes: Iterator[dict[int, np.ndarray]], cards: dict[int, dict], pooling: Pooling
-) -> None:
+def write_features(paths: dict[int, Path], passes: Iterator[dict[int, np.ndarray]], cards: dict[int, dict]) -> None:
     """Write the features of some cuts, batch by batch, whole or not at all; the cards last."""
+    folder = next(iter(paths.values())).parent
     folder.mkdir(parents=True, exist_ok=True)
     first = next(passes)
     values = {n: first[n].shape[1] for n in cards}
@@ -166,7 +167,7 @@ def write_features(
     with ExitStack() as open_files:
         arrays, start = {}, 0
         for n, card in cards.items():
-            path = feature_file(folder, n, pooling)
+            path = paths[n]
             # An old card never describes new features.
             path.with_suffix(".json").unlink(missing_ok=True)
             temporary = open_files.enter_context(files.replacing(path))
@@ -181,7 +182,7 @@ def write_features(
         for array in arrays.values():
             array.flush()
     for n, card in cards.items():
-        files.write_json(feature_file(folder, n, pooling).with_suffix(".json"), card | {"values": values[n]})
+        files.write_json(paths[n].with_suffix(".json"), card | {"values": values[n]})
 
 
 @dataclass(frozen=True)
@@ -203,9 +204,10 @@ def stored_features(
     """
     check_cuts(source.network, cuts)
     cards = feature_cards(source.network, source.card, images, pooling)
-    missing = {n: cards[n - 1] for n in sorted(cuts) if not holds(feature_file(folder, n, pooling), cards[n - 1])}
+    paths = {n: feature_file(folder, n, pooling, images.view) for n in cuts}
+    missing = {n: cards[n - 1] for n in sorted(cuts) if not holds(paths[n], cards[n - 1])}
     if missing:
-        batches = prepared(images.images, source.card, source.device)
+        batches = map(images.view, prepared(images.images, source.card, source.device))
         passes = (stage_features(source.network, batch, list(missing), pooling) for batch in batches)
-        write_features(folder, passes, missing, pooling)
-    return {n: np.load(feature_file(folder, n, pooling), mmap_mode="r") for n in cuts}
+        write_features(paths, passes, missing)
+    return {n: np.load(paths[n], mmap_mode="r") for n in cuts}

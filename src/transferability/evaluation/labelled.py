@@ -35,14 +35,16 @@ def check_memory(features: np.ndarray) -> None:
 class Labelled:
     """Features (N, D) and labels (N,) of at least two classes, two images each; anything else is an InputError.
 
-    Labels may be any integers: `classes` are those that occur, and `indices` count them from 0.
+    Labels may be any integers: `classes` are those that occur, and `indices` count them from 0. Of images in several
+    `views` the features are (views·N, D): those of all images in the first view, then in the second, ...
     """
 
     features: np.ndarray
     labels: np.ndarray
+    views: int = 1
 
     def __post_init__(self) -> None:
-        if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
+        if self.features.ndim != 2 or self.features.shape[0] != self.views * self.labels.size or self.labels.ndim != 1:
             raise InputError(
                 f"features: an array (images, values) with a label an image is needed, not {self.features.shape} with "
                 f"labels {self.labels.shape}"
@@ -50,6 +52,10 @@ class Labelled:
         check_memory(self.features)
         self.check_classes()
         self.check_values()
+
+    def rows(self, images: np.ndarray) -> np.ndarray:
+        """The rows of the features that some images (n,) have, those of the first view first: int64 (views·n,)."""
+        return (np.arange(self.views)[:, None] * len(self.labels) + images).ravel()
 
     def check_classes(self) -> None:
         """Refuse labels that no classifier can be learnt from."""
@@ -69,7 +75,7 @@ class Labelled:
         if not finite.all():
             raise InputError(
                 f"features: those of {(~finite).sum()} of {len(finite)} images are NaN or infinite, first of image "
-                f"{np.argmin(finite)}; check the network's weights and normalisation"
+                f"{np.argmin(finite) % len(self.labels)}; check the network's weights and normalisation"
             )
         if (np.ptp(self.features, axis=0) == 0).all():
             raise InputError("features: the same for every image; the network below the cut tells nothing apart")

@@ -19,10 +19,12 @@ from sklearn.svm import LinearSVC
 from transferability.errors import InputError
 from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.ridge import PENALTIES, RidgePath, decompose
+from transferability.evaluation.views import VIEWS
 from transferability.words import in_words
 
 CLASSIFIERS = ("svm", "logreg", "ridge", "knn", "centroid")
 NORMALISATIONS = ("none", "l2", "standard")
+COMBINATIONS = ("sum", "max")
 
 CHOICES: dict[str, tuple[float, ...]] = {
     "svm": tuple(10.0**power for power in range(-5, 5)),
@@ -54,7 +56,8 @@ class Probe:
     mean 0 and deviation 1 in training); before it a signed `power` of each value. `dropout` is the probability that a
     value is dropped while the classifier learns (svm, logreg). `choices` are values of C, of the penalty or of k;
     `held` is the share of training images, class by class, on which they are compared (ridge leaves out one at a time).
-    `images_per_class` training images are drawn `draws` times; None takes all, once.
+    `images_per_class` training images are drawn `draws` times; None takes all, once. With several `views` of an image
+    the classifier learns from all, and what it gives for them is combined: "sum", divided by their number, or "max".
     """
 
     classifier: str
@@ -65,6 +68,8 @@ class Probe:
     held: float = 1 / 6
     images_per_class: int | None = None
     draws: int = 1
+    views: int = 1
+    combine: str = "sum"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -82,7 +87,10 @@ class Probe:
             raise InputError("probes: draws of all training images are the same; set images_per_class, or draws: 1")
         if self.images_per_class is not None and self.images_per_class < 2:
             raise InputError("probes: images_per_class is 2 or more, so that one can be held out")
-
+        if self.views not in VIEWS or self.combine not in COMBINATIONS:
+            raise InputError(
+                f"probes: views are {in_words(VIEWS, 'or')}, combined by sum or max; not {self.views}, {self.combine!r}"
+            )
         if not self.choices and self.choices is not None:
             raise InputError("probes: choices are empty; leave them out for the usual ones, or name some")
         if min(self.choices or (1,)) <= 0:
@@ -113,12 +121,13 @@ class Linear:
 
 @dataclass(frozen=True)
 class Centroids:
-    """The nearest of class means (K, D); its values are minus half the squared distances, less the image's own."""
+    """The nearest of class means (K, D); its values are minus half the squared distances."""
 
     means: np.ndarray
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        return features @ self.means.T - 0.5 * np.square(self.means).sum(1)
+        own = 0.5 * np.square(features).sum(1, keepdims=True)
+        return features @ self.means.T - 0.5 * np.square(self.means).sum(1) - own
 
 
 @dataclass(frozen=True)
@@ -245,6 +254,28 @@ def neighbour_path(features: np.ndarray, indices: np.ndarray) -> Callable[[float
     return lambda k: Neighbours(KNeighborsClassifier(int(k), algorithm="brute").fit(features, indices))
 
 
+@dataclass(frozen=True)
+class Regressions:
+    """Ridge regressions of features (N, D) to the classes (0 and 1), for all penalties from one decomposition."""
+
+    features: np.ndarray
+    targets: np.ndarray
+    path: RidgePath
+
+    @classmethod
+    def of(cls, features: np.ndarray, indices: np.ndarray) -> "Regressions":
+        return cls(features, np.eye(indices.max() + 1)[indices], RidgePath.of(features))
+
+    def error(self, penalty: float) -> float:
+        """The mean squared error on images that are left out one at a time."""
+        return self.path.squared_error(self.targets, penalty)
+
+    def __call__(self, penalty: float) -> Linear:
+        mean = self.features.mean(axis=0)
+        weights = self.path.weights(self.features - mean, self.targets, penalty)
+        return Linear(weights, self.targets.mean(axis=0) - weights @ mean)
+
+
 def centroid_path(features: np.ndarray, indices: np.ndarray) -> Callable[[float], Fitted]:
     """Fits class means, which leave nothing to choose."""
     members = np.eye(indices.max() + 1)[indices]
@@ -296,7 +327,10 @@ class Draw:
 
 @dataclass(frozen=True)
 class Sample:
-    """Training images of one draw, prepared: features (N, D) and class indices (N,), and random numbers for the fit."""
+    """Training images of one draw, prepared: features (N, D) and class indices (N,), and random numbers for the fit.
+
+    Of images in several views, N counts them in each: those in the first view, then in the second, ...
+    """
 
     features: np.ndarray
     indices: np.ndarray
@@ -306,15 +340,15 @@ class Sample:
         """A path on some of the images, with copies of them where values are dropped out."""
         features, indices = self.features[chosen], self.indices[chosen]
         if probe.dropout == 0:
-            return LinearPath(probe.classifier, features, indices)
+            return LinearPath(probe.classifier, features, indices, probe.views)
         dropped = drop(features, probe.dropout, self.generator)
-        return LinearPath(probe.classifier, dropped, np.tile(indices, COPIES), COPIES)
+        return LinearPath(probe.classifier, dropped, np.tile(indices, COPIES), probe.views * COPIES)
 
     def path(self, probe: Probe, chosen: np.ndarray | slice) -> Callable[[float], Fitted]:
         """What fits the probe's classifier to some of the images, for a choice."""
         if probe.classifier in ("svm", "logreg"):
             return self.linear_path(probe, chosen).fit
-        paths = {"knn": neighbour_path, "centroid": centroid_path}
+        paths = {"knn": neighbour_path, "centroid": centroid_path, "ridge": Regressions.of}
         return paths[probe.classifier](self.features[chosen], self.indices[chosen])
 
 
@@ -332,28 +366,35 @@ def choose(probe: Probe, sample: Sample) -> Choice:
     """Choose among a probe's candidates on images that are held out inside training; class means have no choice."""
     if probe.classifier == "centroid":
         return Choice(None)
-    held = hold_out(sample.indices, probe.held, sample.generator)
+    images = len(sample.indices) // probe.views
+    chosen = hold_out(sample.indices[:images], probe.held, sample.generator)
+    held = np.tile(chosen, probe.views)
     candidates = neighbour_candidates(probe, int((~held).sum())) if probe.classifier == "knn" else probe.candidates
     if len(candidates) == 1:
         return Choice(candidates[0], candidates)
-    fit, points, truth = sample.path(probe, ~held), sample.features[held], sample.indices[held]
-    return best_choice(candidates, [float((fit(value)(points).argmax(1) == truth).mean()) for value in candidates])
+    fit, points, truth = sample.path(probe, ~held), sample.features[held], sample.indices[:images][chosen]
+    values = (combined(fit(value)(points), probe) for value in candidates)
+    return best_choice(candidates, [float((each.argmax(1) == truth).mean()) for each in values])
 
 
 def fit_ridge(probe: Probe, sample: Sample) -> tuple[Choice, Linear]:
-    """Ridge regression to the classes (0 and 1), its penalty chosen by images left out one at a time."""
-    path, targets = RidgePath.of(sample.features), np.eye(sample.indices.max() + 1)[sample.indices]
-    errors = [path.squared_error(targets, multiple) for multiple in probe.candidates]
-    choice = best_choice(probe.candidates, [-error for error in errors])
-    mean = sample.features.mean(axis=0)
-    weights = path.weights(sample.features - mean, targets, choice.value)
-    return choice, Linear(weights, targets.mean(axis=0) - weights @ mean)
+    """Ridge regression, its penalty chosen by images left out one at a time."""
+    regressions = Regressions.of(sample.features, sample.indices)
+    choice = best_choice(probe.candidates, [-regressions.error(penalty) for penalty in probe.candidates])
+    return choice, regressions(choice.value)
+
+
+def combined(values: np.ndarray, probe: Probe) -> np.ndarray:
+    """What a classifier gives for images, (N, K), from what it gives for their views, (views·N, K)."""
+    by_view = values.reshape(probe.views, -1, values.shape[1])
+    return by_view.max(0) if probe.combine == "max" else by_view.mean(0)
 
 
 def fit(probe: Probe, sample: Sample) -> tuple[Choice, list[float], Fitted]:
     """Choose, and fit the chosen classifier to all images of the sample; with the C that had not settled."""
     everything = slice(None)
-    if probe.classifier == "ridge":
+    # Of an image that is left out other views would stay.
+    if probe.classifier == "ridge" and probe.views == 1:
         choice, classifier = fit_ridge(probe, sample)
         return choice, [], classifier
     choice = choose(probe, sample)
@@ -377,7 +418,7 @@ def draw_images(training: Labelled, per_class: int | None, generator: np.random.
 
 
 def run_probe(probe: Probe, training: Labelled, parts: Mapping[str, np.ndarray]) -> list[Draw]:
-    """Fit a probe to draws of training images, and read features (n, D) of other parts by it.
+    """Fit a probe to draws of training images, and read features (views·n, D) of other parts by it.
 
     A draw's values have a column for each of the training images' classes, in their order.
     """
@@ -385,11 +426,11 @@ def run_probe(probe: Probe, training: Labelled, parts: Mapping[str, np.ndarray])
     for number in range(probe.draws):
         generator = np.random.default_rng((probe.seed, number))
         drawn = draw_images(training, probe.images_per_class, generator)
-        features = training.features[drawn]
+        features = training.features[training.rows(drawn)]
         prepare = Preparation.of(probe, features)
-        sample = Sample(prepare(features), training.indices[drawn], generator)
+        sample = Sample(prepare(features), np.tile(training.indices[drawn], probe.views), generator)
         choice, unsettled, classifier = fit(probe, sample)
-        decisions = {part: classifier(prepare(features)) for part, features in parts.items()}
+        decisions = {part: combined(classifier(prepare(features)), probe) for part, features in parts.items()}
         draws.append(Draw(choice, unsettled, decisions))
     return draws
 

@@ -24,12 +24,16 @@ from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.metrics import score
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probes import Draw, Probe, accuracies, over_draws, run_probe
+from transferability.evaluation.views import VIEWS
 from transferability.locks import locked
 from transferability.networks.checkpoints import Card, load_network
 from transferability.networks.notation import PRETRAINED, RANDOM, Network, parse_network
 
 PARTS = ("train", "validation", "test")
 SCORED = ("validation", "test")
+
+PartFeatures = dict[str, list[dict[int, np.ndarray]]]
+"""Of each part and view the features at each cut, (N, D)."""
 
 
 def parse_probe(name: str) -> Network:
@@ -84,20 +88,21 @@ class ProbedTask:
             hashes[part] = hash_names(images[index] for index in indices)
         return cls(task, hashes)
 
-    def features(
-        self, folder: Path, source: Source, cuts: list[int], pooling: Pooling
-    ) -> dict[str, dict[int, np.ndarray]]:
-        """The features of each part at each cut, stored in the folder, a folder a part."""
+    def features(self, folder: Path, source: Source, cuts: list[int], pooling: Pooling, views: int) -> PartFeatures:
+        """The features of each part in each view at each cut, stored in the folder, a folder a part."""
         return {
-            part: stored_features(
-                folder / part, source, ImageSet(self.task.images[part], self.hashes[part]), cuts, pooling
-            )
+            part: [
+                stored_features(
+                    folder / part, source, ImageSet(self.task.images[part], self.hashes[part], view), cuts, pooling
+                )
+                for view in VIEWS[views]
+            ]
             for part in PARTS
         }
 
-    def training(self, features: np.ndarray) -> Labelled:
-        """Training features with their labels; every class must have some."""
-        labelled = Labelled(features, self.task.labels["train"])
+    def training(self, features: np.ndarray, views: int) -> Labelled:
+        """Training features in so many views with their labels; every class must have some."""
+        labelled = Labelled(features, self.task.labels["train"], views)
         if len(labelled.classes) < len(self.task.classes):
             missing = sorted(set(range(len(self.task.classes))) - set(labelled.classes.tolist()))
             names = ", ".join(self.task.classes[label] for label in missing)
@@ -156,13 +161,16 @@ class Reading:
     pooling: Pooling
 
 
-def probe_metrics(
-    identity: Network, reading: Reading, data: ProbedTask, features: dict[str, dict[int, np.ndarray]]
-) -> dict:
+def stacked(views: list[dict[int, np.ndarray]], n: int) -> np.ndarray:
+    """The features of all views at a cut, (views·N, D); of a single view as they are stored."""
+    return views[0][n] if len(views) == 1 else np.concatenate([view[n] for view in views])
+
+
+def probe_metrics(identity: Network, reading: Reading, data: ProbedTask, features: PartFeatures) -> dict:
     """The metrics of one probe, in the form of a network's; what only training gives is null."""
     n, task = identity.n, data.task
-    training = data.training(features["train"][n])
-    draws = run_probe(reading.probe, training, {part: features[part][n] for part in SCORED})
+    training = data.training(stacked(features["train"], n), reading.probe.views)
+    draws = run_probe(reading.probe, training, {part: stacked(features[part], n) for part in SCORED})
     stages = [stage for stage, _ in reading.source.network.named_children()]
     per_class = reading.probe.images_per_class
     return {
@@ -255,7 +263,7 @@ def main() -> None:
         fitting("probing: the network and its images", "let fewer jobs share a GPU, or set device to cpu"),
     ):
         source = Source(network.to(device), card, device)
-        features = data.features(arguments.features, source, arguments.cuts, pooling)
+        features = data.features(arguments.features, source, arguments.cuts, pooling, probe.views)
     reading = Reading(arguments.model, source, probe, pooling)
     for identity, path in zip(identities, arguments.metrics, strict=True):
         files.write_json(path, probe_metrics(identity, reading, data, features))

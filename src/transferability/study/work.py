@@ -130,10 +130,15 @@ def evaluation_minutes(params: dict, job: Job) -> int:
     return max(LEAST_MINUTES, math.ceil(MARGIN * (START + seconds) / 60))
 
 
+def probe_views(params: dict, job: Job) -> int:
+    """In how many views a job's probe reads each image."""
+    return params["probes"][job.networks[0].option].get("views", 1)
+
+
 def probing_work(params: dict, job: Job) -> Work:
-    """The arithmetic of a job of a probe but for its fits: one pass of the target's images up to its last cut."""
+    """The arithmetic of a job of a probe but for its fits: a pass of the target's images a view, up to its last cut."""
     size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
-    images = sum(count or 0 for count in (size.train, size.validation, size.test))
+    images = probe_views(params, job) * sum(count or 0 for count in (size.train, size.validation, size.test))
     return Work(images * sum(stage.multiply_adds for stage in stages[: max(probe.n for probe in job.networks)]), 0)
 
 
@@ -160,7 +165,7 @@ def probing_mb(params: dict, job: Job) -> int:
     size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
     pooling = pooling_section(params, job.networks[0].option)
     values = max(pooled_values(stages[probe.n - 1], pooling) for probe in job.networks)
-    images = sum(count or 0 for count in (size.train, size.validation, size.test))
+    images = probe_views(params, job) * sum(count or 0 for count in (size.train, size.validation, size.test))
     return memory_mb(params, replace(job, networks=job.networks[:1])) + math.ceil(COPIES * 8 * images * values / 1e6)
 
 
