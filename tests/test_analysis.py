@@ -31,7 +31,7 @@ def metrics_of(network: str, top1: float = 0.5) -> dict:
     """What `evaluate` writes of a network, in its own form."""
     identity = parse_network(network)
     per_class = {name: {"count": count, "top1": top1} for name, count in (("a", 6), ("b", 3), ("c", 1))}
-    scores = {"count": 10, "top1": top1, "loss": 1.5, "per_class": per_class}
+    scores = {"count": 10, "top1": top1, "loss": 1.5, "per_class": per_class, "mean_per_class": top1}
     even = {name: {"count": 4, "top1": 0.25} for name in "abc"}
     return {
         "network": network,
@@ -53,7 +53,7 @@ def metrics_of(network: str, top1: float = 0.5) -> dict:
             {"step": 10, "train_loss": 1.0, "validation_loss": 1.5, "validation_top1": 0.125},
             {"step": 20, "train_loss": 0.75, "validation_loss": 1.25, "validation_top1": 0.75},
         ],
-        "validation": {"count": 12, "top1": 0.25, "loss": 1.25, "per_class": even},
+        "validation": {"count": 12, "top1": 0.25, "loss": 1.25, "per_class": even, "mean_per_class": 0.25},
         "test": scores,
     }
 
@@ -128,6 +128,7 @@ def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
         "chosen_test_top1": 0.5,
         "test_loss": 1.5,
         "test_mean_per_class": 0.75,
+        "test_class_chance": pytest.approx(1 / 3),
         "test_chance": 0.6,
         "validation_images": 12,
         "test_images": 10,
@@ -140,8 +141,8 @@ def probe_metrics_of(name: str) -> dict:
     """What `probing` writes of a probe that gives no probabilities, in its own form."""
     metrics = metrics_of(name) | dict.fromkeys(("train_loss", "chosen", "mean_of_ten_best")) | {"learning": []}
     for part in ("validation", "test"):
-        metrics[part] |= {"loss": None, "mean_per_class": metrics[part]["top1"]}
-    metrics["test"]["per_class"]["c"]["top1"] = 0.8
+        metrics[part] |= {"loss": None}
+    metrics["test"]["mean_per_class"] = 0.6
     return metrics | {"probe": {"name": "svm", "pooling": {"kind": "grid", "values": 9000, "channels": "first"}}}
 
 

@@ -138,3 +138,19 @@ def test_stages_are_named_unless_their_names_say_no_more_than_their_number():
     assert stage_names(plant(gains, layers=(1, 4, 7), stages={1: "conv1", 4: "conv4", 7: "fc7"})) == {}
     assert stage_names(plant(gains)) == {}
     assert stage_names(plant(gains, layers=(1, 2), stages={1: "layer1", 2: "layer3"})) == {1: "layer1", 2: "layer3"}
+
+
+def test_a_probe_whose_name_begins_with_another_s_is_compared_with_it():
+    probes = ("svm", "svm16", "svm16max", "logreg")
+    present = [f"{kind}-{probe}" for kind in ("transfer", "selffer+") for probe in probes] + ["random-svm16"]
+    variants = {
+        effect.name: effect for effect in effects_of(present) if "svm16" in effect.name and "minus" not in effect.name
+    }
+    assert [name for name in variants if not name.startswith("learned")] == [
+        *(f"{name}, selffer+" for name in ("svm16 over svm", "svm16max over svm", "svm16max over svm16")),
+        *(f"{name}, transfer" for name in ("svm16 over svm", "svm16max over svm", "svm16max over svm16")),
+    ]
+    effect = variants["svm16max over svm, transfer"]
+    assert (effect.treatment, effect.reference) == ("transfer-svm16max", "transfer-svm")
+    assert (effect.label, effect.notation) == ("Svm16max over svm, transfer", "AnB-svm16max − AnB-svm")
+    assert effect_of(effect.name) == effect

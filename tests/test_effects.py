@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from planted import GAINS, HALVES, only, plant
+from planted import GAINS, HALVES, PROBE_GAINS, only, plant
 from scipy import stats
 
 from transferability.analysis.contrasts import EFFECTS, effect_of, effects_of, preserved_effect
@@ -19,7 +19,14 @@ from transferability.analysis.read_outs import READ_OUTS as RECORDS
 from transferability.analysis.tables import DROP_COLUMNS, EFFECT_COLUMNS, PAIR_COLUMNS
 from transferability.errors import InputError
 
-SCALES = {"test_top1": 1, "chosen_test_top1": 0.75, "validation_top1": 0.5, "mean_of_ten_best": 0.25, "train_loss": -1}
+SCALES = {
+    "test_top1": 1,
+    "chosen_test_top1": 0.75,
+    "test_mean_per_class": 0.9,
+    "validation_top1": 0.5,
+    "mean_of_ten_best": 0.25,
+    "train_loss": -1,
+}
 LAYERS = (1, 4, 7)
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
 READ_OUTS = [read_out.name for read_out in RECORDS]
@@ -60,7 +67,8 @@ def test_normalised_transfer_is_the_share_of_what_the_base_scores_above_guessing
     networks = plant()
     pairs = pairs_table(networks)
     base = networks[(networks["treatment"] == "base")].set_index(["split", "target"])
-    chances = {"test_top1": 0.1, "chosen_test_top1": 0.1, "validation_top1": 0.05, "mean_of_ten_best": 0.05}
+    chances = dict.fromkeys(("test_top1", "chosen_test_top1", "test_mean_per_class"), 0.1)
+    chances |= dict.fromkeys(("validation_top1", "mean_of_ten_best"), 0.05)
     for read_out, chance in chances.items():
         rows = pairs[(pairs["effect"] == "total") & (pairs["read_out"] == read_out)]
         for row in rows.itertuples():
@@ -299,7 +307,9 @@ def test_the_primary_effect_is_marked_and_corrected_over_all_its_kinds_and_layer
 
 def test_every_effect_and_read_out_can_be_declared_primary():
     schema = yaml.safe_load(SCHEMA.read_text())["properties"]["analysis"]["properties"]["primary"]["properties"]
-    names = [*(effect.name for effect in EFFECTS), preserved_effect("selffer-k2").name]
+    variant = effects_of(["transfer-svm", "transfer-svm16", "transfer+-svm", "transfer+-svm16"])
+    names = [effect.name for effect in (*EFFECTS, preserved_effect("selffer-k2"), *variant, *effects_of(PROBE_GAINS))]
+    assert {"svm16 over svm, transfer", "svm16 over svm, transfer+", "learned over random, transfer-svm"} <= {*names}
     assert all(re.search(schema["effect"]["pattern"], name) for name in names)
     assert schema["read_out"]["enum"] == [read_out.name for read_out in RECORDS]
 

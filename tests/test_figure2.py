@@ -214,7 +214,7 @@ def test_nothing_to_draw_is_said_plainly():
 def test_a_read_out_that_the_study_lacks_is_named_with_those_it_has():
     """As the original: it has no test images of its own."""
     with pytest.raises(
-        NothingToDrawError, match=r"has the read-out test_top1; set figures\.read_out to chosen_test_top1 or val"
+        NothingToDrawError, match=r"has the read-out test_top1; set figures\.read_out to chosen_test_top1 or test_m"
     ):
         draw(plant().assign(test_top1=float("nan")))
 

@@ -79,7 +79,8 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file, tmp_path
     [
         (
             [],
-            "analysis, architectures, datasets, device, export, figures, jobs, probes, rates, splits, study, training",
+            "analysis, architectures, datasets, device, export, features, figures, jobs, probes, rates, splits, study, "
+            "training",
         ),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),
@@ -321,7 +322,8 @@ def test_params_that_are_no_mapping_are_refused(params):
             "figures",
             "read_out",
             "top5",
-            "figures.read_out: 'top5' is none of test_top1, chosen_test_top1, validation_top1, mean_of_ten_best",
+            "figures.read_out: 'top5' is none of test_top1, chosen_test_top1, test_mean_per_class, "
+            "validation_top1, mean_of_ten_best",
         ),
     ],
 )

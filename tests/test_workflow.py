@@ -315,6 +315,10 @@ def read_by_a_probe(study: Path) -> None:
     assert "A6B-svm/run.json" not in page
     change(study, probes={"svm": {"choices": [0.1, 1]}})
     assert plan(study) == {"probe random0 0 A B svm", "probe random0 0 B A svm", "tables", "summary", *DRAWN}
+    change(study, features="temp")
+    run(study)
+    assert not (study / "features").exists()
+    assert plan(study) == set()
 
 
 def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checkout):

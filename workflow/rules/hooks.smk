@@ -54,6 +54,12 @@ onsuccess:
     ]
     if hours := after_success(workflow, runs):
         logger.info(hours)
+    if config.get("features") == "temp":
+        remove_features(
+            Path("features", dataset, architecture)
+            for dataset in STUDY["dataset"]
+            for architecture in STUDY["architecture"]
+        )
 
 
 onerror:

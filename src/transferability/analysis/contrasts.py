@@ -180,15 +180,39 @@ PROBE_CONTRASTS = (
 """The effects of each probe, in the order of tables, figures and page."""
 
 
+OVER = " over "
+
+
+def variant_effect(kind: str, variant: str, plain: str) -> Effect:
+    """What a variant of a probe reads more than the plain one from the features of one treatment."""
+    name, treatments = f"{variant}{OVER}{plain}, {kind}", (f"{kind}-{variant}", f"{kind}-{plain}")
+    notation = " − ".join(curves_of(treatment)[1] for treatment in treatments)
+    meaning = f"what the probe {variant} gains or loses against {plain}, which reads the same stages"
+    return Effect(name, *treatments, name[0].upper() + name[1:], notation, meaning)
+
+
+def variant_effects(probed: list[str]) -> list[Effect]:
+    """The effects of variants among treatments read by probes: svm16, whose name begins with svm's, against svm."""
+    treated = [split_treatment(name) for name in probed]
+    return [
+        variant_effect(probe.treatment.name, probe.option, plain.option)
+        for probe in treated
+        for plain in treated
+        if probe.treatment == plain.treatment and probe.option != plain.option
+        if probe.option.startswith(plain.option)
+    ]
+
+
 def probe_effects(treatments: set[str]) -> list[Effect]:
     """The effects that treatments read by probes have, whether or not their references are there."""
     probed = [name for name in sorted(treatments, key=rank_of) if split_treatment(name).option]
-    return [
+    of_contrasts = [
         contrast.effect(name)
         for contrast in PROBE_CONTRASTS
         for name in probed
         if split_treatment(name).treatment.name in contrast.treatments
     ]
+    return of_contrasts + variant_effects(probed)
 
 
 def effects_of(treatments: Iterable[str]) -> list[Effect]:
@@ -205,6 +229,8 @@ def effect_of(name: str) -> Effect:
     for contrast in PROBE_CONTRASTS:
         if contrast.name == kind:
             return contrast.effect(treatment)
+    if OVER in kind and treatment in TREATMENTS:
+        return variant_effect(treatment, *kind.split(OVER))
     for effect in EFFECTS:
         if effect.name == name:
             return effect

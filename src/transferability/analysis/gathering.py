@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from itertools import product
 from pathlib import Path
-from statistics import mean
 
 import pandas as pd
 
@@ -117,7 +116,7 @@ def network_row(shared: dict, metrics: dict) -> dict:
         "validation_loss": given(metrics, "validation", "loss"),
         "test_loss": given(metrics, "test", "loss"),
         "test_top5": metrics["test"].get("top5"),
-        "test_mean_per_class": mean([number(entry, "top1") for entry in metrics["test"]["per_class"].values()]),
+        "test_class_chance": 1 / len(counts["test"]),
         **{f"{part}_chance": chance(counts[part]) for part in counts},
         **{f"{part}_images": number(metrics, part, "count") for part in counts},
     }

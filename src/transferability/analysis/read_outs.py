@@ -37,6 +37,15 @@ READ_OUTS = (
         "chosen.test_top1",
     ),
     ReadOut(
+        "test_mean_per_class",
+        "Mean accuracy of a class,\ntest",
+        "test, mean over classes",
+        "test_class_chance",
+        None,
+        POINTS,
+        "test.mean_per_class",
+    ),
+    ReadOut(
         "validation_top1",
         "Top-1 accuracy,\nvalidation",
         "validation, at the end",

@@ -38,14 +38,14 @@ NETWORK_COLUMNS = {
     "validation_loss": "float64",
     "test_loss": "float64",
     "test_top5": "float64",
-    "test_mean_per_class": "float64",
     **{read_out.chance: "float64" for read_out in READ_OUTS if read_out.chance},
     **{read_out.images: "Int64" for read_out in READ_OUTS if read_out.images},
 }
 """networks.csv: one row a network, or a probe at a cut, that has metrics.
 
 `option` is a probe's name and `pooling` how its features were pooled, both empty for networks; what only training gives
-is empty for probes. `test_mean_per_class` is the mean of each class's own accuracy.
+is empty for probes. `test_mean_per_class` is the mean of each class's own accuracy, and `test_class_chance` what always
+guessing one class scores in it.
 `stage` is the name of stage n, after which the network is cut; empty for base networks, and where the metrics do not
 name it. `volume` and `other_volume`: training images a class of the target's task and of the other one, where the
 split reduces them. `*_chance`: the accuracy of always guessing the largest class. `reason`: why it did not train, or,

@@ -3,6 +3,7 @@
 On a cluster, jobs and the snakemake that looks after them may outlive each other.
 """
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -96,6 +97,15 @@ def after_success(workflow, runs: Iterable[Path]) -> str | None:
     settle_handed_over()
     spent = spent_hours(run for run in runs if run.exists())
     return f"What the study's networks have cost:\n{hours_table(spent)}" if spent else None
+
+
+def remove_features(places: Iterable[Path]) -> None:
+    """Remove what probes have read, folders of features/; of a folder that is empty then, nothing stays."""
+    for place in places:
+        shutil.rmtree(place, ignore_errors=True)
+        for folder in place.parents:
+            if folder.name and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def after_error(workflow) -> None:

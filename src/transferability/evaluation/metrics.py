@@ -33,7 +33,7 @@ def predict(network: nn.Module, images: Images, card: Card, device: torch.device
 
 
 def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
-    """Top-1, loss, counts and per-class top-1; top-5 where there are more than 5 classes."""
+    """Top-1, loss, counts, each class's own top-1 and their mean; top-5 where there are more than 5 classes."""
     ranks = logits.argsort(dim=1, descending=True, stable=True)
     hits = ranks[:, 0] == labels
     scores = {
@@ -47,6 +47,7 @@ def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
         name: {"count": int((labels == label).sum()), "top1": hits[labels == label].double().mean().item()}
         for label, name in enumerate(classes)
     }
+    scores["mean_per_class"] = float(np.mean([entry["top1"] for entry in scores["per_class"].values()]))
     return scores
 
 

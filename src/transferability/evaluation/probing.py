@@ -121,7 +121,7 @@ def mean_of(scores: list[dict]) -> dict:
 
 
 def part_scores(draws: list[Draw], probe: Probe, part: str, task: Task) -> dict:
-    """A part's scores, means over draws: those of a network's metrics, and the mean of each class's accuracy.
+    """A part's scores, means over draws: those of a network's metrics.
 
     The loss is that of logistic regression alone; other classifiers give no probabilities.
     """
@@ -130,8 +130,7 @@ def part_scores(draws: list[Draw], probe: Probe, part: str, task: Task) -> dict:
         values = score(torch.from_numpy(draw.decisions[part]), labels, task.classes)
         if probe.classifier != "logreg":
             values["loss"] = None
-        _, by_class = accuracies(draw.decisions[part], task.labels[part])
-        scores.append(values | {"mean_per_class": by_class})
+        scores.append(values)
     return mean_of(scores)
 
 
