@@ -80,7 +80,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file, tmp_path
         (
             [],
             "analysis, architectures, datasets, device, export, features, figures, jobs, probes, rates, splits, study, "
-            "training",
+            "training, tsne",
         ),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),

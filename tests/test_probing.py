@@ -180,12 +180,12 @@ def test_an_option_that_describes_no_probe_is_refused_in_a_sentence(run):
 
 def test_the_params_may_ask_for_what_probes_and_poolings_are_and_for_nothing_else():
     path = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
-    schema = yaml.safe_load(path.read_text(encoding="utf-8"))["properties"]["probes"]["additionalProperties"]
-    keys = schema["properties"]
+    schema = yaml.safe_load(path.read_text(encoding="utf-8"))
+    keys, pooling = schema["properties"]["probes"]["additionalProperties"]["properties"], schema["$defs"]["pooling"]
     assert keys["classifier"]["enum"] == list(CLASSIFIERS)
     assert keys["normalisation"]["enum"] == list(NORMALISATIONS)
-    assert keys["pooling"]["then"]["enum"] == keys["pooling"]["else"]["properties"]["kind"]["enum"] == list(POOLINGS)
-    assert keys["pooling"]["else"]["properties"].keys() == {field.name for field in fields(Pooling)}
+    assert pooling["then"]["enum"] == pooling["else"]["properties"]["kind"]["enum"] == list(POOLINGS)
+    assert pooling["else"]["properties"].keys() == {field.name for field in fields(Pooling)}
     # The seed is the study's.
     assert keys.keys() == {field.name for field in fields(Probe)} - {"seed"} | {"pooling"}
 

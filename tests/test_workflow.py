@@ -319,6 +319,8 @@ def read_by_a_probe(study: Path) -> None:
     run(study)
     assert not (study / "features").exists()
     assert plan(study) == set()
+    change(study, probes={"svm": {"choices": [0.01, 1]}}, features="keep")
+    run(study)
 
 
 def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checkout):

@@ -13,6 +13,7 @@ rule figures:
         models=each_network(
             "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.safetensors", bases_alone=True
         ),
+        looks=LOOKS,
     output:
         svg=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.svg", figure=FIGURES),
         png=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.png", figure=FIGURES),

@@ -17,12 +17,15 @@ PUBLISHED_FIGURES = ["figure2", "figure3", "effects", "volume"]
 # What a study promises: `all` makes each of these that is missing. The rest are intermediates (images, splits, networks,
 # run.json, history.csv, metrics): they may be absent, as after a partial pull, until something has to be made from them.
 TABLES = ["networks", "learning", "pairs", "effects", "drops", "coverage"]
+# What figures show beside the tables, where the params ask for it.
+LOOKS = ["results/{dataset}/{architecture}/tsne.csv"] if "tsne" in config else []
 SUMMARY = ["results/summary/metrics.json", "results/summary/accuracy.csv", "results/summary/effects.csv"]
 STUDY_FILES = [
     *(f"results/{{dataset}}/{{architecture}}/{table}.csv" for table in TABLES),
     *(f"results/{{dataset}}/{{architecture}}/figures/{name}.{form}" for name in FIGURES for form in ("svg", "png")),
     "results/{dataset}/{architecture}/figures/captions.json",
     "results/{dataset}/{architecture}/report.html",
+    *LOOKS,
 ]
 SEED_FILES = [
     *(f"models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{name}/model.onnx" for name in config["export"]),
@@ -43,6 +46,23 @@ def each_network(pattern, bases_alone=False, grid=TRAINED):
             for seed in STUDY["seed"]
             for network in networks
             if network.source is None or not bases_alone
+        ]
+
+    return paths
+
+
+def looked_at(section):
+    """An input function: of each cut that a section such as tsne names, the weights of the network it is of."""
+
+    def paths(wildcards):
+        place = f"models/{{dataset}}/{{architecture}}/{STUDY['split'][0]}/seed{STUDY['seed'][0]}"
+        return [
+            (
+                f"{place}/{network.name}/model.safetensors"
+                if network
+                else "models/pretrained/{architecture}/model.safetensors"
+            )
+            for network in looked_weights(config, section, wildcards.architecture)
         ]
 
     return paths

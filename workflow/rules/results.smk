@@ -1,7 +1,8 @@
 # Requires models/.../{network}/ and the data they were trained on.
 # Gives results/.../{network}.json, of probes too, and their features/, which are derived and may go; the tables
 # networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv and coverage.csv, and model.onnx for the networks of
-# `export`; and the tables of results/yosinski2014/caffenet/, which require nothing.
+# `export`; what figures show of chosen cuts, tsne.csv; and the tables of results/yosinski2014/caffenet/, which require
+# nothing.
 
 
 rule evaluate:
@@ -119,6 +120,41 @@ use rule probe as probe_tuned with:
     params:
         cuts="{n}",
         features="{source}{n}{target}+",
+
+
+rule tsne:
+    input:
+        split=f"data/splits/{{dataset}}/{STUDY['split'][0]}.json",
+        models=looked_at("tsne"),
+    output:
+        "results/{dataset}/{architecture}/tsne.csv",
+    log:
+        "logs/{dataset}/{architecture}/tsne.log",
+    threads: 1
+    resources:
+        device=config["device"],
+        gpu=int(config["device"] == "cuda"),
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        runtime=lambda wildcards, attempt: attempt * 60,
+    params:
+        shape=lambda wildcards: image_shape(config["datasets"][wildcards.dataset]),
+        cuts=lambda wildcards: [cut.name for cut in looked_cuts(config, "tsne", wildcards.architecture)],
+        options=lambda wildcards: canonical(look_options(config, "tsne", wildcards.dataset)),
+        code=lambda wildcards: fingerprint("evaluation.embedding", library(wildcards)),
+    shell:
+        """
+        python -m transferability.evaluation.embedding \
+            --split {input.split:q} \
+            --packed data/packed/{wildcards.dataset:q} \
+            --cuts {params.cuts:q} \
+            --models {input.models:q} \
+            --shape {params.shape} \
+            --options <(printf %s {params.options:q}) \
+            --device {resources.device:q} \
+            --threads {threads} \
+            --into {output:q} \
+            2>{log:q}
+        """
 
 
 rule tables:

@@ -162,6 +162,20 @@ COVERAGE_COLUMNS = {
 }
 """coverage.csv: one row a network that the study asks for; `state` is present, did not train or missing."""
 
+EMBEDDING_COLUMNS = {
+    "cut": "str",
+    "n": "int64",
+    "stage": "str",
+    "class": "str",
+    "group": "object",
+    "x": "float64",
+    "y": "float64",
+    "images": "int64",
+    "perplexity": "float64",
+    "pooling": "str",
+}
+"""tsne.csv: one row a cut and test image, its place on the plane; how it was made is the same in all rows."""
+
 IDENTITY = ["dataset", "architecture", "split", "seed", "network"]
 """What tells one network of a table from another."""
 

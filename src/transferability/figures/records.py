@@ -28,8 +28,8 @@ class Study:
     """What the figures of a study are drawn from.
 
     Its tables, of which one of published numbers lacks learning; `coverage` in one line; `models`, the folder of its
-    networks if it has one ({split}/seed{seed}/{network}/); and `tasks`, the names of its tasks,
-    {split: {"A": name, "B": name}}.
+    networks if it has one ({split}/seed{seed}/{network}/); `tasks`, the names of its tasks,
+    {split: {"A": name, "B": name}}; and `tables`, the folder of its tables, where some figures read more.
     """
 
     networks: pd.DataFrame
@@ -39,6 +39,7 @@ class Study:
     learning: pd.DataFrame | None
     models: Path | None
     tasks: dict[str, dict[str, str]]
+    tables: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def read_study(tables: Path, models: Path | None, tasks: dict) -> Study:
         learning=read_table(learning, LEARNING_COLUMNS) if learning.exists() else None,
         models=models,
         tasks=tasks,
+        tables=tables,
     )
 
 

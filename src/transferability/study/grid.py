@@ -116,11 +116,11 @@ def has_visible_filters(params: dict, architecture: str) -> bool:
 
 
 def study_figures(params: dict) -> list[str]:
-    """The figures that a study's networks can give, as `figures.drawing` names them.
+    """The figures that a study can give, as `figures.drawing` names them.
 
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
-    networks, and filters of five pixels or more.
+    networks, and filters of five pixels or more. t-SNE is drawn where the params ask for it.
     """
     volumes, transferred, chosen, trained = set(), set(), set(), set()
     for split in params["study"]["split"]:
@@ -140,5 +140,6 @@ def study_figures(params: dict) -> list[str]:
         "learning": bool(trained),
         "filters": "base" in trained
         and any(has_visible_filters(params, architecture) for architecture in params["study"]["architecture"]),
+        "tsne": "tsne" in params,
     }
     return [name for name, given in possible.items() if given]

@@ -14,6 +14,7 @@ from transferability.networks.notation import SIDES
 from transferability.networks.stages import AlexNet, architecture_of
 from transferability.study.architectures import image_shape
 from transferability.study.grid import members_of, study_networks
+from transferability.study.looks import check_looks
 from transferability.study.probes import check_probes
 from transferability.study.sections import GROUPED, listed, named_groups
 
@@ -182,6 +183,7 @@ def check_networks(params: dict) -> None:
     It needs the stages of the study's architectures (`architectures.describe_architectures`).
     """
     study = params["study"]
+    check_looks(params)
     for architecture, split in product(study["architecture"], study["split"]):
         networks = study_networks(params, architecture, split)
         for name in params["export"]:

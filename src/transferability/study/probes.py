@@ -18,7 +18,11 @@ def probe_section(params: dict, name: str) -> dict:
 
 def pooling_section(params: dict, name: str) -> dict:
     """How a probe's features are pooled, a word written out: {"kind": "gap"}."""
-    pooling = params["probes"][name]["pooling"]
+    return written_out(params["probes"][name]["pooling"])
+
+
+def written_out(pooling: str | dict) -> dict:
+    """A way to pool as the keys of `evaluation.pooling.Pooling`."""
     return {"kind": pooling} if isinstance(pooling, str) else pooling
 
 
