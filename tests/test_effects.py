@@ -454,7 +454,7 @@ def test_networks_that_validate_like_guessing_are_named_in_the_notes():
     networks = plant()
     networks.loc[(networks["network"] == "A4B") & (networks["split"] == "random2"), "reason"] = "the validation loss"
     effects = effects_table(networks, unbalanced=False)
-    sentence = "1 times a network is part of it whose validation loss is that of guessing"
+    sentence = "once a network is part of it whose validation loss is that of guessing"
     assert sentence in row_of(effects, "total", 4)["note"]
     assert sentence in row_of(effects, "total", None)["note"]
     assert sentence not in (row_of(effects, "total", 1)["note"] or "")

@@ -1,5 +1,6 @@
 """Figure 2: what is drawn is what the table says. All tables here are planted."""
 
+import re
 from itertools import pairwise
 
 import pandas as pd
@@ -168,7 +169,22 @@ def test_the_caption_states_numbers_and_how_many():
     caption = draw(plant()).caption
     assert "152 networks" in caption
     assert "base networks score 57.0 % (n = 8)" in caption
-    assert "frozen transfer minus base: −3.0 points (4 units, no interval) at n = 1 and −21.0 points" in caption
+    assert "frozen transfer minus base: −21.0 points (4 units, no interval) at n = 7" in caption
+
+
+def test_the_caption_says_where_a_curve_leaves_the_base():
+    noise = iter([0.001 * (i * 7 % 5) for i in range(1000)]).__next__
+    caption = draw(plant(noise=noise)).caption
+    assert re.search(
+        r"frozen transfer minus base: −2\d\.\d points \(95 % .*?\) at n = 7, below base from n = 1 on", caption
+    )
+
+
+def test_the_level_of_the_base_in_the_caption_is_without_mere_sources():
+    """Only task B is a target: base networks of A, 5 points lower, are sources alone."""
+    networks = plant({name: GAINS[name] for name in ("base", "transfer")})
+    networks = networks[(networks["treatment"] == "base") | (networks["target"] == "B")]
+    assert "base networks score 59.5 % (n = 4)" in draw(networks).caption
 
 
 def test_a_mean_over_other_networks_than_the_bases_is_drawn_only_if_asked_for_and_hollow():

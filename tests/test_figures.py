@@ -124,7 +124,7 @@ SPLITS = {f"random{i}": {"kind": "random", "seed": i} for i in range(6)} | {
     **{f"whole-{k}": {"kind": "whole", "volume": {"A": k, "seed": 0}} for k in (1, 10)},
     "few-B": {"kind": "random", "seed": 0, "volume": {"B": 10, "seed": 0}},
 }
-ALWAYS = ["figure2", "effects", "learning"]
+ALWAYS = ["experiment", "figure2", "effects", "learning"]
 
 
 @pytest.mark.parametrize(

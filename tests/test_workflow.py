@@ -334,7 +334,7 @@ def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checko
     assert plan(study, checkout=checkout) == set()
 
     template = package / "figures/page.html"
-    template.write_text(template.read_text().replace("<h2>Design", "<h2>The design"))
+    template.write_text(template.read_text().replace("<h2>Tasks", "<h2>The tasks"))
     assert plan(study, checkout=checkout) == {"page"}
 
     figures = package / "figures/figure2.py"
@@ -435,12 +435,12 @@ def test_a_truncated_source_is_named(study):
 def test_the_page_of_the_study_has_its_figures_and_their_numbers(finished):
     page = (finished / "results/digits/tiny/report.html").read_text()
     captions = json.loads((finished / "results/digits/tiny/figures/captions.json").read_text())
-    assert list(captions) == ["figure2", "effects", "learning"]
+    assert list(captions) == ["experiment", "figure2", "effects", "learning"]
     assert all(entry["drawn"] for entry in captions.values())
     for name, entry in captions.items():
         assert entry["caption"].replace(">", "&gt;") in page, name
         assert (finished / f"results/digits/tiny/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert page.count('src="data:image/svg+xml') == 3
+    assert page.count('<div class="frame" role="group"') == 4
 
 
 def test_snakemakes_own_report_holds_the_page(study):
@@ -453,7 +453,8 @@ def test_the_original_is_drawn_without_training_anything(tmp_path):
     assert plan(tmp_path, page) == {"yosinski2014", "yosinski2014_figures", "yosinski2014_page"}
     run(tmp_path, page)
     captions = json.loads((tmp_path / "results/yosinski2014/caffenet/figures/captions.json").read_text())
-    assert {name for name, entry in captions.items() if entry["drawn"]} == {"figure2", "figure3", "effects", "volume"}
+    drawn = {name for name, entry in captions.items() if entry["drawn"]}
+    assert drawn == {"experiment", "figure2", "figure3", "effects", "volume"}
     assert "base networks score 62.5 % (n = 8)" in (tmp_path / page).read_text()
 
 

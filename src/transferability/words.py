@@ -12,6 +12,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def often(number: int) -> str:
+    """How often: once, twice, 3 times."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
 def points(share: float, signed: bool = True) -> str:
     """A share as percentage points, with a real minus sign: −1.8."""
     rounded = round(100 * share, 1) + 0.0  # -0.0 + 0.0 is 0.0

@@ -81,6 +81,15 @@ rule page:
         captions="results/{dataset}/{architecture}/figures/captions.json",
         splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
         runs=each_network("models/{dataset}/{architecture}/{split}/seed{seed}/{network}/run.json"),
+        exports=(
+            expand(
+                "models/{{dataset}}/{{architecture}}/{split}/seed{seed}/exports.json",
+                split=STUDY["split"],
+                seed=STUDY["seed"],
+            )
+            if config["export"]
+            else []
+        ),
     output:
         in_report("results/{dataset}/{architecture}/report.html", "page"),
     log:

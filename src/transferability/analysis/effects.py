@@ -19,6 +19,7 @@ from transferability.analysis.pairs import match_pairs
 from transferability.analysis.read_outs import READ_OUTS
 from transferability.analysis.replication import Replicated, estimate_replicated
 from transferability.analysis.tables import EFFECT_COLUMNS, shape_table
+from transferability.words import often
 
 UNIT = ["split", "seed"]
 GROUP = ["dataset", "architecture", "kind", "volume", "other_volume"]
@@ -178,7 +179,7 @@ def family_rows(family: dict, pairs: pd.DataFrame, targets: set[str], unbalanced
     layers = layer_rows(family, trained, unbalanced)
     for row in layers:
         count = doubtful[row["n"]]
-        doubt = f"{count} times a network is part of it whose validation loss is that of guessing"
+        doubt = f"{often(count)} a network is part of it whose validation loss is that of guessing"
         row["untrained"] = untrained[row["n"]]
         row["note"] = joined_notes(only, row["note"], doubt if count else None)
     return rows + layers

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from transferability.analysis.judging import extreme_of, lasting_from
 from transferability.words import counted, in_words, points
 
 
@@ -34,20 +35,21 @@ def effect_rows(effects: pd.DataFrame, effect: str, read_out: str) -> pd.DataFra
     return effects[chosen & effects["n"].notna() & effects["mean"].notna()].sort_values("n")
 
 
-def end_rows(layers: pd.DataFrame) -> list[dict]:
-    """The first and the last of an effect's rows by layer; one that is both, once."""
-    return (layers.iloc[[0, -1]] if len(layers) > 1 else layers).to_dict("records")
+def extreme_text(rows: pd.DataFrame, reference: str = "0") -> str:
+    """An effect's rows by layer as the cell that is furthest from 0, and where its curve leaves its reference.
+
+    −21.0 points (95 % interval ...) at n = 7, below base from n = 4 on. Where the curve leaves it is said if all
+    cuts from there on are told from 0 on that side.
+    """
+    row = extreme_of(rows)
+    sign = 1 if row["mean"] > 0 else -1
+    first = lasting_from(rows, sign)
+    where = f", {'above' if sign > 0 else 'below'} {reference} from n = {first} on" if first is not None else ""
+    return f"{estimated(row)} at n = {row['n']}{where if len(rows) > 1 else ''}"
 
 
-def at_ends(layers: pd.DataFrame) -> str:
-    """The first and the last layer of an effect's rows as `estimated` states them."""
-    return in_words([f"{estimated(row)} at n = {row['n']}" for row in end_rows(layers)])
-
-
-def from_to(layers: pd.DataFrame) -> str:
-    """The first and the last layer of an effect's rows, briefly: −0.1 (−1.5 to +1.3) at n = 1, ..."""
-    phrases = []
-    for row in end_rows(layers):
-        interval = f" ({points(row['low'])} to {points(row['high'])})" if pd.notna(row["low"]) else ""
-        phrases.append(f"{points(row['mean'])}{interval} at n = {row['n']}")
-    return ", ".join(phrases)
+def extreme_phrase(rows: pd.DataFrame) -> str:
+    """The cell that is furthest from 0, briefly: −21.0 (−22.1 to −19.8) at n = 7."""
+    row = extreme_of(rows)
+    interval = f" ({points(row['low'])} to {points(row['high'])})" if pd.notna(row["low"]) else ""
+    return f"{points(row['mean'])}{interval} at n = {row['n']}"

@@ -1,30 +1,11 @@
-"""Effect texts: effects.csv and drops.csv as the tables and headlines of a study's page state them."""
+"""Effect texts: effects.csv and drops.csv as the tables of a study's page state them."""
 
 import pandas as pd
 
-from transferability.analysis.conditions import conditions_of, label_of, unreduced
+from transferability.analysis.conditions import conditions_of, label_of
 from transferability.analysis.contrasts import effect_of, effects_of
 from transferability.analysis.read_outs import NATS, READ_OUTS, read_out_of
-from transferability.figures.captions import independent_units
 from transferability.words import counted, points
-
-COSTS = ("total", "pretrained, frozen")
-"""The effects whose first drop is a headline: the first of them that a study has."""
-HEADLINES = (
-    "total",
-    "fine-tuned transfer",
-    "lingering boost",
-    "pretrained, frozen",
-    "pretrained, fine-tuned",
-    "random filters",
-    "co-adaptation",
-    "pretrained over random",
-)
-"""The effects whose mean may be a headline, in the order of their weight."""
-PROBED = ("learned over random", "other source minus own")
-"""What the effects of probes begin with that may be headlines after these."""
-TILES = 4
-"""Headlines of a page at most."""
 
 
 def amount(value: float, read_out: str) -> str:
@@ -164,48 +145,3 @@ def drop_row(row: dict) -> dict:
 def drop_rows(drops: pd.DataFrame, read_out: str) -> list[dict]:
     """The first layers of a drop, as text."""
     return [drop_row(row) for row in drops[drops["read_out"] == read_out].to_dict("records")]
-
-
-def drop_tiles(drops: pd.DataFrame) -> list[dict]:
-    """The headline, if there is one, of the layer at which frozen layers begin to cost, from one condition's drops."""
-    by_accuracy = drops[drops["measure"] == "accuracy"]
-    for name in COSTS:
-        rows = by_accuracy[by_accuracy["effect"] == name].to_dict("records")
-        if rows:
-            row, size = drop_row(rows[0]), points(rows[0]["size"], signed=False)
-            interval = f"interval n = {row['interval']}" if row["interval"] else ""
-            value = f"n = {row['first']}" if row["first"] != "none" else "no layer"
-            title = f"{row['effect']} costs more than {size} points first at"
-            return [{"name": title, "value": value, "note": joined(interval, row["note"])}]
-    return []
-
-
-def mean_tiles(effects: pd.DataFrame) -> list[dict]:
-    """The headlines of means over all layers, or at the only one, from one condition's rows of effects.csv."""
-    tiles = []
-    probed = [name for name in dict.fromkeys(effects["effect"]) if name.startswith(PROBED)]
-    for name in (*HEADLINES, *probed):
-        rows = effects[(effects["effect"] == name) & effects["mean"].notna() & effects["balanced"]]
-        over_all = rows[rows["n"].isna()] if rows["n"].isna().any() else rows
-        if len(over_all) != 1:
-            continue
-        effect, row = effect_of(name), over_all.iloc[0].to_dict()
-        at = "over all n" if pd.isna(row["n"]) else f"at n = {row['n']}"
-        note = f"{interval_of(row) or text_of(row['note'])}; {counted(independent_units(row), 'unit')}"
-        value = amount(row["mean"], row["read_out"])
-        tiles.append({"name": f"{effect.label}, {effect.notation}, {at}", "value": value, "note": note})
-    return tiles
-
-
-def headline_tiles(effects: pd.DataFrame, drops: pd.DataFrame, read_out: str) -> list[dict]:
-    """The study in a few numbers, of its first condition: where frozen layers begin to cost, and means over n."""
-    conditions = conditions_of(unreduced(effects[effects["read_out"] == read_out]))
-    if not conditions:
-        return []
-    costing = [(label, rows) for label, rows in conditions if rows["effect"].isin(COSTS).any()]
-    label, rows = (costing or conditions)[0]
-    first = dict(conditions_of(drops[drops["read_out"] == read_out])).get(label, drops[:0])
-    tiles = (drop_tiles(first) + mean_tiles(rows))[:TILES]
-    if len(conditions) == 1:
-        return tiles
-    return [tile | {"note": f"{label}: {tile['note']}"} for tile in tiles]

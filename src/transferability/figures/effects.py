@@ -13,7 +13,7 @@ from transferability.analysis.contrasts import PROBE_CONTRASTS, Effect, effects_
 from transferability.analysis.pairs import paired_networks
 from transferability.analysis.tables import stage_names
 from transferability.figures.axes import Grid, as_points, curve_of, label_layers, panel_grid, series_handle
-from transferability.figures.captions import effect_rows, footer, from_to, independent_units
+from transferability.figures.captions import effect_rows, extreme_phrase, footer, independent_units
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
 from transferability.figures.styles import SERIES, finish
 from transferability.words import counted
@@ -24,6 +24,8 @@ SHARED = (
 )
 """Effects whose panels share a scale. Co-adaptation is small beside specificity and has one of its own."""
 
+STATED = 4
+"""Effects whose extreme the caption states, at most."""
 TITLE = 26
 """Characters of a title's line that fit on a panel."""
 
@@ -138,17 +140,18 @@ def legend_handles(shown: Shown) -> list[Artist]:
 
 
 def caption_of(shown: Shown) -> str:
-    """What the figure shows, in numbers: of each effect and condition the first and the last mean."""
-    phrases = []
+    """What the figure shows, in numbers: the extreme cells of the effects that go furthest."""
+    extremes = {}
     for effect in shown.effects:
         for label, _ in shown.conditions:
             rows = shown.rows_of(effect, label)
             where = f", {label}" if len(shown.conditions) > 1 else ""
             if not rows.empty:
-                phrases.append(f"{effect.label}, {effect.notation}{where}: {from_to(rows)}")
+                extremes[f"{effect.label}, {effect.notation}{where}: {extreme_phrase(rows)}"] = rows["mean"].abs().max()
+    furthest = sorted(extremes, key=extremes.__getitem__, reverse=True)[:STATED]
     return (
-        f"{counted(len(shown.pairs), 'difference')} between networks of one target, split and seed, their means and, "
-        "where there are independent units enough, 95 % intervals, in percentage points. " + "; ".join(phrases) + "."
+        f"{counted(len(shown.pairs), 'difference')} between networks of one target, split and seed, in percentage "
+        f"points, and their means. Furthest from 0: {'; '.join(furthest) or 'none has a mean'}."
     )
 
 

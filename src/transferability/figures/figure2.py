@@ -32,7 +32,7 @@ from transferability.figures.axes import (
     mark_hollow,
     widened,
 )
-from transferability.figures.captions import at_ends, effect_rows, footer
+from transferability.figures.captions import effect_rows, extreme_text, footer
 from transferability.figures.records import Drawing, Options, Study, trained_of
 from transferability.figures.styles import (
     Style,
@@ -230,16 +230,16 @@ def chosen_networks(networks: pd.DataFrame, read_out: str) -> pd.DataFrame:
 
 
 def condition_caption(label: str, shown: Shown) -> str:
-    """One condition in numbers: its base's level, and the first and last mean of the effects that are stated."""
+    """One condition in numbers: the level of its base networks, as drawn, and the extreme of the effects stated."""
     phrases = [f"{label}: {counted(len(shown.networks), 'network')}"]
-    base = shown.networks[shown.networks["treatment"] == "base"]
+    base = shown.means[(shown.means["treatment"] == "base") & shown.means["mean"].notna()]
     if not base.empty:
-        level = points(base[shown.read_out].mean(), signed=False)
-        phrases.append(f"base networks score {level} % (n = {len(base)})")
+        level, count = points(base["mean"].iloc[0], signed=False), base["networks"].iloc[0]
+        phrases.append(f"base networks score {level} % (n = {count})")
     for name in STATED:
         rows = effect_rows(shown.effects, name, shown.read_out)
         if not rows.empty:
-            phrases.append(f"{effect_of(name).label.lower()} minus base: {at_ends(rows)}")
+            phrases.append(f"{effect_of(name).label.lower()} minus base: {extreme_text(rows, 'base')}")
     return "; ".join(phrases) + "."
 
 

@@ -25,7 +25,7 @@ from transferability.figures.axes import (
     mark_hollow,
     widened,
 )
-from transferability.figures.captions import effect_rows, footer, from_to
+from transferability.figures.captions import effect_rows, extreme_phrase, footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, trained_of
 from transferability.figures.styles import SERIES, curve_name, finish, looks_of, set_theme
 from transferability.words import in_words
@@ -181,7 +181,7 @@ def draw_relative(axes: Axes, shown: Shown) -> None:
         curve_of(axes, shown.layers, rows.set_index("n")["mean"], shift, linestyle=dashes, label=name, **look)
         shown.marks.hollow |= mark_hollow(axes, rows, shift, **look)
         intervals_of(axes, rows, shift, color=colour, linewidth=1.3, zorder=2)
-        shown.marks.phrases.append(f"{name}: {from_to(rows)}")
+        shown.marks.phrases.append(f"{name}: {extreme_phrase(rows)}")
 
 
 PANELS = {

@@ -1,8 +1,6 @@
 """Page: a study as one page that stands alone: question, design, figures, effects, coverage, provenance, files."""
 
 import argparse
-import base64
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from transferability import files
 from transferability.analysis.conditions import KINDS, conditions_of, label_of
 from transferability.analysis.coverage import MISSING, PRESENT, UNTRAINED, coverage_line
 from transferability.analysis.improvement import late_improvement
-from transferability.analysis.read_outs import SHARES, read_out_of
+from transferability.analysis.read_outs import READ_OUTS, SHARES, read_out_of
 from transferability.analysis.tables import (
     COVERAGE_COLUMNS,
     DROP_COLUMNS,
@@ -24,21 +22,24 @@ from transferability.analysis.tables import (
     read_table,
     stage_names,
 )
-from transferability.analysis.treatments import curves_of, meaning_of, rank_of
+from transferability.analysis.treatments import rank_of
+from transferability.analysis.verdict import verdict_of
 from transferability.errors import InputError, exit_plainly
 from transferability.figures.effect_texts import (
     drop_rows,
     effect_meanings,
     effect_tables,
-    headline_tiles,
     read_out_table,
     test_rows,
     text_of,
 )
+from transferability.figures.inline import inline_svg, packed, read_svg
 from transferability.figures.pretraining import pretrained_record, pretraining_facts
-from transferability.words import counted, in_words, points
+from transferability.figures.runs import network_folder, parameter_facts, provenance_facts, read_runs
+from transferability.figures.styles import curve_name, ordered_treatments, styles_of
+from transferability.words import in_words, points
 
-TEMPLATE = Path(__file__).parent / "page.html"
+TEMPLATE, SCRIPT = (Path(__file__).parent / name for name in ("page.html", "page.js"))
 TABLES = ("networks.csv", "learning.csv", "pairs.csv", "effects.csv", "drops.csv", "coverage.csv")
 
 
@@ -78,24 +79,6 @@ def read_tables(folder: Path) -> Tables:
     if tables.networks.empty:
         raise InputError(f"{folder / 'networks.csv'}: holds no network; run the study again")
     return tables
-
-
-def treatment_rows(coverage: pd.DataFrame) -> list[dict]:
-    """The treatments of a study: names, meaning, and how many networks trained."""
-    groups = dict(iter(coverage.groupby("treatment", sort=False)))
-    return [
-        {
-            "treatment": name,
-            "names": ", ".join(
-                curve
-                for target, curve in zip("AB", curves_of(name), strict=True)
-                if target in set(groups[name]["target"])
-            ),
-            "meaning": meaning_of(name),
-            "count": f"{int((groups[name]['state'] == PRESENT).sum())} of {len(groups[name])}",
-        }
-        for name in sorted(groups, key=rank_of)
-    ]
 
 
 def task_text(task: dict) -> str:
@@ -158,11 +141,6 @@ def coverage_cells(coverage: pd.DataFrame) -> dict:
     return {"layers": layers, "rows": rows}
 
 
-def network_folder(network: dict) -> Path:
-    """A network's folder in that of all networks, and the metrics' in that of the tables."""
-    return Path(network["split"], f"seed{network['seed']}", network["network"])
-
-
 def network_links(network: dict, places: Places) -> list[tuple[str, str]]:
     """The files of a network as links from the page, of a probe its metrics; none where the study has no networks."""
     if places.models is None:
@@ -181,70 +159,59 @@ def network_links(network: dict, places: Places) -> list[tuple[str, str]]:
     return [(name, places.link(path)) for name, path in linked.items()]
 
 
-def read_runs(networks: pd.DataFrame, models: Path) -> list[dict]:
-    """What each network was made from, but for probes, which train none; a run.json that is missing or not whole is an
-    InputError that names it."""
-    runs = []
-    for network in networks[networks["option"].isna()].to_dict("records"):
-        path = models / network_folder(network) / "run.json"
-        run = files.read_json(path)
-        lacking = {"network", "parameters", "versions", "git", "device", "images_seen", "job"} - run.keys()
-        if lacking:
-            raise InputError(f"{path}: no network's record, it lacks {min(lacking)!r}; delete it and run again")
-        runs.append(run)
-    return runs
-
-
-def short(revision: str | None) -> str:
-    """A git revision, cut short, with its mark where files differed from it."""
-    commit, changed, _ = (revision or "outside a checkout").partition("+")
-    return (commit[:12] if revision else commit) + (" with changes" if changed else "")
-
-
-def provenance_facts(runs: list[dict]) -> list[tuple[str, str]]:
-    """With what the networks were made: revision, versions, hardware, hours, images."""
-    versions = {name: sorted({run["versions"].get(name, "?") for run in runs}) for name in runs[0]["versions"]}
-    hours = sum(run["job"]["seconds"] / run["job"]["networks"] for run in runs) / 3600
-    machines = {f"{run['device']}, {counted(run['threads'], 'thread')}, {run['versions']['machine']}" for run in runs}
-    revisions = sorted({short(run["git"]) for run in runs})
-    return [
-        ("Networks", f"{len(runs):,}"),
-        ("Time", f"{hours:,.2f} hours of jobs, {3600 * hours / len(runs):,.1f} seconds a network"),
-        ("Images seen", f"{sum(run['images_seen'] for run in runs):,}"),
-        ("Hardware", in_words(sorted(machines))),
-        ("Git revision", in_words(revisions)),
-        (
-            "Versions",
-            ", ".join(f"{name} {in_words(used, 'or')}" for name, used in versions.items() if name != "machine"),
-        ),
-    ]
-
-
-def parameter_facts(runs: list[dict]) -> list[tuple[str, str]]:
-    """The parameters that the networks record, each once, with which networks it holds for."""
-    users: dict[tuple[str, str], set[str]] = {}
-    for run in runs:
-        kind = "base" if run["network"]["source"] is None else "transferred"
-        for name, value in run["parameters"].items():
-            users.setdefault((name, json.dumps(value, sort_keys=True)), set()).add(kind)
-    facts: dict[str, list[str]] = {}
-    for (name, value), kinds in users.items():
-        facts.setdefault(name if len(kinds) == 2 or name == "seed" else f"{name}, {min(kinds)}", []).append(value)
-    return [(name, " or ".join(values)) for name, values in sorted(facts.items())]
-
-
 def read_figures(places: Places) -> list[dict]:
-    """The figures of a study with their captions, as images that stand in the page."""
+    """The figures of a study with their captions, as parts of the page."""
     figures = []
     for name, entry in files.read_json(places.figures / "captions.json").items():
         path = places.figures / f"{name}.svg"
-        try:
-            content = base64.b64encode(path.read_bytes()).decode()
-        except FileNotFoundError:
-            raise InputError(f"{path}: there is no such figure; draw the figures again") from None
         links = {kind: places.link(path.with_suffix(f".{kind}")) for kind in ("svg", "png")}
-        figures.append({"name": name, **entry, **links, "image": f"data:image/svg+xml;base64,{content}"})
+        figures.append({"name": name, **entry, **links, "image": inline_svg(read_svg(path), name)})
     return figures
+
+
+def export_links(networks: pd.DataFrame, places: Places) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The ONNX files of each split and seed: what each is named for and holds, and its link."""
+    links = []
+    for split, seed in networks[["split", "seed"]].drop_duplicates().itertuples(index=False):
+        folder = places.models / split / f"seed{seed}" if places.models else None
+        if folder is None or not (folder / "exports.json").exists():
+            continue
+        exports = files.read_json(folder / "exports.json")
+        named = [
+            (name if check.get("name", name) == name else f"{name} ({check['name']})", folder / name / "model.onnx")
+            for name, check in exports.items()
+        ]
+        links.append((f"{split}, seed {seed}", [(name, places.link(path)) for name, path in named]))
+    return links
+
+
+def embedded_tables(folder: Path) -> dict[str, str]:
+    """The tables that the page carries, packed, by name: those that are there and not too large."""
+    content = {name: packed(folder / name) for name in TABLES if (folder / name).exists()}
+    return {name: text for name, text in content.items() if text}
+
+
+def exploring(networks: pd.DataFrame, places: Places, read_out: str) -> dict:
+    """What the page's script draws networks with: the styles of treatments, the read-outs, and where links lead."""
+    styles = styles_of(ordered_treatments(networks))
+    measured = [record for record in READ_OUTS if record.name in SHARES and networks[record.name].notna().any()]
+    return {
+        "treatments": [
+            {
+                "name": name,
+                "curve": curve_name(name),
+                # Black would not be seen on a dark page.
+                "colour": "currentColor" if style.colour == "black" else style.colour,
+                "offset": style.offset,
+                "dashed": style.dashes not in ("-", ""),
+            }
+            for name, style in styles.items()
+        ],
+        "readOuts": [{"name": record.name, "label": record.short} for record in measured],
+        "readOut": read_out,
+        "stages": stage_names(networks),
+        "linked": places.models is not None,
+    }
 
 
 def network_row(network: dict, places: Places, read_out: str) -> dict:
@@ -263,8 +230,8 @@ def design_part(tables: Tables, places: Places, read_out: str) -> dict:
     return {
         "title": " · ".join([*networks["dataset"].unique(), *networks["architecture"].unique()]),
         "stages": stage_names(networks),
-        "treatments": treatment_rows(coverage),
         "splits": splits,
+        "measured": any(row["distance"] != "–" for row in splits),
         "two_tasks": any(row["B"] for row in splits),
         "coverage": coverage_line(coverage),
         "cells": coverage_cells(coverage),
@@ -272,6 +239,7 @@ def design_part(tables: Tables, places: Places, read_out: str) -> dict:
         "gaps": [{name: text_of(value) for name, value in row.items()} for row in odd.to_dict("records")],
         "networks": [network_row(network, places, read_out) for network in networks.to_dict("records")],
         "tables": [(name, places.link(places.tables / name)) for name in present],
+        "exports": export_links(networks, places),
     }
 
 
@@ -289,7 +257,6 @@ def effects_part(tables: Tables, read_out: str) -> dict:
     effects, drops = tables.effects, tables.drops
     return {
         "read_out": read_out_of(read_out).short,
-        "tiles": headline_tiles(effects, drops, read_out),
         "effects": effect_tables(effects, read_out),
         "meanings": effect_meanings(effects),
         "drops": drop_rows(drops, read_out),
@@ -309,6 +276,10 @@ def write_page(places: Places, read_out: str) -> None:
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         **design_part(tables, places, read_out),
         **effects_part(tables, read_out),
+        verdict=verdict_of(tables.networks, tables.effects, tables.drops, read_out),
+        embedded=embedded_tables(places.tables),
+        exploring=exploring(tables.networks, places, read_out),
+        script=SCRIPT.read_text(encoding="utf-8"),
         improvement=improvement_sentence(places.tables),
         figures=read_figures(places),
         provenance=[*provenance_facts(runs), *pretraining_facts(pretrained_record(places.models))] if runs else [],

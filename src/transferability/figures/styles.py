@@ -163,7 +163,8 @@ def set_theme() -> None:
         style="ticks",
         rc={
             "svg.hashsalt": "transferability",
-            "svg.fonttype": "path",
+            # Text that can be selected and searched.
+            "svg.fonttype": "none",
             "axes.titlelocation": "left",
             "axes.titlesize": 9,
             "axes.titleweight": "bold",

@@ -132,6 +132,7 @@ def study_figures(params: dict) -> list[str]:
             transferred.add(split)
             chosen |= {split} if definition["kind"] in ("groups", "classes") else set()
     possible = {
+        "experiment": True,
         "figure2": True,
         "figure3": bool(chosen),
         "effects": True,
