@@ -18,7 +18,12 @@ PUBLISHED_FIGURES = ["experiment", "figure2", "figure3", "effects", "volume"]
 # run.json, history.csv, metrics): they may be absent, as after a partial pull, until something has to be made from them.
 TABLES = ["networks", "learning", "pairs", "effects", "drops", "coverage"]
 # What figures show beside the tables, where the params ask for it.
-LOOKS = ["results/{dataset}/{architecture}/tsne.csv"] if "tsne" in config else []
+LOOKS = [
+    f"results/{{dataset}}/{{architecture}}/{name}"
+    for section, names in {"tsne": ["tsne.csv"], "shows": ["shows.npz", "invariance.csv"]}.items()
+    for name in names
+    if section in config
+]
 SUMMARY = ["results/summary/metrics.json", "results/summary/accuracy.csv", "results/summary/effects.csv"]
 STUDY_FILES = [
     *(f"results/{{dataset}}/{{architecture}}/{table}.csv" for table in TABLES),

@@ -1,8 +1,8 @@
 # Requires models/.../{network}/ and the data they were trained on.
 # Gives results/.../{network}.json, of probes too, and their features/, which are derived and may go; the tables
 # networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv and coverage.csv, and model.onnx for the networks of
-# `export`; what figures show of chosen cuts, tsne.csv; and the tables of results/yosinski2014/caffenet/, which require
-# nothing.
+# `export`; what figures show of chosen cuts, tsne.csv, shows.npz and invariance.csv; and the tables of
+# results/yosinski2014/caffenet/, which require nothing.
 
 
 rule evaluate:
@@ -153,6 +153,45 @@ rule tsne:
             --device {resources.device:q} \
             --threads {threads} \
             --into {output:q} \
+            2>{log:q}
+        """
+
+
+rule shows:
+    input:
+        split=f"data/splits/{{dataset}}/{STUDY['split'][0]}.json",
+        models=looked_at("shows"),
+    output:
+        shows="results/{dataset}/{architecture}/shows.npz",
+        invariance="results/{dataset}/{architecture}/invariance.csv",
+    log:
+        "logs/{dataset}/{architecture}/shows.log",
+    threads: 1
+    resources:
+        device=config["device"],
+        gpu=int(config["device"] == "cuda"),
+        mem_mb=lambda wildcards, attempt: attempt * 6000,
+        runtime=lambda wildcards, attempt: attempt * 120,
+    params:
+        shape=lambda wildcards: image_shape(config["datasets"][wildcards.dataset]),
+        cuts=lambda wildcards: [cut.name for cut in looked_cuts(config, "shows", wildcards.architecture)],
+        units=config.get("shows", {}).get("units", 4),
+        images=config.get("shows", {}).get("images", 500),
+        code=lambda wildcards: fingerprint("evaluation.showing", library(wildcards)),
+    shell:
+        """
+        python -m transferability.evaluation.showing \
+            --split {input.split:q} \
+            --packed data/packed/{wildcards.dataset:q} \
+            --cuts {params.cuts:q} \
+            --models {input.models:q} \
+            --shape {params.shape} \
+            --units {params.units} \
+            --images {params.images} \
+            --device {resources.device:q} \
+            --threads {threads} \
+            --shows {output.shows:q} \
+            --invariance {output.invariance:q} \
             2>{log:q}
         """
 

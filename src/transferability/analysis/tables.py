@@ -176,6 +176,17 @@ EMBEDDING_COLUMNS = {
 }
 """tsne.csv: one row a cut and test image, its place on the plane; how it was made is the same in all rows."""
 
+INVARIANCE_COLUMNS = {
+    "cut": "str",
+    "n": "int64",
+    "stage": "str",
+    "change": "str",
+    "amount": "float64",
+    "distance": "float64",
+    "images": "int64",
+}
+"""invariance.csv: one row a cut, change and amount: how far features move, where 1 is another image."""
+
 IDENTITY = ["dataset", "architecture", "split", "seed", "network"]
 """What tells one network of a table from another."""
 

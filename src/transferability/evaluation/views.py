@@ -34,7 +34,7 @@ class View:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Float images (n, C, H, W) as the view shows them; the whole image is the very tensor that is given."""
-        seen = images if (self.side, self.degrees) == (1, 0) else self.sampled(images)
+        seen = images if (self.side, self.centre, self.degrees) == (1, (0, 0), 0) else self.sampled(images)
         return seen.flip(-1) if self.mirrored else seen
 
     def sampled(self, images: Tensor) -> Tensor:

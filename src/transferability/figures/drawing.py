@@ -15,7 +15,19 @@ from transferability.errors import InputError, exit_plainly
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, read_study
 from transferability.figures.styles import save_figure, set_theme
 
-FIGURES = ("experiment", "figure2", "figure3", "effects", "volume", "distance", "learning", "filters", "tsne")
+FIGURES = (
+    "experiment",
+    "figure2",
+    "figure3",
+    "effects",
+    "volume",
+    "distance",
+    "learning",
+    "filters",
+    "tsne",
+    "shows",
+    "invariance",
+)
 """The figures of a study, each a module of this room with `draw(study, options) -> Drawing`.
 
 Fingerprints follow imports that are written out: who draws a figure names its module beside this one.

@@ -120,7 +120,8 @@ def study_figures(params: dict) -> list[str]:
 
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
-    networks, and filters of five pixels or more. t-SNE is drawn where the params ask for it.
+    networks, and filters of five pixels or more. t-SNE and what units
+    answer to are drawn where the params ask for it.
     """
     volumes, transferred, chosen, trained = set(), set(), set(), set()
     for split in params["study"]["split"]:
@@ -142,5 +143,7 @@ def study_figures(params: dict) -> list[str]:
         "filters": "base" in trained
         and any(has_visible_filters(params, architecture) for architecture in params["study"]["architecture"]),
         "tsne": "tsne" in params,
+        "shows": "shows" in params,
+        "invariance": "shows" in params,
     }
     return [name for name, given in possible.items() if given]
