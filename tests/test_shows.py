@@ -189,7 +189,9 @@ def test_occlusion_falls_where_the_unit_looks():
     assert fallen[~seen].abs().max() == 0
     beside = seen & ~striped_part
     assert beside.sum() > 10
-    assert fallen[seen & striped_part].mean() > 5 * fallen[beside].mean().abs()
+    # A square that lies half on the stripes lies half beside them.
+    assert fallen.argmax() in striped_part.flatten().nonzero()
+    assert fallen[seen & striped_part].mean() > 2 * fallen[beside].mean().abs()
 
 
 def test_units_are_chosen_by_number_among_those_that_answer():
