@@ -228,6 +228,13 @@ def test_an_interval_over_draws_is_students():
         ({"classifier": "svm", "dropout": 1.0}, "dropout is at least 0 and below 1"),
         ({"classifier": "svm", "draws": 3}, "draws of all training images are the same"),
         ({"classifier": "svm", "images_per_class": 1}, "images_per_class is 2 or more"),
+        ({"classifier": "svm", "redraw": True}, "redraw leaves nothing for test where all images are drawn"),
+        ({"classifier": "svm", "test_per_class": 5}, "test_per_class is for redraw"),
+        (
+            {"classifier": "svm", "learn_from": "both tasks"},
+            "learn_from is one of target, other, both, not 'both tasks'",
+        ),
+        ({"classifier": "svm", "other_per_class": 5}, "other_per_class is for learn_from: other or both"),
         ({"classifier": "svm", "choices": ()}, "choices are empty"),
         ({"classifier": "svm", "choices": (0.0, 1.0)}, "choices are numbers above 0"),
     ],
@@ -244,3 +251,50 @@ def test_more_images_or_neighbours_than_there_are_are_refused_in_a_sentence():
     with pytest.raises(InputError, match="k = 25 neighbours were asked for, and 24 images are there"):
         run_probe(Probe("knn", choices=(1, 25), held=0.2), training, {})
     assert run_probe(Probe("knn"), training, {})[0].choice.value in (1, 3, 5, 10, 20)
+
+
+def test_redrawn_images_are_learnt_from_or_tested_and_never_both():
+    """A nearest neighbour knows each image by itself: one that is tested after it was learnt from would be a hit."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 20)
+    noise = Labelled(generator.normal(size=(60, 40)), labels)
+    probe = Probe("knn", choices=(1,), images_per_class=12, draws=30, redraw=True, test_per_class=5)
+    draws = run_probe(probe, noise, {})
+    assert {draw.images for draw in draws} == {36}
+    assert all(np.bincount(draw.indices["test"]).tolist() == [5, 5, 5] for draw in draws)
+    assert all(np.bincount(draw.indices["validation"]).tolist() == [2, 2, 2] for draw in draws)
+    hits = {
+        part: [accuracies(draw.decisions[part], draw.indices[part])[0] for draw in draws] for part in draws[0].indices
+    }
+    assert 0.2 < np.mean(hits["test"]) < 0.47
+    assert 0.2 < np.mean(hits["validation"]) < 0.5
+    (whole,) = run_probe(replace(probe, draws=1, test_per_class=None), noise, {})
+    assert np.bincount(whole.indices["test"]).tolist() == [8, 8, 8]
+    (again,) = run_probe(replace(probe, draws=1), noise, {})
+    assert np.array_equal(again.decisions["test"], draws[0].decisions["test"])
+    with pytest.raises(InputError, match="images_per_class leaves no image of class 0, 1 and 2 for test; lower it"):
+        run_probe(replace(probe, images_per_class=20), noise, {})
+
+
+def test_a_probe_may_learn_from_the_other_task_from_the_target_or_from_both():
+    """Two values tell the classes apart, one in the other task and one in the target."""
+    generator = np.random.default_rng(1)
+    indices = np.arange(200) % 2
+    target, other = generator.normal(size=(2, 200, 2))
+    target[:, 0] += 4 * indices
+    other[:, 1] += 4 * indices
+    target, other = Labelled(target, indices), Labelled(other, indices)
+    probe = Probe("logreg", choices=(1.0,), images_per_class=10, redraw=True, learn_from="other", other_per_class=40)
+    found, tested = {}, {}
+    for teacher, count in (("other", 40), ("target", None), ("both", 10)):
+        (draw,) = run_probe(replace(probe, learn_from=teacher, other_per_class=count), target, {}, other)
+        found[teacher] = accuracies(draw.decisions["test"], draw.indices["test"])[0]
+        tested[teacher] = draw.indices["test"]
+    assert found["other"] < 0.65
+    assert found["target"] > 0.9
+    assert found["both"] > 0.9
+    assert np.array_equal(tested["other"], tested["both"])
+    assert run_probe(probe, target, {}, other)[0].images == 80
+    assert run_probe(replace(probe, learn_from="both"), target, {}, other)[0].images == 100
+    with pytest.raises(InputError, match="other_per_class is 101, and class 0 and 1 has fewer training images"):
+        run_probe(replace(probe, other_per_class=101), target, {}, other)

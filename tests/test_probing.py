@@ -17,10 +17,11 @@ from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
 from transferability.evaluation import features, probing
 from transferability.evaluation.features import cut_features, prepared
+from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.metrics import score
 from transferability.evaluation.pooling import POOLINGS, Pooling
 from transferability.evaluation.probes import CLASSIFIERS, NORMALISATIONS, Probe
-from transferability.evaluation.probing import parse_probe
+from transferability.evaluation.probing import like_classes, parse_probe
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.stages import AlexNet
@@ -193,3 +194,23 @@ def test_the_params_may_ask_for_what_probes_and_poolings_are_and_for_nothing_els
 def test_a_name_says_which_network_it_reads():
     probe = parse_probe("A3B-k2-svm")
     assert (probe.preserved, probe.option, probe.name, probe.treatment) == (2, "svm", "A3B-k2-svm", "transfer-k2-svm")
+
+
+def test_a_redrawn_probe_reads_all_images_and_not_those_of_a_network_that_has_learnt_from_them(run, task):
+    probe = {"classifier": "centroid", "choices": None, "images_per_class": 8, "draws": 3, "redraw": True}
+    (metrics,) = run("baseA", [3], ["A3B-means"], probe=probe)
+    images = sum(len(labels) for labels in task.labels.values())
+    assert metrics["images_seen"] == 40
+    assert metrics["test"]["count"] == images - 40
+    assert metrics["validation"]["count"] == 5
+    assert metrics["probe"]["draws_top1"]["test"]["draws"] == 3
+    with pytest.raises(InputError, match=r"A3B\+-means: with redraw the probe tests on images that the network has"):
+        run("A3B+", [3], ["A3B+-means"], probe=probe)
+
+
+def test_classes_of_two_tasks_are_the_same_by_their_names_within_their_sets():
+    other = Labelled(np.eye(6), np.array([0, 0, 1, 1, 2, 2]))
+    like = like_classes(other, ["photo/dog", "photo/cat", "photo/elk"], ["art/cat", "art/dog", "art/elk"])
+    assert like.labels.tolist() == [1, 1, 0, 0, 2, 2]
+    with pytest.raises(InputError, match="learn_from needs the same classes in both tasks, and they have 5 and 3"):
+        like_classes(other, ["5"], ["3"])

@@ -152,3 +152,24 @@ def test_missing_images_are_told_with_the_place_they_belong(tmp_path):
     failed = start(tmp_path, "--configfile", str(CHECKOUT / "workflow" / "studies" / "tiny-imagenet.yaml"))
     assert failed.returncode != 0
     assert "images/tiny-imagenet: there is no such folder" in failed.stdout + failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("study", "probes", "looks"),
+    [
+        ("decaf-caltech101", 5 * 7, 0),
+        ("zeiler-caltech", 3 * 7, 2),
+        ("razavian-mit67", 2 * 2, 0),
+        ("domain-adaptation", 2 * 3 * 7, 0),
+        ("retrieval", 7, 1),
+    ],
+)
+def test_the_studies_of_features_resolve_to_their_probes(tmp_path, study, probes, looks):
+    pytest.importorskip("torchvision")
+    done = start(tmp_path, "--dry-run", "--configfile", str(CHECKOUT / "workflow" / "studies" / f"{study}.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    outputs = re.findall(r"^    output: (.*)$", done.stdout, re.MULTILINE)
+    planned = [path for line in outputs for path in line.split(", ")]
+    assert sum(bool(re.fullmatch(r"results/.*/[PR]\d[AB]-\w+\.json", path)) for path in planned) == probes
+    assert sum(Path(path).name in ("shows.npz", "invariance.csv", "retrieval.csv") for path in planned) == looks
+    assert not any(Path(path).parent.name in ("baseA", "baseB") for path in planned)

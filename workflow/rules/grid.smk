@@ -20,7 +20,11 @@ TABLES = ["networks", "learning", "pairs", "effects", "drops", "coverage"]
 # What figures show beside the tables, where the params ask for it.
 LOOKS = [
     f"results/{{dataset}}/{{architecture}}/{name}"
-    for section, names in {"tsne": ["tsne.csv"], "shows": ["shows.npz", "invariance.csv"]}.items()
+    for section, names in {
+        "tsne": ["tsne.csv"],
+        "shows": ["shows.npz", "invariance.csv"],
+        "retrieval": ["retrieval.csv"],
+    }.items()
     for name in names
     if section in config
 ]

@@ -1,7 +1,7 @@
 # Requires models/.../{network}/ and the data they were trained on.
 # Gives results/.../{network}.json, of probes too, and their features/, which are derived and may go; the tables
 # networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv and coverage.csv, and model.onnx for the networks of
-# `export`; what figures show of chosen cuts, tsne.csv, shows.npz and invariance.csv; and the tables of
+# `export`; what figures show of chosen cuts, tsne.csv, shows.npz, invariance.csv and retrieval.csv; and the tables of
 # results/yosinski2014/caffenet/, which require nothing.
 
 
@@ -192,6 +192,41 @@ rule shows:
             --threads {threads} \
             --shows {output.shows:q} \
             --invariance {output.invariance:q} \
+            2>{log:q}
+        """
+
+
+rule retrieval:
+    input:
+        split=f"data/splits/{{dataset}}/{STUDY['split'][0]}.json",
+        models=looked_at("retrieval"),
+    output:
+        "results/{dataset}/{architecture}/retrieval.csv",
+    log:
+        "logs/{dataset}/{architecture}/retrieval.log",
+    threads: 1
+    resources:
+        device=config["device"],
+        gpu=int(config["device"] == "cuda"),
+        mem_mb=lambda wildcards, attempt: attempt * 6000,
+        runtime=lambda wildcards, attempt: attempt * 120,
+    params:
+        shape=lambda wildcards: image_shape(config["datasets"][wildcards.dataset]),
+        cuts=lambda wildcards: [cut.name for cut in looked_cuts(config, "retrieval", wildcards.architecture)],
+        options=lambda wildcards: canonical(look_options(config, "retrieval", wildcards.dataset)),
+        code=lambda wildcards: fingerprint("evaluation.retrieval", library(wildcards)),
+    shell:
+        """
+        python -m transferability.evaluation.retrieval \
+            --split {input.split:q} \
+            --packed data/packed/{wildcards.dataset:q} \
+            --cuts {params.cuts:q} \
+            --models {input.models:q} \
+            --shape {params.shape} \
+            --options {params.options:q} \
+            --device {resources.device:q} \
+            --threads {threads} \
+            --into {output:q} \
             2>{log:q}
         """
 

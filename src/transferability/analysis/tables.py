@@ -187,6 +187,20 @@ INVARIANCE_COLUMNS = {
 }
 """invariance.csv: one row a cut, change and amount: how far features move, where 1 is another image."""
 
+RETRIEVAL_COLUMNS = {
+    "cut": "str",
+    "n": "int64",
+    "stage": "str",
+    "way": "str",
+    "map": "float64",
+    "first": "float64",
+    "chance": "float64",
+    "queries": "int64",
+    "components": "int64",
+    "pooling": "str",
+}
+"""retrieval.csv: one row a cut and way of finding: mean average precision, and the share found first."""
+
 IDENTITY = ["dataset", "architecture", "split", "seed", "network"]
 """What tells one network of a table from another."""
 

@@ -21,19 +21,19 @@ from transferability.networks.notation import Network, parse_network
 
 @dataclass(frozen=True)
 class Seen:
-    """Some test images of a task: uint8 (N, C, H, W), their labels (N,), and the names of the task's classes."""
+    """Some images of a task: uint8 (N, C, H, W), their labels (N,), and the names of the task's classes."""
 
     images: np.ndarray
     labels: np.ndarray
     classes: list[str]
 
     @classmethod
-    def of(cls, split: Path, side: str, packed: Path, most: int) -> "Seen":
-        """At most so many test images of a split's task, evenly of all classes."""
-        task = open_task(split, side, packed, parts=("test",))
-        images, labels = task.images["test"], task.labels["test"]
+    def of(cls, split: Path, side: str, packed: Path, most: int, part: str = "test") -> "Seen":
+        """At most so many images of a part of a split's task, evenly of all classes."""
+        task = open_task(split, side, packed, parts=(part,))
+        images, labels = task.images[part], task.labels[part]
         if not len(labels):
-            raise InputError(f"{split}: task {side} has no test images to look at; change the split")
+            raise InputError(f"{split}: task {side} has no {part} images to look at; change the split")
         chosen = np.unique(np.linspace(0, len(labels) - 1, min(most, len(labels))).astype(np.int64))
         return cls(images[chosen], labels[chosen], task.classes)
 

@@ -25,6 +25,8 @@ from transferability.words import in_words
 CLASSIFIERS = ("svm", "logreg", "ridge", "knn", "centroid")
 NORMALISATIONS = ("none", "l2", "standard")
 COMBINATIONS = ("sum", "max")
+TEACHERS = ("target", "other", "both")
+"""The tasks whose images a probe may learn from."""
 
 CHOICES: dict[str, tuple[float, ...]] = {
     "svm": tuple(10.0**power for power in range(-5, 5)),
@@ -58,6 +60,10 @@ class Probe:
     `held` is the share of training images, class by class, on which they are compared (ridge leaves out one at a time).
     `images_per_class` training images are drawn `draws` times; None takes all, once. With several `views` of an image
     the classifier learns from all, and what it gives for them is combined: "sum", divided by their number, or "max".
+
+    With `redraw` each draw divides all images of the target anew: `images_per_class` to learn from, and the rest, at
+    most `test_per_class` of each, for test. `learn_from` "other" takes images of the same classes in the other task, at
+    most `other_per_class`, and "both" those too; the same images of the target are tested in all three.
     """
 
     classifier: str
@@ -70,6 +76,10 @@ class Probe:
     draws: int = 1
     views: int = 1
     combine: str = "sum"
+    redraw: bool = False
+    test_per_class: int | None = None
+    learn_from: str = "target"
+    other_per_class: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -91,10 +101,22 @@ class Probe:
             raise InputError(
                 f"probes: views are {in_words(VIEWS, 'or')}, combined by sum or max; not {self.views}, {self.combine!r}"
             )
+        self.check_images()
         if not self.choices and self.choices is not None:
             raise InputError("probes: choices are empty; leave them out for the usual ones, or name some")
         if min(self.choices or (1,)) <= 0:
             raise InputError(f"probes: choices are numbers above 0, not {min(self.choices):g}")
+
+    def check_images(self) -> None:
+        """Refuse options of which images serve what that do not go together."""
+        if self.learn_from not in TEACHERS:
+            raise InputError(f"probes: learn_from is one of {', '.join(TEACHERS)}, not {self.learn_from!r}")
+        if self.redraw and self.images_per_class is None:
+            raise InputError("probes: redraw leaves nothing for test where all images are drawn; set images_per_class")
+        if self.test_per_class is not None and not self.redraw:
+            raise InputError("probes: test_per_class is for redraw, which takes test images anew; set redraw too")
+        if self.other_per_class is not None and self.learn_from == "target":
+            raise InputError("probes: other_per_class is for learn_from: other or both; set that too")
 
     @property
     def candidates(self) -> tuple[float, ...]:
@@ -318,11 +340,14 @@ def hold_out(indices: np.ndarray, share: float, generator: np.random.Generator) 
 
 @dataclass(frozen=True)
 class Draw:
-    """One fit of a probe: what was chosen, for which C a solver had not settled, and the values (n, K) of each part."""
+    """One fit of a probe: what was chosen, for which C a solver had not settled, the images learnt from, and the values
+    (n, K) of each part; the class indices (n,) of parts that the draw has made."""
 
     choice: Choice
     unsettled: list[float]
+    images: int
     decisions: dict[str, np.ndarray]
+    indices: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -404,35 +429,104 @@ def fit(probe: Probe, sample: Sample) -> tuple[Choice, list[float], Fitted]:
     return choice, [], sample.path(probe, everything)(choice.value)
 
 
-def draw_images(training: Labelled, per_class: int | None, generator: np.random.Generator) -> np.ndarray:
+def draw_images(
+    training: Labelled, per_class: int | None, generator: np.random.Generator, key: str = "images_per_class"
+) -> np.ndarray:
     """So many training images of each class, in their order; a class that has fewer is an InputError."""
     if per_class is None:
         return np.arange(len(training.labels))
     if short := training.classes[training.counts < per_class].tolist():
         raise InputError(
-            f"probes: images_per_class is {per_class}, and class {in_words(short[:5])} has fewer training images; "
+            f"probes: {key} is {per_class}, and class {in_words(short[:5])} has fewer training images; "
             "lower it, or add images"
         )
     members = (np.flatnonzero(training.indices == label) for label in range(len(training.classes)))
     return np.sort(np.concatenate([generator.choice(images, per_class, replace=False) for images in members]))
 
 
-def run_probe(probe: Probe, training: Labelled, parts: Mapping[str, np.ndarray]) -> list[Draw]:
+def learning_images(
+    probe: Probe, training: Labelled, drawn: np.ndarray, other: Labelled | None, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a draw learns from: features (views·N, D) and class indices (N,)."""
+    chosen = [(training, drawn)] if probe.learn_from != "other" else []
+    if probe.learn_from != "target":
+        if other is None:
+            raise ValueError("learn_from names the other task, whose images are not given")
+        chosen.append((other, draw_images(other, probe.other_per_class, generator, "other_per_class")))
+    by_view = [data.features[data.rows(images)].reshape(data.views, len(images), -1) for data, images in chosen]
+    features = np.concatenate(by_view, axis=1).reshape(-1, training.features.shape[1])
+    return features, np.concatenate([data.indices[images] for data, images in chosen])
+
+
+def left_images(training: Labelled, drawn: np.ndarray, most: int | None, generator: np.random.Generator) -> np.ndarray:
+    """The images that a draw has left, at most so many of each class, in their order."""
+    rest = np.setdiff1d(np.arange(len(training.labels)), drawn)
+    by_class = [generator.permutation(rest[training.indices[rest] == at])[:most] for at in range(len(training.classes))]
+    if empty := [name for name, left in zip(training.classes.tolist(), by_class, strict=True) if not len(left)]:
+        raise InputError(
+            f"probes: images_per_class leaves no image of class {in_words(empty[:5])} for test; lower it, or add images"
+        )
+    return np.sort(np.concatenate(by_class))
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A classifier that a draw has given, how features are prepared for it, and the images it has learnt from."""
+
+    probe: Probe
+    prepare: Preparation
+    sample: Sample
+    choice: Choice
+    unsettled: list[float]
+    classifier: Fitted
+
+    @classmethod
+    def of(cls, probe: Probe, features: np.ndarray, indices: np.ndarray, generator: np.random.Generator) -> "Learnt":
+        """Learn from features (views·N, D) of images with class indices (N,)."""
+        prepare = Preparation.of(probe, features)
+        sample = Sample(prepare(features), np.tile(indices, probe.views), generator)
+        return cls(probe, prepare, sample, *fit(probe, sample))
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """What it gives for images, (n, K), from features (views·n, D)."""
+        return combined(self.classifier(self.prepare(features)), self.probe)
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the same choice gives for a share of the images when it has not learnt from them, and their classes."""
+        indices = self.sample.indices[: len(self.sample.indices) // self.probe.views]
+        chosen = hold_out(indices, self.probe.held, self.sample.generator)
+        held = np.tile(chosen, self.probe.views)
+        classifier = self.sample.path(self.probe, ~held)(self.choice.value)
+        return combined(classifier(self.sample.features[held]), self.probe), indices[chosen]
+
+
+def run_draw(
+    probe: Probe, training: Labelled, parts: Mapping[str, np.ndarray], other: Labelled | None, number: int
+) -> Draw:
+    """One draw of `run_probe`; one that divides all images anew validates on some that are held out of its training."""
+    generator, elsewhere = (np.random.default_rng((probe.seed, number, *more)) for more in ((), (1,)))
+    drawn = draw_images(training, probe.images_per_class, generator)
+    features, indices = learning_images(probe, training, drawn, other, elsewhere)
+    learnt = Learnt.of(probe, features, indices, generator)
+    told = (learnt.choice, learnt.unsettled, len(indices))
+    if not probe.redraw:
+        return Draw(*told, {part: learnt(values) for part, values in parts.items()})
+    left = left_images(training, drawn, probe.test_per_class, np.random.default_rng((probe.seed, number, 2)))
+    validation, held = learnt.held_out()
+    decisions = {"validation": validation, "test": learnt(training.features[training.rows(left)])}
+    return Draw(*told, decisions, {"validation": held, "test": training.indices[left]})
+
+
+def run_probe(
+    probe: Probe, training: Labelled, parts: Mapping[str, np.ndarray], other: Labelled | None = None
+) -> list[Draw]:
     """Fit a probe to draws of training images, and read features (views·n, D) of other parts by it.
 
-    A draw's values have a column for each of the training images' classes, in their order.
+    A draw's values have a column for each of the training images' classes, in their order. `other` has images of the
+    same classes in the other task, where the probe learns from them. A probe that divides all images anew gets all as
+    training images, and makes its parts.
     """
-    draws = []
-    for number in range(probe.draws):
-        generator = np.random.default_rng((probe.seed, number))
-        drawn = draw_images(training, probe.images_per_class, generator)
-        features = training.features[training.rows(drawn)]
-        prepare = Preparation.of(probe, features)
-        sample = Sample(prepare(features), np.tile(training.indices[drawn], probe.views), generator)
-        choice, unsettled, classifier = fit(probe, sample)
-        decisions = {part: combined(classifier(prepare(features)), probe) for part, features in parts.items()}
-        draws.append(Draw(choice, unsettled, decisions))
-    return draws
+    return [run_draw(probe, training, parts, other, number) for number in range(probe.draws)]
 
 
 def accuracies(decisions: np.ndarray, indices: np.ndarray) -> tuple[float, float]:

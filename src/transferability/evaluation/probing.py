@@ -27,7 +27,8 @@ from transferability.evaluation.probes import Draw, Probe, accuracies, over_draw
 from transferability.evaluation.views import VIEWS
 from transferability.locks import locked
 from transferability.networks.checkpoints import Card, load_network
-from transferability.networks.notation import PRETRAINED, RANDOM, Network, parse_network
+from transferability.networks.notation import PRETRAINED, RANDOM, SIDES, Network, parse_network
+from transferability.words import in_words
 
 PARTS = ("train", "validation", "test")
 SCORED = ("validation", "test")
@@ -100,14 +101,35 @@ class ProbedTask:
             for part in PARTS
         }
 
-    def training(self, features: np.ndarray, views: int) -> Labelled:
-        """Training features in so many views with their labels; every class must have some."""
-        labelled = Labelled(features, self.task.labels["train"], views)
+    def labelled(self, features: PartFeatures, n: int, probe: Probe) -> Labelled:
+        """The features at a cut that a probe draws from, with their labels: of training images, which every class must
+        have, or of all that are divided anew."""
+        parts = PARTS if probe.redraw else ("train",)
+        views = [np.concatenate([features[part][view][n] for part in parts]) for view in range(probe.views)]
+        values = views[0] if probe.views == 1 else np.concatenate(views)
+        labelled = Labelled(values, np.concatenate([self.task.labels[part] for part in parts]), probe.views)
         if len(labelled.classes) < len(self.task.classes):
             missing = sorted(set(range(len(self.task.classes))) - set(labelled.classes.tolist()))
             names = ", ".join(self.task.classes[label] for label in missing)
             raise InputError(f"probes: there are no training images of {names}; change the split")
         return labelled
+
+
+def short_name(name: str) -> str:
+    """A class's name without the set that it is of: dog of photo/dog."""
+    return name.rpartition("/")[2]
+
+
+def like_classes(other: Labelled, named: list[str], classes: list[str]) -> Labelled:
+    """Features of the other task's images, labelled by the target's classes of the same names."""
+    order = {short_name(name): label for label, name in enumerate(classes)}
+    if {short_name(name) for name in named} != order.keys():
+        raise InputError(
+            f"probes: learn_from needs the same classes in both tasks, and they have {in_words(named[:5])} and "
+            f"{in_words(classes[:5])}; give them the same names, as SET/CLASS, or let the probe learn from target"
+        )
+    labels = np.array([order[short_name(name)] for name in named])
+    return Labelled(other.features, labels[other.labels], other.views)
 
 
 def mean_of(scores: list[dict]) -> dict:
@@ -125,8 +147,9 @@ def part_scores(draws: list[Draw], probe: Probe, part: str, task: Task) -> dict:
 
     The loss is that of logistic regression alone; other classifiers give no probabilities.
     """
-    labels, scores = torch.from_numpy(task.labels[part]), []
+    scores = []
     for draw in draws:
+        labels = torch.from_numpy(draw.indices.get(part, task.labels[part]))
         values = score(torch.from_numpy(draw.decisions[part]), labels, task.classes)
         if probe.classifier != "logreg":
             values["loss"] = None
@@ -136,7 +159,10 @@ def part_scores(draws: list[Draw], probe: Probe, part: str, task: Task) -> dict:
 
 def probe_block(name: str, probe: Probe, pooling: Pooling, draws: list[Draw], task: Task) -> dict:
     """What is known of a probe beside its accuracy: what it is, what was chosen, and how draws differ."""
-    tops = {part: [accuracies(draw.decisions[part], task.labels[part]) for draw in draws] for part in SCORED}
+    tops = {
+        part: [accuracies(draw.decisions[part], draw.indices.get(part, task.labels[part])) for draw in draws]
+        for part in SCORED
+    }
     return {
         "name": name,
         **asdict(probe),
@@ -165,13 +191,34 @@ def stacked(views: list[dict[int, np.ndarray]], n: int) -> np.ndarray:
     return views[0][n] if len(views) == 1 else np.concatenate([view[n] for view in views])
 
 
-def probe_metrics(identity: Network, reading: Reading, data: ProbedTask, features: PartFeatures) -> dict:
-    """The metrics of one probe, in the form of a network's; what only training gives is null."""
-    n, task = identity.n, data.task
-    training = data.training(stacked(features["train"], n), reading.probe.views)
-    draws = run_probe(reading.probe, training, {part: stacked(features[part], n) for part in SCORED})
+@dataclass(frozen=True)
+class Probed:
+    """A task whose images a probe reads, and their features."""
+
+    data: ProbedTask
+    features: PartFeatures
+
+    def labelled(self, n: int, probe: Probe) -> Labelled:
+        """The features at a cut that a probe draws from."""
+        return self.data.labelled(self.features, n, probe)
+
+
+def drawn_probes(n: int, probe: Probe, target: Probed, *others: Probed) -> list[Draw]:
+    """The draws of a probe at a cut, which may learn from the other task's images too."""
+    parts = {} if probe.redraw else {part: stacked(target.features[part], n) for part in SCORED}
+    classes = target.data.task.classes
+    elsewhere = [like_classes(other.labelled(n, probe), other.data.task.classes, classes) for other in others]
+    return run_probe(probe, target.labelled(n, probe), parts, *elsewhere)
+
+
+def probe_metrics(identity: Network, reading: Reading, probed: list[Probed]) -> dict:
+    """The metrics of one probe, in the form of a network's; what only training gives is null.
+
+    `probed` are the target's features, and those of the other task where the probe learns from it.
+    """
+    n, task = identity.n, probed[0].data.task
+    draws = drawn_probes(n, reading.probe, *probed)
     stages = [stage for stage, _ in reading.source.network.named_children()]
-    per_class = reading.probe.images_per_class
     return {
         "network": identity.name,
         "treatment": identity.treatment,
@@ -182,7 +229,7 @@ def probe_metrics(identity: Network, reading: Reading, data: ProbedTask, feature
         "trained": True,
         "reason": None,
         "classes": len(task.classes),
-        "images_seen": per_class * len(task.classes) if per_class else len(training.labels),
+        "images_seen": draws[0].images,
         "train_loss": None,
         "chosen": None,
         "mean_of_ten_best": None,
@@ -208,6 +255,15 @@ def check_names(probes: list[Network], cuts: list[int], network: nn.Sequential) 
             f"--cuts: {deep[0]} is not below the last of {len(network)} stages; a cut is 1 to {len(network) - 1}"
         )
     return targets.pop()
+
+
+def check_unseen(probes: list[Network], probe: Probe) -> None:
+    """Refuse a probe that divides all images anew, of a network that has learnt from some of them."""
+    if probe.redraw and (learnt := [one.name for one in probes if one.has_seen_target]):
+        raise InputError(
+            f"{learnt[0]}: with redraw the probe tests on images that the network has learnt from; "
+            "read another source's stages, or leave redraw out"
+        )
 
 
 def section(text: str, kind: type, option: str) -> Probe | Pooling:
@@ -255,17 +311,24 @@ def main() -> None:
     target = check_names(identities, arguments.cuts, network)
     for identity in identities:
         check_source(identity, arguments.model, card)
-    data = ProbedTask.open(arguments.split, target, arguments.packed)
+    check_unseen(identities, probe)
+    sides = {target: arguments.features}
+    if probe.learn_from != "target":
+        sides[SIDES[1 - SIDES.index(target)]] = arguments.features / "other"
+    tasks = {side: ProbedTask.open(arguments.split, side, arguments.packed) for side in sides}
     # Who comes second finds the features that the first has made.
     with (
         locked(arguments.features.with_suffix(".lock"), wait=True),
         fitting("probing: the network and its images", "let fewer jobs share a GPU, or set device to cpu"),
     ):
         source = Source(network.to(device), card, device)
-        features = data.features(arguments.features, source, arguments.cuts, pooling, probe.views)
+        probed = [
+            Probed(tasks[side], tasks[side].features(folder, source, arguments.cuts, pooling, probe.views))
+            for side, folder in sides.items()
+        ]
     reading = Reading(arguments.model, source, probe, pooling)
     for identity, path in zip(identities, arguments.metrics, strict=True):
-        files.write_json(path, probe_metrics(identity, reading, data, features))
+        files.write_json(path, probe_metrics(identity, reading, probed))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ FIGURES = (
     "tsne",
     "shows",
     "invariance",
+    "retrieval",
 )
 """The figures of a study, each a module of this room with `draw(study, options) -> Drawing`.
 

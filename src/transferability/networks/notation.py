@@ -189,6 +189,11 @@ class Network:
         return 0 if self.fine_tune else self.n
 
     @property
+    def has_seen_target(self) -> bool:
+        """Whether the stages that are read or copied have learnt from the target's images."""
+        return self.fine_tune or self.source in (None, self.target)
+
+    @property
     def curve(self) -> str:
         """The curve it lies on, in the paper's notation: A3B+ lies on AnB+. A base network is its own."""
         return self.name if self.source is None else re.sub(r"\d+", "n", self.name, count=1)

@@ -120,8 +120,8 @@ def study_figures(params: dict) -> list[str]:
 
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
-    networks, and filters of five pixels or more. t-SNE and what units
-    answer to are drawn where the params ask for it.
+    networks, and filters of five pixels or more. t-SNE, what units
+    answer to and retrieval are drawn where the params ask for it.
     """
     volumes, transferred, chosen, trained = set(), set(), set(), set()
     for split in params["study"]["split"]:
@@ -145,5 +145,6 @@ def study_figures(params: dict) -> list[str]:
         "tsne": "tsne" in params,
         "shows": "shows" in params,
         "invariance": "shows" in params,
+        "retrieval": "retrieval" in params,
     }
     return [name for name, given in possible.items() if given]

@@ -1,6 +1,6 @@
-"""Looks: what of a study's stages is drawn beside its networks, as `tsne` and `shows` of the params name it.
+"""Looks: what of a study's stages is drawn beside its networks, as `tsne`, `shows` and `retrieval` of the params say.
 
-Both name cuts as networks are named: A5B is stages 1 to 5 of baseA, on images of task B; AnB all of them. They are
+They name cuts as networks are named: A5B is stages 1 to 5 of baseA, on images of task B; AnB all of them. They are
 those of the study's first split and seed.
 """
 
@@ -13,7 +13,7 @@ from transferability.study.grid import check_sources, cuts, expand_curve, split_
 from transferability.study.probes import read_network, written_out
 from transferability.study.sections import named_groups
 
-SECTIONS = ("tsne", "shows")
+SECTIONS = ("tsne", "shows", "retrieval")
 
 
 def looked_cuts(params: dict, section: str, architecture: str) -> list[Network]:

@@ -69,6 +69,10 @@ def explain(error: jsonschema.ValidationError) -> str:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{place}: the key {missing[0]!r} is missing"
+    if error.validator == "dependentRequired":
+        pairs = ((key, needed) for key, each in error.validator_value.items() for needed in each)
+        key, needed = next(pair for pair in pairs if pair[0] in error.instance and pair[1] not in error.instance)
+        return f"{place}: {key} needs {needed} too; set it, or leave {key} out"
     if error.validator == "enum":
         return f"{place}: {error.instance!r} is none of {', '.join(map(str, error.validator_value))}"
     if error.validator == "pattern":

@@ -53,11 +53,19 @@ def check_probes(params: dict) -> None:
                 f"params: probes.{name}.draws: {probe['draws']} draws of all training images are the same; "
                 "set images_per_class too, or leave draws out"
             )
-    for key, name, option in named_probes(params):
+    for key, name, option, has_seen_target in named_probes(params):
         if option not in probes:
             raise InputError(
                 f"params: {key} names {name}, but probes has no {option!r} (there are: {', '.join(probes) or 'none'})"
             )
+        if has_seen_target and probes[option].get("redraw"):
+            raise InputError(
+                f"params: {key} names {name}, but probes.{option}.redraw tests on images that this network has learnt "
+                "from; read another source's stages, or leave redraw out"
+            )
+    for split in params["study"]["split"]:
+        if params["splits"][split]["kind"] == "whole":
+            check_alone(params, split)
     for name in params["export"]:
         if expand_curve(name, [1])[0].option:
             raise InputError(
@@ -66,13 +74,29 @@ def check_probes(params: dict) -> None:
             )
 
 
-def named_probes(params: dict) -> Iterator[tuple[str, str, str]]:
-    """What of a study names a probe: the key, the name that stands there, and the probe's."""
+def check_alone(params: dict, split: str) -> None:
+    """Refuse probes that learn from another task, of a split that has none."""
+    study = params["study"]
+    asked = study.get("networks", {}).get(split, study["treatment"])
+    for name, probe in params["probes"].items() if "probes" in params else ():
+        if probe.get("learn_from", "target") != "target" and any(each.endswith(f"-{name}") for each in asked):
+            raise InputError(
+                f"params: probes.{name}.learn_from is {probe['learn_from']}, and the split {split!r} has no other; "
+                "take a split of two tasks, or leave it out"
+            )
+
+
+def named_probes(params: dict) -> Iterator[tuple[str, str, str, bool]]:
+    """What of a study names a probe: the key, the name that stands there, the probe's, and whether the stages that are
+    read have learnt from the target."""
     study = params["study"]
     for name in study["treatment"]:
-        if option := split_treatment(name).option:
-            yield "study.treatment", name, option
+        treated = split_treatment(name)
+        if treated.option:
+            learnt = treated.treatment.fine_tune or treated.treatment.source == "target"
+            yield "study.treatment", name, treated.option, learnt
     for split, names in study.get("networks", {}).items():
         for name in names:
-            if option := expand_curve(name, [1])[0].option:
-                yield f"study.networks.{split}", name, option
+            (network,) = expand_curve(name, [1])
+            if network.option:
+                yield f"study.networks.{split}", name, network.option, network.has_seen_target

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from transferability.errors import InputError
-from transferability.networks.notation import Network, parse_network
+from transferability.networks.notation import SIDES, Network, parse_network
 from transferability.networks.stages import Stage
 from transferability.study.architectures import stages_of
 from transferability.study.jobs import Job
@@ -135,10 +135,18 @@ def probe_views(params: dict, job: Job) -> int:
     return params["probes"][job.networks[0].option].get("views", 1)
 
 
+def probe_images(params: dict, job: Job) -> int:
+    """How many images a job's probe reads, those of each view and, where it learns from it, of the other task."""
+    target, teacher = job.networks[0].target, params["probes"][job.networks[0].option].get("learn_from", "target")
+    sides = [target] if teacher == "target" else SIDES
+    sizes = (task_size(params, job.dataset, job.split, side) for side in sides)
+    counts = (count or 0 for size in sizes for count in (size.train, size.validation, size.test))
+    return probe_views(params, job) * sum(counts)
+
+
 def probing_work(params: dict, job: Job) -> Work:
     """The arithmetic of a job of a probe but for its fits: a pass of the target's images a view, up to its last cut."""
-    size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
-    images = probe_views(params, job) * sum(count or 0 for count in (size.train, size.validation, size.test))
+    images, stages = probe_images(params, job), job_stages(params, job)
     return Work(images * sum(stage.multiply_adds for stage in stages[: max(probe.n for probe in job.networks)]), 0)
 
 
@@ -162,10 +170,9 @@ def pooled_values(stage: Stage, pooling: dict) -> int:
 
 def probing_mb(params: dict, job: Job) -> int:
     """The main memory that a job of a probe asks for, in megabytes: a network's, and features as they are fitted to."""
-    size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
-    pooling = pooling_section(params, job.networks[0].option)
+    stages, pooling = job_stages(params, job), pooling_section(params, job.networks[0].option)
     values = max(pooled_values(stages[probe.n - 1], pooling) for probe in job.networks)
-    images = probe_views(params, job) * sum(count or 0 for count in (size.train, size.validation, size.test))
+    images = probe_images(params, job)
     return memory_mb(params, replace(job, networks=job.networks[:1])) + math.ceil(COPIES * 8 * images * values / 1e6)
 
 
