@@ -186,6 +186,33 @@ def test_a_model_that_gives_no_numbers_fails_the_comparison(exported):
         compare(model, other, card, images)
 
 
+def score_of(top1: float, loss: float) -> dict:
+    """What metrics say of a part."""
+    return {"count": 10, "top1": top1, "loss": loss, "per_class": {}}
+
+
+def metrics_of(name: str, content: str, validation: dict, test: dict) -> dict:
+    """What metrics say of a network whose weights have this hash."""
+    identity = parse_network(name)
+    return {
+        "network": name,
+        "treatment": identity.treatment,
+        "source": identity.source,
+        "n": identity.n,
+        "target": identity.target,
+        "model_sha256": content,
+        "trained": True,
+        "reason": None,
+        "classes": 5,
+        "images_seen": 10,
+        "train_loss": 1.0,
+        "chosen": None,
+        "learning": [],
+        "validation": validation,
+        "test": test,
+    }
+
+
 @pytest.mark.parametrize(
     ("scores", "best"),
     [
@@ -199,7 +226,7 @@ def test_a_model_that_gives_no_numbers_fails_the_comparison(exported):
 def test_the_best_is_highest_on_validation_and_of_equals_the_lowest_in_loss(scores, best, tmp_path):
     for name, (top1, loss) in scores.items():
         # On test images the order is the other way round: they pick nothing.
-        metrics = {"network": name, "validation": {"top1": top1, "loss": loss}, "test": {"top1": 1 - top1}}
+        metrics = metrics_of(name, "0" * 64, score_of(top1, loss), score_of(1 - top1, loss))
         files.write_json(tmp_path / f"{name}.json", metrics)
     assert best_of([tmp_path / f"{name}.json" for name in scores])["network"] == best
 
@@ -212,15 +239,9 @@ def study(task, tmp_path_factory) -> Path:
     for seed, (name, top1) in enumerate({"A1B": 0.5, "A2B": 0.75, "B1B": 0.9}.items()):
         card = Card(name, architecture, shape, task.classes, task.mean, task.std)
         save_checkpoint(folder / "models/seed3" / name / "model.safetensors", draw(architecture, shape, seed), card)
-        scores = {"top1": top1, "loss": 1.0}
-        metrics = {
-            "network": name,
-            "target": parse_network(name).target,
-            "model_sha256": files.sha256(folder / "models/seed3" / name / "model.safetensors"),
-            "validation": scores,
-            "test": scores,
-        }
-        files.write_json(folder / "results" / f"{name}.json", metrics)
+        content = files.sha256(folder / "models/seed3" / name / "model.safetensors")
+        scores = score_of(top1, 1.0)
+        files.write_json(folder / "results" / f"{name}.json", metrics_of(name, content, scores, scores))
     return folder
 
 

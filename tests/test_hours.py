@@ -12,9 +12,21 @@ from transferability.errors import InputError
 
 
 def write_run(path: Path, treatment: str, device: str, networks: int, seconds: float) -> Path:
-    files.write_json(
-        path, {"network": {"treatment": treatment}, "device": device, "job": {"networks": networks, "seconds": seconds}}
-    )
+    """Write a record of a network: what its job was, and what any record has."""
+    record = {
+        "network": {"name": path.parent.name, "treatment": treatment, "source": None, "n": 0, "target": "A"},
+        "job": {"networks": networks, "seconds": seconds, "training_seconds": seconds},
+        "model_sha256": "0" * 64,
+        "parameters": {},
+        "inputs": {},
+        "code": "0",
+        "versions": {},
+        "git": None,
+        "device": device,
+        "threads": 1,
+        "images_seen": 1280,
+    }
+    files.write_json(path, record)
     return path
 
 
@@ -42,7 +54,7 @@ def test_the_table_ends_with_the_sum(runs):
 
 def test_a_foreign_record_is_named(tmp_path):
     files.write_json(tmp_path / "run.json", {"network": {}})
-    with pytest.raises(InputError, match=r"run\.json: is no record of a network"):
+    with pytest.raises(InputError, match=r"run\.json: not in its form"):
         spent_hours([tmp_path / "run.json"])
 
 

@@ -39,5 +39,5 @@ def test_a_study_without_pretrained_weights_says_nothing_of_them():
 
 def test_a_broken_record_is_refused_by_name(tmp_path):
     files.write_json(tmp_path / "run.json", {"weights": "mine.pth"})
-    with pytest.raises(InputError, match=r"run\.json: does not tell of pretrained weights"):
+    with pytest.raises(InputError, match=r"run\.json: not in its form"):
         pretraining_facts(tmp_path / "run.json")

@@ -10,7 +10,7 @@ from transferability.provenance import imported_modules
 PACKAGE = Path(transferability.__file__).parent
 CHECKOUT = PACKAGE.parents[1]
 
-GROUND = {"errors", "files", "locks", "orphans", "devices", "provenance", "words", "facts"}
+GROUND = {"errors", "files", "locks", "orphans", "devices", "provenance", "words", "facts", "forms"}
 BELOW = {
     "data": set(),
     "networks": set(),

@@ -40,18 +40,46 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict:
-    """Read a JSON object; a missing, truncated or foreign file is an InputError that names it."""
+def read_json(path: Path, form: object = dict) -> dict:
+    """Read a JSON object of a form of `forms`; a missing, truncated or foreign file is an InputError that names it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(str(path), path.read_text(encoding="utf-8"), form)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    # Other bytes, no JSON, a number of thousands of digits, or thousands of brackets.
-    except (ValueError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a whole JSON file ({error}); delete it and run again") from None
+
+
+def parse_json(name: str, text: str, form: object = dict) -> dict:
+    """The JSON object that a text is, of a form of `forms`; any other text is an InputError that says whose it is."""
+    try:
+        content = json.loads(text, parse_constant=refuse_constant)
+    # No JSON, a number of thousands of digits, or thousands of brackets.
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: not a whole JSON file ({error}); delete it and run again") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no JSON object; delete it and run again")
+        raise InputError(f"{name}: holds no JSON object; delete it and run again")
+    if form is not dict:
+        check_form(name, content, form)
     return content
+
+
+def refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def check_form(name: str, content: dict, form: object) -> None:
+    """Refuse content that lacks what its form has; the InputError names the field."""
+    import msgspec
+
+    try:
+        msgspec.convert(content, form)
+    except (msgspec.ValidationError, OverflowError) as error:
+        fault, _, field = str(error).partition(" - at `$")
+        field = f"{field.strip('`.')}: " if field else ""
+        fault = fault[0].lower() + fault[1:]
+        raise InputError(f"{name}: not in its form ({field}{fault}); delete it and run again") from None
 
 
 def json_argument(text: str) -> object:

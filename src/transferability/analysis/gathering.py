@@ -19,6 +19,8 @@ from transferability.analysis.read_outs import READ_OUTS
 from transferability.analysis.tables import LEARNING_COLUMNS, NETWORK_COLUMNS, shape_table, write_table
 from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.guessing import chance
+from transferability.forms.metrics import Metrics
+from transferability.forms.split import Split
 from transferability.networks.notation import parse_network
 from transferability.training.history import LEARNT
 
@@ -83,17 +85,14 @@ def pooling_of(metrics: dict) -> str | None:
 
 def split_columns(path: Path) -> dict:
     """What a split's file says of all its networks: kind, volumes by side, and distances where it has them."""
-    split = files.read_json(path)
-    try:
-        distance = split.get("distance") or {}
-        return {
-            "kind": split["kind"],
-            "volume": {side: int(split["volume"][side]) for side in "AB" if side in (split.get("volume") or {})},
-            "synset_distance": distance.get("synset"),
-            "a_distance": distance.get("a_distance"),
-        }
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise InputError(f"{path}: no split; delete it and run again") from None
+    split = files.read_json(path, Split)
+    distance = split.get("distance") or {}
+    return {
+        "kind": split["kind"],
+        "volume": split.get("volume") or {},
+        "synset_distance": distance.get("synset"),
+        "a_distance": distance.get("a_distance"),
+    }
 
 
 def network_row(shared: dict, metrics: dict) -> dict:
@@ -137,7 +136,7 @@ def read_network(path: Path, shared: dict) -> tuple[dict, list[dict]]:
 
     A file that is missing, not whole or another network's is an InputError that names it.
     """
-    metrics = files.read_json(path)
+    metrics = files.read_json(path, Metrics)
     try:
         row = network_row(shared, metrics)
         learning = [{name: shared[name] for name in PLACE} | step for step in learning_rows(metrics)]

@@ -225,6 +225,8 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=columns)
+        if not isinstance(table.index, pd.RangeIndex):  # pandas takes what a row has too much for names of rows
+            raise ValueError("a row has more cells than there are columns")
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except (ValueError, UnicodeDecodeError) as error:  # pandas' own errors of parsing are ValueErrors

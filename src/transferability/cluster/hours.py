@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transferability import files
 from transferability.errors import InputError, exit_plainly
+from transferability.forms.run import Run
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,9 @@ def spent_hours(runs: Iterable[Path]) -> dict[tuple[str, str], Spent]:
     """What the networks of run.json files have cost, {(treatment, device): ...}, treatments and devices in order."""
     spent: dict[tuple[str, str], Spent] = {}
     for path in runs:
-        run = files.read_json(path)
-        try:
-            key = run["network"]["treatment"], run["device"]
-            hours = run["job"]["seconds"] / run["job"]["networks"] / 3600
-        except (KeyError, TypeError):
-            raise InputError(f"{path}: is no record of a network; delete it and run again") from None
+        run = files.read_json(path, Run)
+        key = run["network"]["treatment"], run["device"]
+        hours = run["job"]["seconds"] / run["job"]["networks"] / 3600
         before = spent.get(key, Spent(0, 0.0))
         spent[key] = Spent(before.networks + 1, before.hours + hours)
     return dict(sorted(spent.items()))

@@ -18,6 +18,7 @@ from transferability import files
 from transferability.data.images import decode
 from transferability.data.names import shown
 from transferability.errors import InputError
+from transferability.forms.packed import PackedCard
 
 
 class Images(Protocol):
@@ -177,7 +178,7 @@ def stored_images(folder: Path, card: dict, table: dict[str, list[str]]) -> Imag
 def open_packed(folder: Path) -> Packed:
     """Open a packed data set; one that is missing, cut off or mixed from two runs is an InputError."""
     check_files(folder)
-    card = files.read_json(folder / "card.json")
+    card = files.read_json(folder / "card.json", PackedCard)
     try:
         table = read_index(folder / "index.csv")
         images = stored_images(folder, card, table)

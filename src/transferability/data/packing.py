@@ -44,6 +44,7 @@ from transferability.data.entries import Entry, Source, note
 from transferability.data.names import shown
 from transferability.data.sources import open_source
 from transferability.errors import InputError, exit_plainly
+from transferability.forms.packed import PackedCard
 from transferability.locks import only_writer
 from transferability.provenance import fingerprint
 from transferability.words import counted
@@ -564,7 +565,7 @@ def check_splits(folder: Path, splits: Path) -> None:
 
     Splits name their images by content: networks of a colleague's images must not be mixed with one's own.
     """
-    card = files.read_json(folder / "card.json")
+    card = files.read_json(folder / "card.json", PackedCard)
     for path in sorted(splits.glob("*.json")):
         split = files.read_json(path)
         if split.get("source") == card["source"] and split.get("content") != card["content"]:

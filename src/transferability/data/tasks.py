@@ -8,6 +8,7 @@ import numpy as np
 from transferability import files
 from transferability.data.packed import PARTS, Images, Pixels, open_packed
 from transferability.errors import InputError
+from transferability.forms.split import Split
 
 # A part that takes more bytes as pixels stays on the disk and is read as it is asked for.
 IN_MEMORY = 2 * 2**30
@@ -66,14 +67,14 @@ def part_indices(split: dict, side: str, part: str, count: int) -> list[np.ndarr
 
 def open_task(split_file: Path, side: str, packed_folder: Path, parts: tuple[str, ...] = PARTS) -> Task:
     """Read the given parts of a split's task; a split made from other images, or a broken one, is an InputError."""
-    split = files.read_json(split_file)
+    split = files.read_json(split_file, Split)
     packed = open_packed(packed_folder)
     try:
         content, classes = split["content"], split["tasks"][side]["classes"]
         mean, std = split["normalisation"]["mean"], split["normalisation"]["std"]
         same = content == packed.card["content"]
         indices = {part: part_indices(split, side, part, len(packed.images)) for part in parts if same}
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, ValueError) as error:
         raise InputError(f"{split_file}: not a whole split ({error}); delete it and run again") from None
     if not same:
         raise InputError(

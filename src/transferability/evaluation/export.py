@@ -19,6 +19,7 @@ from transferability.data.packed import Images
 from transferability.data.tasks import open_task
 from transferability.devices import choose_device
 from transferability.errors import InputError, exit_plainly
+from transferability.forms.metrics import Metrics
 from transferability.networks.checkpoints import Card, load_network
 from transferability.networks.notation import parse_network
 
@@ -102,7 +103,7 @@ def form_of(model: onnx.ModelProto) -> dict:
 
 def best_of(metrics: list[Path]) -> dict:
     """The metrics of the network with the best validation accuracy; of equals the one with the lowest loss."""
-    candidates = [files.read_json(path) for path in metrics]
+    candidates = [files.read_json(path, Metrics) for path in metrics]
     return max(candidates, key=lambda one: (one["validation"]["top1"], -one["validation"]["loss"]))
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from transferability import files
-from transferability.errors import InputError
+from transferability.forms.pretrained import Pretrained
 from transferability.words import in_words
 
 
@@ -17,13 +17,10 @@ def pretraining_facts(record: Path | None) -> list[tuple[str, str]]:
     """What pretrained weights are and how their images look, from their run.json; nothing where there are none."""
     if record is None:
         return []
-    content = files.read_json(record)
-    try:
-        weights = f"{content['weights']} (SHA-256 {content['sha256'][:12]}…)"
-        seen = preprocessing_text(content["preprocessing"])
-        assumed = content.get("assumed", [])
-    except (KeyError, TypeError):
-        raise InputError(f"{record}: does not tell of pretrained weights; delete it and run again") from None
+    content = files.read_json(record, Pretrained)
+    weights = f"{content['weights']} (SHA-256 {content['sha256'][:12]}…)"
+    seen = preprocessing_text(content["preprocessing"])
+    assumed = content.get("assumed", [])
     if assumed:
         seen += f"; nothing says {in_words(assumed)}: as usual for ImageNet"
     return [

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from transferability import files
 from transferability.errors import InputError
+from transferability.forms.network import NetworkCard
 from transferability.networks.building import build_network
 from transferability.networks.stages import Architecture, architecture_of, section_of
 from transferability.networks.treatments import copy_stages
@@ -45,9 +47,8 @@ class Card:
         return json.dumps(content, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> "Card":
-        """The card that `to_json` has written."""
-        content = json.loads(text)
+    def from_content(cls, content: dict) -> "Card":
+        """The card of what `to_json` has written."""
         architecture, shape = architecture_of(content["architecture"]), tuple(content["shape"])
         return cls(**{**content, "architecture": architecture, "shape": shape})
 
@@ -63,7 +64,11 @@ def save_checkpoint(path: Path, network: nn.Sequential, card: Card) -> None:
 def read_checkpoint(path: Path) -> tuple[Card, dict[str, Tensor]]:
     """A checkpoint's card and state, on the CPU; one that is truncated or not ours is an InputError."""
     with opened(path) as (card, file):
-        return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: its weights {name} are not all numbers; delete it and run again")
+    return card, state
 
 
 def read_card(path: Path) -> Card:
@@ -89,8 +94,9 @@ def card_of(path: Path, metadata: dict[str, str]) -> Card:
     if KEY not in metadata:
         raise InputError(f"{path}: a safetensors file, but no network of a study (it has no card)")
     try:
-        return Card.from_json(metadata[KEY])
-    except (KeyError, TypeError, ValueError, InputError):
+        card = files.parse_json(f"{path}: its card", metadata[KEY], NetworkCard)
+        return Card.from_content(card)
+    except (TypeError, ValueError):
         raise InputError(f"{path}: its card does not describe a network; delete it and run again") from None
 
 

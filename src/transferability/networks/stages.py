@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from transferability import files
 from transferability.errors import InputError
+from transferability.forms.description import Description
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def section_of(architecture: Architecture) -> dict:
 def read_stages(path: Path) -> tuple[Stage, ...]:
     """The stages that a description of an architecture lists; a broken one is an InputError."""
     try:
-        return tuple(Stage(**{**stage, "shape": tuple(stage["shape"])}) for stage in files.read_json(path)["stages"])
-    except (KeyError, TypeError):
+        stages = files.read_json(path, Description)["stages"]
+        return tuple(Stage(**{**stage, "shape": tuple(stage["shape"])}) for stage in stages)
+    except TypeError:
         raise InputError(f"{path}: does not describe an architecture; delete it and run again") from None

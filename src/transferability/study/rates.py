@@ -33,13 +33,15 @@ def write_random_task(folder: Path, shape: tuple[int, int, int], classes: int, i
         rows = [(index, names[index % classes], "", f"{index}", hashes[index]) for index in range(images)]
         csv.writer(file, lineterminator="\n").writerows([("index", "class", "part", "file", "sha256"), *rows])
     content = files.sha256(packed / "index.csv")
-    card = {"storage": "pixels", "images": images, "shape": shape, "content": content}
-    files.write_json(packed / "card.json", card)
     train = {name: list(range(label, images, classes)) for label, name in enumerate(names)}
+    card = {"source": {}, "storage": "pixels", "images": images, "shape": shape, "content": content}
+    card["classes"] = {name: len(indices) for name, indices in train.items()}
+    files.write_json(packed / "card.json", card)
     few = {name: indices[:1] for name, indices in train.items()}
     task = {"classes": names, "train": train, "validation": few, "test": few}
     spread = {"mean": [0.5] * shape[0], "std": [0.289] * shape[0]}
-    files.write_json(folder / "split.json", {"content": content, "normalisation": spread, "tasks": {"A": task}})
+    split = {"kind": "whole", "content": content, "normalisation": spread, "tasks": {"A": task}}
+    files.write_json(folder / "split.json", split)
 
 
 def timed_training(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transferability import files
 from transferability.data.groups import groups_of, read_groups
+from transferability.forms.packed import PackedCard
 from transferability.networks.notation import SIDES
 from transferability.study.sections import listed
 
@@ -36,7 +37,7 @@ table_groups = cache(read_groups)
 def packed_card(dataset: str) -> dict | None:
     """The card of a packed data set; None before it is packed."""
     path = Path("data/packed") / dataset / "card.json"
-    return files.read_json(path) if path.exists() else None
+    return files.read_json(path, PackedCard) if path.exists() else None
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import TypedDict
 
@@ -52,6 +53,8 @@ def read_history(path: Path) -> list[HistoryRow]:
             ]
         if not rows or rows[0].keys() != set(COLUMNS):
             raise ValueError("its columns are not a history's, or it has no rows")
+        if not all(math.isfinite(value) for row in rows for value in row.values() if value is not None):
+            raise ValueError("not all of its values are numbers")
         if sum(row["test_top1"] is not None for row in rows) != 1:
             raise ValueError("not one of its rows, the best one, has a test accuracy")
     except (OSError, ValueError, TypeError) as error:

@@ -19,6 +19,7 @@ from transferability.data.augmentation import Augmentation
 from transferability.data.tasks import open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
+from transferability.forms.packed import PackedCard
 from transferability.locks import only_writer
 from transferability.networks.checkpoints import Card, save_checkpoint
 from transferability.networks.notation import PRETRAINED, Network, parse_network
@@ -136,7 +137,7 @@ def origin_of(request: Request, device: torch.device) -> dict:
             "seed": request.seed,
         },
         "inputs": {str(path): files.sha256(path) for path in inputs if path},
-        "images": files.read_json(request.packed / "card.json")["content"],
+        "images": files.read_json(request.packed / "card.json", PackedCard)["content"],
         "code": provenance.fingerprint("training.job", f"networks.{library}"),
         "versions": provenance.versions(*([] if library == AlexNet.library else [library])),
         "device": str(device),

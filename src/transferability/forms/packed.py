@@ -1,0 +1,16 @@
+"""Packed: the card of a packed data set."""
+
+from typing import TypedDict
+
+from transferability.forms.fields import Count, Sha256, Shape, Text
+
+
+class PackedCard(TypedDict):
+    """data/packed/{dataset}/card.json: the images that a packed data set holds; `content` is the hash of index.csv."""
+
+    source: dict
+    storage: Text
+    images: Count
+    shape: Shape
+    classes: dict[str, Count]
+    content: Sha256
