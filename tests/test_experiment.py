@@ -22,6 +22,15 @@ def test_every_treatment_of_the_study_has_a_row_with_its_name_and_words():
     assert drawing.caption.startswith("7 ways to make a network for task B")
 
 
+@pytest.mark.parametrize("width", [3, 5, 30])
+def test_words_stay_inside_a_figure_of_any_width(width):
+    drawing = drawing_of(experiment, plant(GAINS, layers=(1, 2, 3, 4, 5, 6, 7)), width=width)
+    drawing.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in drawing.figure.axes[0].texts]
+    assert max(box.x1 for box in boxes) <= drawing.figure.bbox.x1
+    assert not any(box.overlaps(other) for place, box in enumerate(boxes) for other in boxes[:place])
+
+
 def test_a_lock_stands_on_every_frozen_stage():
     """Cut after 3: selffer, transfer, random and transfer-k2 have three each."""
     drawing = drawing_of(experiment, plant(GAINS, layers=(1, 2, 3, 4, 5, 6, 7)))

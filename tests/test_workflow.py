@@ -310,7 +310,7 @@ def read_by_a_probe(study: Path) -> None:
     effects = {row["effect"] for row in csv.DictReader((results / "effects.csv").open())}
     assert "probe minus retrained, transfer-svm" in effects
     page = (results / "report.html").read_text()
-    assert "read by the probe svm; no network is trained" in page
+    assert ">AnB-svm<" in page.split('id="effects-', 1)[0]
     assert "random0/seed0/A6B-svm.json" in page
     assert "A6B-svm/run.json" not in page
     change(study, probes={"svm": {"choices": [0.1, 1]}})

@@ -28,10 +28,12 @@ STEP, SIDE = 0.21, 0.17
 """Inches from one stage to the next, and of its box."""
 LIGHT = 0.3
 """The share of its colour that a stage has which starts anew."""
-ROW = 0.4
-"""Inches of a row."""
+ROW, LINES = 0.4, 0.38
+"""Inches of a row, and of the words beneath it where the figure is too narrow for them beside it."""
 STACK, WORDS = 1.35, 3.3
 """Inches from the left at which the stages and the words of a row begin."""
+NARROW = 5.3
+"""Inches of a figure from which words stand beside the stages."""
 CHARACTERS = 15
 """Characters of a row's words that fit on an inch."""
 
@@ -135,20 +137,21 @@ def draw_stack(axes: Axes, y: float, sketch: Sketch) -> None:
 def draw_row(axes: Axes, y: float, sketch: Sketch, style: Style) -> None:
     """A row: the curve's mark and name, its stages, and its words beside them."""
     name = curves_of(sketch.name)[sketch.target == "B"]
-    room = int(CHARACTERS * (axes.figure.get_size_inches()[0] - WORDS))
+    width = axes.figure.get_size_inches()[0]
+    x, below = (WORDS, 0) if width >= NARROW else (0.04, 0.5 * ROW)
     line = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.3}
     axes.plot([0.04, 0.4], [y, y], **line)
     axes.plot(0.22, y, marker=style.marker, markersize=5 * style.size, color=style.colour, markeredgecolor="white")
     axes.text(0.47, y, name, fontsize=8, va="center", color="0.1", fontweight="bold")
     draw_stack(axes, y, sketch)
-    words = textwrap.fill(words_of(sketch.treated), room)
-    axes.text(WORDS, y, words, fontsize=7.5, va="center", color="0.15")
+    words = textwrap.fill(words_of(sketch.treated), int(CHARACTERS * (width - x)))
+    axes.text(x, y - below, words, fontsize=7.5, va="top" if below else "center", color="0.15")
 
 
-def sketch_of(networks: pd.DataFrame) -> tuple[str, int, int]:
-    """For which target networks are drawn, of how many stages, and where they are cut."""
+def sketch_of(networks: pd.DataFrame, width: float) -> tuple[str, int, int]:
+    """For which target networks are drawn in a figure's inches, of how many stages, and where they are cut."""
     layers = sorted(set(networks["n"]) - {0}) or [1]
-    depth = min(max(layers) + 1, MOST)
+    depth = min(max(layers) + 1, MOST, int((width - STACK) / STEP))
     return "B" if "B" in set(networks["target"]) else "A", depth, min(3, max(layers), depth - 1)
 
 
@@ -177,14 +180,15 @@ def draw(study: Study, options: Options) -> Drawing:
     if networks.empty:
         raise NothingToDrawError("the study has no networks")
     treatments = ordered_treatments(networks)
-    target, depth, cut = sketch_of(networks)
+    target, depth, cut = sketch_of(networks, options.width)
     set_theme()
-    figure, axes = plt.subplots(figsize=(options.width, ROW * len(treatments) + 0.75), layout="constrained")
+    row = ROW if options.width >= NARROW else ROW + LINES
+    figure, axes = plt.subplots(figsize=(options.width, row * len(treatments) + 0.75), layout="constrained")
     styles, sketches = styles_of(treatments), [Sketch(name, target, depth, cut) for name in treatments]
     for index, sketch in enumerate(sketches):
-        draw_row(axes, -ROW * index, sketch, styles[sketch.name])
-    axes.set(xlim=(0, options.width), ylim=(-ROW * (len(treatments) - 0.4), 0.55 * ROW), aspect="equal")
+        draw_row(axes, -row * index, sketch, styles[sketch.name])
+    axes.set(xlim=(0, options.width), ylim=(0.6 * ROW - row * len(treatments), 0.55 * ROW), aspect="equal")
     axes.set_axis_off()
     handles = swatches({sketch.source for sketch in sketches}, target)
-    finish(figure, footer(study.networks, study.coverage), handles, ncols=len(handles))
+    finish(figure, footer(study.networks, study.coverage), handles, ncols=min(len(handles), int(options.width)))
     return Drawing(figure, "The experiment", caption_of(sketches))
