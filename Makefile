@@ -14,7 +14,8 @@ help: ## List the targets
 
 study: .venv/installed ## Install into .venv and run the study of params.yaml
 	$(BIN)/snakemake --cores $(CORES) --logger rich
-	@echo "Open results/digits/tiny/report.html; the networks are in models/."
+	@echo "Open this study's page; its networks are in models/:"
+	@$(BIN)/transferability open --list
 
 test: check ## Check the style, then run every test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

@@ -15,7 +15,8 @@ HERE = Path(workflow.basedir)
 include: "workflow/rules/surroundings.smk"
 
 
-from transferability.cluster.hooks import after_error, after_success, before_jobs, remove_features, settle_files
+from transferability.cluster.hooks import after_error, after_success, before_jobs, failure_sentences, remove_features
+from transferability.cluster.hooks import settle_files
 from transferability.data.listing import changed_since_packing
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES

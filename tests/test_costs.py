@@ -238,7 +238,7 @@ def test_the_command_tells_a_studys_costs(tmp_path):
         (["--params", "wrong.yaml"], "params: the top level: the key"),
         (["--params", str(CHECKOUT / "params.yaml"), "--cores", "0"], "--cores is 0; it must be at least 1"),
         (
-            ["--params", str(CHECKOUT / "params.yaml"), "--study", "rates.yaml"],
+            ["rates.yaml", "--params", str(CHECKOUT / "params.yaml")],
             "params: rates names 'huge', which architectures lacks (there are: tiny)",
         ),
     ],

@@ -11,16 +11,18 @@ import onnxruntime
 import pytest
 import torch
 from conftest import Stored
+from PIL import Image
 from torch import nn
 
 from transferability import files
+from transferability.data.batches import normalise
 from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
-from transferability.evaluation import export
+from transferability.evaluation import classifying, export
 from transferability.evaluation.export import best_of, compare, convert
 from transferability.networks.alexnet import initialise
 from transferability.networks.building import build_network
-from transferability.networks.checkpoints import Card, save_checkpoint
+from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.notation import parse_network
 from transferability.networks.stages import AlexNet
 
@@ -273,7 +275,9 @@ def test_the_command_exports_networks_and_the_best_of_a_curve(
             "task": f"B of {digits_split.stem}",
             "test_top1": top1,
         }
-        assert session.get_modelmeta().custom_metadata_map == identity | {"classes": json.dumps(task.classes)}
+        stored = {"stored_size": "8", "interpolation": "bilinear"}
+        told = session.get_modelmeta().custom_metadata_map
+        assert told == identity | stored | {"classes": json.dumps(task.classes)}
         check = checks[path.parent.name]
         assert {key: check[key] for key in identity} == identity
         assert (check["images"], check["top1_agreement"]) == (len(task.images["test"]), 1)
@@ -310,3 +314,53 @@ def test_a_network_that_the_study_lacks_is_refused(study, packed_digits, digits_
     with pytest.raises(InputError) as error:
         export.main()
     assert str(error.value) == "export: there is no network A3B in the study"
+
+
+@pytest.fixture(scope="module")
+def shipped(study, packed_digits, digits_split, tmp_path_factory) -> Path:
+    """The ONNX file of A1B of the small study, as it is handed on."""
+    folder = tmp_path_factory.mktemp("shipped")
+    words = arguments(study, packed_digits, digits_split, [folder / "A1B/model.onnx"], folder / "exports.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", words)
+        export.main()
+    return folder / "A1B/model.onnx"
+
+
+def test_images_are_classified_by_the_file_alone(study, shipped, task, tmp_path, capsys):
+    network = load_network(study / "models/seed3/A1B/model.safetensors")[1]
+    images = task.images["test"][:4]
+    seen = normalise(torch.from_numpy(images), task.mean, task.std)
+    expected = torch.softmax(network(seen), 1).detach().numpy()
+    paths = [tmp_path / f"{place}.png" for place in range(4)]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image[0]).save(path)
+    classifying.main([str(shipped), *map(str, paths)])
+    for path, line, shares in zip(paths, capsys.readouterr().out.splitlines(), expected, strict=True):
+        best = np.argsort(-shares)[:3]
+        assert line == f"{path}: " + ", ".join(f"{task.classes[one]} {100 * shares[one]:.1f} %" for one in best)
+
+
+def test_an_image_is_prepared_as_those_of_training_were(tmp_path):
+    """A photo of 60 × 40 in colour: the shorter side to 20, of the middle 20 × 20 the middle 16 × 16, in grey."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:, :10], pixels[:, 10:] = (255, 0, 0), (0, 200, 0)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=95)
+    model = classifying.Model(None, ["a", "b"], channels=1, side=16, size=20, interpolation="bilinear")
+    seen = model.prepared(tmp_path / "photo.jpg")
+    assert (seen.shape, seen.dtype) == ((1, 16, 16), np.uint8)
+    # Red lies outside of the middle; the luma of 200 of green is 117.
+    assert np.abs(seen.astype(int) - 117).max() <= 3
+
+
+def test_what_is_no_image_or_no_network_of_a_run_is_said_in_a_sentence(shipped, tmp_path):
+    (tmp_path / "torn.jpg").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"torn\.jpg: no image that can be read"):
+        classifying.main([str(shipped), str(tmp_path / "torn.jpg")])
+    with pytest.raises(InputError, match=r"none\.jpg: no image that can be read"):
+        classifying.main([str(shipped), str(tmp_path / "none.jpg")])
+    foreign = onnx.load(shipped)
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    with pytest.raises(InputError, match=r"foreign\.onnx: no network of a run, it lacks 'classes'"):
+        classifying.main([str(tmp_path / "foreign.onnx"), str(tmp_path / "torn.jpg")])

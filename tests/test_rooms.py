@@ -20,6 +20,9 @@ BELOW = {
     "figures": {"data", "networks", "training", "evaluation", "analysis"},
     "study": {"data.groups", "networks.notation", "networks.stages", "networks.families"},
     "cluster": set(),
+    # The two doors: a command finds its module by name, and scripts read what runs have made.
+    "console": set(),
+    "api": {"data", "networks", "training", "evaluation", "analysis"},
 }
 """What each room may see of the others; all see the ground, which sees none of them."""
 

@@ -420,7 +420,8 @@ def test_a_failed_job_shows_its_one_sentence(study):
     change(study, splits={"odd": {"kind": "classes", "A": ["1", "3"], "B": ["5", "10"]}}, study={"split": ["odd"]})
     failed = start(study)
     assert failed.returncode != 0
-    assert "data/splits/digits/odd.json: B names the unknown class '10'" in failed.stderr + failed.stdout
+    last = failed.stderr.splitlines()[-1]
+    assert last.startswith("error: data/splits/digits/odd.json: B names the unknown class '10'")
     assert "Traceback" not in failed.stderr + failed.stdout
 
 

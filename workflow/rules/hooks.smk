@@ -64,3 +64,6 @@ onsuccess:
 
 onerror:
     after_error(workflow)
+    # Behind all that Snakemake says of the failure: the last lines on the screen are those that help.
+    for sentence in reversed(failure_sentences(workflow)):
+        atexit.register(print, sentence, file=sys.stderr, flush=True)

@@ -121,6 +121,25 @@ def after_error(workflow) -> None:
     settle_handed_over()
 
 
+def failure_sentences(workflow) -> list[str]:
+    """Of each job that failed the sentence that its log ends in, or where its log is: what is to be read last."""
+    sentences = []
+    for job in workflow.scheduler.failed if workflow.scheduler else ():
+        logs = [Path(log) for log in job.log]
+        said = [line for log in logs if log.exists() for line in last_error(log)]
+        where = f"{job.rule.name} failed; its log is {logs[0] if logs else 'above'}"
+        sentences += said or [f"error: {where}"]
+    return list(dict.fromkeys(sentences))
+
+
+def last_error(log: Path) -> list[str]:
+    """The last sentence of a log that says what a user can mend, or nothing."""
+    lines = [
+        line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.startswith("error: ")
+    ]
+    return lines[-1:]
+
+
 def note_products(dag) -> None:
     """Note in the records of the last products, and of packed images, that this run has made what they hold.
 

@@ -39,10 +39,10 @@ def hours_table(spent: dict[tuple[str, str], Spent]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Sum up the hours that networks have cost to train, by treatment.")
     parser.add_argument("models", type=Path, help="folder of networks, such as models or models/digits/tiny")
-    folder = parser.parse_args().models
+    folder = parser.parse_args(arguments).models
     runs = sorted(folder.rglob("run.json"))
     if not runs:
         raise InputError(f"{folder}: there is no run.json below it; name a folder of trained networks")

@@ -101,6 +101,15 @@ def form_of(model: onnx.ModelProto) -> dict:
     return {"opset": opset, "input": [size.dim_param or size.dim_value for size in images.type.tensor_type.shape.dim]}
 
 
+def stored_form(packed: Path) -> dict[str, str]:
+    """How images were prepared before a network saw them: their shorter side in pixels, and how it was resized.
+
+    Of the result's centre a network sees as many pixels as its input has.
+    """
+    card = files.read_json(packed / "card.json")
+    return {"stored_size": str(card["shape"][-1]), "interpolation": card["interpolation"]}
+
+
 def best_of(metrics: list[Path]) -> dict:
     """The metrics of the network with the best validation accuracy; of equals the one with the lowest loss."""
     candidates = [files.read_json(path, Metrics) for path in metrics]
@@ -157,10 +166,10 @@ def main() -> None:
     def test_images(target: str) -> Images:
         return open_task(arguments.split, target, arguments.packed, parts=("test",)).images["test"]
 
-    checks = {}
+    checks, stored = {}, stored_form(arguments.packed)
     for path in arguments.into:
         card, network, identity = choose(path.parent.name, arguments)
-        model = convert(network, card, identity)
+        model = convert(network, card, identity | stored)
         compared = compare(model, network, card, test_images(parse_network(card.network).target))
         checks[path.parent.name] = identity | form_of(model) | compared
         with files.replacing(path) as temporary:

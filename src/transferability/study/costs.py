@@ -1,6 +1,6 @@
 """Costs: what a study will take, from its params alone: networks, images seen, arithmetic, disk, memory and time.
 
-    python -m transferability.costs --params params.yaml --study workflow/studies/tiny-imagenet.yaml --measure
+    transferability costs workflow/studies/tiny-imagenet.yaml --measure
 
 Time follows from the arithmetic and a rate of the architecture (`rates` of the params), which --measure finds; without
 it nothing here takes longer than reading the params.
@@ -145,26 +145,26 @@ def notes(params: dict, jobs: list[Job], rates: dict[str, float], cores: int) ->
     ]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Tell what a study will cost, before anything is run.")
-    parser.add_argument("--params", type=Path, required=True, help="params.yaml")
-    parser.add_argument("--study", type=Path, nargs="*", default=[], help="files of workflow/studies on top of it")
+    parser.add_argument("study", type=Path, nargs="*", help="files of the study, on top of params.yaml")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="params.yaml (this folder's)")
     parser.add_argument("--measure", action="store_true", help="measure the rates on this machine first")
     parser.add_argument("--cores", type=int, default=1, help="jobs at once: cores, or GPUs")
-    arguments = parser.parse_args()
-    if arguments.cores < 1:
-        raise InputError(f"--cores is {arguments.cores}; it must be at least 1")
-    params = read_params(arguments.params, arguments.study)
+    chosen = parser.parse_args(arguments)
+    if chosen.cores < 1:
+        raise InputError(f"--cores is {chosen.cores}; it must be at least 1")
+    params = read_params(chosen.params, chosen.study)
     rates = dict(params.get("rates", {}))
-    if arguments.measure:
-        rates |= {name: measure_rate(params, name, arguments.cores) for name in params["study"]["architecture"]}
+    if chosen.measure:
+        rates |= {name: measure_rate(params, name, chosen.cores) for name in params["study"]["architecture"]}
     jobs = study_jobs(params)
-    print("\n".join([*table_lines(params, jobs, rates), "", *notes(params, jobs, rates, arguments.cores)]))
-    if arguments.measure:
+    print("\n".join([*table_lines(params, jobs, rates), "", *notes(params, jobs, rates, chosen.cores)]))
+    if chosen.measure:
         measured = {name: rates[name] for name in params["study"]["architecture"]}
         for name, rate in measured.items():
             speed = in_units(1000 * reference_work(params, name).flops / rate, "FLOP/s")
-            print(f"{name}: {rate:.3g} ms an image of a base network, {speed} in each of {arguments.cores} at once")
+            print(f"{name}: {rate:.3g} ms an image of a base network, {speed} in each of {chosen.cores} at once")
         print("for params.yaml, or the study's file:")
         print(f"rates: {{{', '.join(f'{name}: {rate:.3g}' for name, rate in measured.items())}}}")
 
