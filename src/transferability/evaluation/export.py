@@ -42,21 +42,18 @@ class Deployed(nn.Module):
         return self.network(normalise(images, self.card.mean, self.card.std, self.card.channels))
 
 
-def convert(network: nn.Sequential, card: Card, identity: dict[str, str]) -> onnx.ModelProto:
-    """A network as an ONNX model: input `images` with a free batch size, output `logits`, weights inside.
-
-    The metadata hold the identity, and the class names as a JSON list in the order of the logits.
-    """
-    example = torch.zeros(2, *card.shape, dtype=torch.uint8)
+def to_onnx(deployed: nn.Module, shape: tuple[int, int, int], output: str, metadata: dict[str, str]) -> onnx.ModelProto:
+    """A module of uint8 images as an ONNX model: input `images` with a free batch size, one output, weights inside."""
+    example = torch.zeros(2, *shape, dtype=torch.uint8)
     with warnings.catch_warnings():
         # The exporter warns about its own internals; what it makes is checked.
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            Deployed(network, card).eval(),
+            deployed.eval(),
             (example,),
             input_names=["images"],
-            output_names=["logits"],
+            output_names=[output],
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
             dynamo=True,
             verbose=False,
@@ -65,33 +62,52 @@ def convert(network: nn.Sequential, card: Card, identity: dict[str, str]) -> onn
     # The exporter's stack traces hold paths of this machine, which are nobody's business and differ between clones.
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
-    onnx.helper.set_model_props(model, {**identity, "classes": json.dumps(card.classes)})
+    onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def compare(model: onnx.ModelProto, network: nn.Sequential, card: Card, images: Images) -> dict:
-    """Run some images of a task through onnxruntime and torch; a mismatch is a RuntimeError."""
+def convert(network: nn.Sequential, card: Card, identity: dict[str, str]) -> onnx.ModelProto:
+    """A network as an ONNX model that gives `logits`.
+
+    The metadata hold the identity, and the class names as a JSON list in the order of the logits.
+    """
+    return to_onnx(Deployed(network, card), card.shape, "logits", {**identity, "classes": json.dumps(card.classes)})
+
+
+def run_both(
+    model: onnx.ModelProto, deployed: nn.Module, shape: tuple[int, int, int], images: Images
+) -> tuple[np.ndarray, np.ndarray]:
+    """What onnxruntime and torch give for some images, at most COMPARED, evenly of all: (n, values) each."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    deployed, cpu = Deployed(network, card), torch.device("cpu")
-    onnx_logits, torch_logits = [], []
+    cpu, ours, theirs = torch.device("cpu"), [], []
     images = images[np.linspace(0, len(images) - 1, min(COMPARED, len(images))).astype(np.int64)]
     for _, chunk in in_order(hold(images, cpu), cpu):
-        seen = centre(chunk, card.shape).contiguous()
-        onnx_logits += session.run(["logits"], {"images": seen.numpy()})
+        seen = centre(chunk, shape).contiguous()
+        ours += session.run(None, {"images": seen.numpy()})
         with torch.no_grad():
-            torch_logits.append(deployed(seen).numpy())
-    ours, theirs = np.concatenate(onnx_logits), np.concatenate(torch_logits)
+            theirs.append(deployed(seen).numpy())
+    return np.concatenate(ours), np.concatenate(theirs)
+
+
+def agrees(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether the largest difference is within TOLERANCE of the largest value; NaN never is."""
+    return bool(np.abs(ours - theirs).max() <= TOLERANCE * max(1.0, float(np.abs(theirs).max())))
+
+
+def compare(model: onnx.ModelProto, network: nn.Sequential, card: Card, images: Images) -> dict:
+    """Run some images of a task through onnxruntime and torch; a mismatch is a RuntimeError."""
+    ours, theirs = run_both(model, Deployed(network, card), card.shape, images)
     difference = float(np.abs(ours - theirs).max())
     agreement = float((ours.argmax(1) == theirs.argmax(1)).mean())
-    if not difference <= TOLERANCE * max(1.0, float(np.abs(theirs).max())):
+    if not agrees(ours, theirs):
         raise RuntimeError(
-            f"{card.network}: onnxruntime and torch differ by {difference:.3g} in the logits of {len(images)} "
+            f"{card.network}: onnxruntime and torch differ by {difference:.3g} in the logits of {len(ours)} "
             f"test images (top-1 agreement {agreement:.1%})"
         )
-    return {"images": len(images), "max_abs_difference": difference, "top1_agreement": agreement}
+    return {"images": len(ours), "max_abs_difference": difference, "top1_agreement": agreement}
 
 
 def form_of(model: onnx.ModelProto) -> dict:
