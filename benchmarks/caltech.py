@@ -186,7 +186,7 @@ def draw_curves(accuracies: dict[str, list[list[float]]], path: Path) -> None:
     as_percent(axes)
     label_layers(axes, layers, dict(zip(layers, STAGES, strict=True)), grid.panel_inches)
     grid.label("n, the stage whose features a linear SVM reads", "mean per-class accuracy")
-    handles = [series_handle(DRAWN[source], *look) for source, look in zip(accuracies, SERIES, strict=False)]
+    handles = [series_handle(look, DRAWN[source]) for source, look in zip(accuracies, SERIES, strict=False)]
     text = (
         "24 classes of Caltech-101, 30 photographs a class to learn from and 20 to test; lines are means over draws, "
         "small points the draws; dotted: chance."

@@ -1,5 +1,6 @@
 """The grid: which networks a study asks for, where architectures differ in depth and in pretrained weights."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -139,8 +140,13 @@ def test_probes_train_what_they_read_and_nothing_else(params):
     params["study"] |= {"treatment": ["random-svm", "transfer-svm", "transfer+-svm"], "n": [2, 5], "split": ["random0"]}
     check(params)
     trained = {(job.name, len(job.networks)) for job in study_jobs(params)}
-    # A job trains a curve; baseA and baseB are the study's own.
-    assert trained == {("baseA", 1), ("baseB", 1), ("RnA", 2), ("RnB", 2), ("BnA+", 2), ("AnB+", 2)}
+    # A job trains a curve, but of random networks the one that is read; baseA and baseB are the study's own.
+    bases = {("baseA", 1), ("baseB", 1)}
+    assert trained == bases | {("R5A", 1), ("R5B", 1), ("BnA+", 2), ("AnB+", 2)}
+    more = copy.deepcopy(params)
+    more["study"]["treatment"].append("random")
+    named = {(job.name, len(job.networks)) for job in study_jobs(more)}
+    assert named == bases | {("RnA", 2), ("RnB", 2), ("BnA+", 2), ("AnB+", 2)}
     read = {(job.name, len(job.networks)) for job in probe_jobs(params)}
     curves = {(name, 2) for name in ("RnA-svm", "RnB-svm", "AnB-svm", "BnA-svm")}
     assert read == curves | {(f"{name}+-svm", 1) for name in ("A2B", "A5B", "B2A", "B5A")}

@@ -43,6 +43,8 @@ SEED_FILES = [
 
 # What the files of a job that trains a curve have for n, and its log.
 N, CURVE = (cuts(config, STUDY["architecture"][0]), "n") if trains_curves(config) else ("{n}", "{n}")
+SOURCE = r"[ABP]|R(?=[1-9]\d?[AB][-/.])"
+CURVE_SOURCE = "[ABP]" if trains_random_alone(config) else SOURCE
 
 
 def each_network(pattern, bases_alone=False, grid=TRAINED):
@@ -136,7 +138,7 @@ wildcard_constraints:
     split=named(config["splits"]),
     architecture=named(config["architectures"]),
     seed=r"0|[1-9]\d*",
-    source=r"[ABP]|R(?=[1-9]\d?[AB][-/.])",
+    source=SOURCE,
     n=r"[1-9]\d?",
     target="[AB]",
     plus=r"\+?",

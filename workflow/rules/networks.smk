@@ -92,9 +92,26 @@ use rule base as curve with:
         ),
     log:
         expand("logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}.log", n=CURVE),
+    wildcard_constraints:
+        source=CURVE_SOURCE,
     priority: lambda wildcards: 2 if wildcards.plus else 1
     params:
         schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
+
+
+# Probes read the one random network that is cut last: where nothing else needs random networks, each is a job.
+if trains_random_alone(config):
+
+    use rule base as random with:
+        output:
+            models="models/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}/model.safetensors",
+            runs="models/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}/run.json",
+            histories="models/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}/history.csv",
+        log:
+            "logs/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}.log",
+        priority: 1
+        params:
+            schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
 
 
 use rule base as preserved with:

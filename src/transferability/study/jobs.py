@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from transferability.networks.notation import SIDES, Network
+from transferability.networks.notation import RANDOM, SIDES, Network
 from transferability.study.architectures import depth_of
 from transferability.study.grid import cuts, expand_curve, study_networks
 from transferability.study.probes import read_network
@@ -34,6 +34,7 @@ class Job:
 NAMES = {
     "base": "base{target}",
     "curve": "{source}{n}{target}{plus}",
+    "random": "R{n}{target}",
     "preserved": "{source}{n}{target}-k{k}",
     "evaluate": "{network}",
     "evaluate_curve": "{source}{n}{target}{plus}",
@@ -49,6 +50,18 @@ def trains_curves(params: dict) -> bool:
     if params["jobs"] == "network":
         return False
     return len({tuple(cuts(params, architecture)) for architecture in params["study"]["architecture"]}) == 1
+
+
+def trains_random_alone(params: dict) -> bool:
+    """Whether a job trains one random network: where all are there for probes, which read the one that is cut last."""
+    study = params["study"]
+    random = [
+        network
+        for architecture, split in product(study["architecture"], study["split"])
+        for network in study_networks(params, architecture, split)
+        if network.source == RANDOM
+    ]
+    return bool(random) and all(network.option for network in random)
 
 
 def rule_job(params: dict, rule: str, wildcards: Mapping[str, str]) -> Job:
@@ -71,9 +84,9 @@ def training_curves(params: dict, architecture: str, split: str) -> list[tuple[N
     networks = [network for network in read if network]
     sources = {network.source for network in networks} & set(SIDES)
     bases = [Network(None, 0, source, fine_tune=False, preserved=0) for source in sorted(sources)]
-    together, curves = trains_curves(params), {}
+    together, alone, curves = trains_curves(params), trains_random_alone(params), {}
     for network in dict.fromkeys([*networks, *bases]):
-        shared = together and not network.preserved
+        shared = together and not network.preserved and not (alone and network.source == RANDOM)
         # Asked for one of its networks, a job trains a whole curve.
         members = expand_curve(network.curve, layers, depth) if shared else [network]
         curves[network.curve if shared else network.name] = tuple(members)
