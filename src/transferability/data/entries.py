@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Protocol
 
 from transferability.data.names import shown
 
@@ -16,7 +15,8 @@ class Entry:
     stamp: str
 
 
-class Source(Protocol):
+@dataclass(frozen=True)
+class Source:
     """Images that can be read in any order and by any process.
 
     `place` names it in messages; `stamp` changes when images may have that are no files, or their classes while the
@@ -36,6 +36,7 @@ class Source(Protocol):
 
         An image that cannot be read is any exception but InputError.
         """
+        raise NotImplementedError
 
 
 def note(text: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from transferability.data import archives
-from transferability.data.entries import Entry
+from transferability.data.entries import Entry, Source
 from transferability.data.images import open_image
 from transferability.data.listing import LeftOut, Tree, classes_of_part, has_parts, layout_of, listing_of
 from transferability.data.lists import listed_part
@@ -20,15 +20,9 @@ LARGEST_FILE = 2**30
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(Source):
     """Image files below a folder, with the class of each."""
 
-    place: str
-    stamp: str
-    entries: list[Entry]
-    wanted: list[str]
-    left_out: list[dict]
-    listing: dict
     classes: list[str]
     root: str
 

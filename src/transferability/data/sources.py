@@ -16,18 +16,12 @@ from transferability.errors import InputError
 
 
 @dataclass(frozen=True)
-class Digits:
+class Digits(Source):
     """scikit-learn's handwritten digits: 1,797 grey images of 8×8 pixels in 17 levels, spread here over 0..255.
 
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
     """
 
-    place: str
-    stamp: str
-    entries: list[Entry]
-    wanted: list[str]
-    left_out: list[dict]
-    listing: dict
     classes: list[str]
     pixels: np.ndarray
 
@@ -62,15 +56,9 @@ def open_digits(options: dict, scratch: Path) -> Digits:
 
 
 @dataclass(frozen=True)
-class Sets:
+class Sets(Source):
     """Several sources as one: the classes and places of each are named by the set, "SET/CLASS"."""
 
-    place: str
-    stamp: str
-    entries: list[Entry]
-    wanted: list[str]
-    left_out: list[dict]
-    listing: dict
     names: list[str]
     members: list[Source]
     starts: list[int]

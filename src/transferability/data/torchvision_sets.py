@@ -9,22 +9,16 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from transferability.data.entries import Entry
+from transferability.data.entries import Entry, Source
 from transferability.data.names import taken
 from transferability.errors import InputError
 from transferability.files import expanded
 
 
 @dataclass(frozen=True)
-class Torchvision:
+class Torchvision(Source):
     """The parts of a data set of torchvision.datasets, one after another, each in an order of its own."""
 
-    place: str
-    stamp: str
-    entries: list[Entry]
-    wanted: list[str]
-    left_out: list[dict]
-    listing: dict
     names: list[list[str] | None]
     parts: list
     orders: list[list[int]]

@@ -4,12 +4,15 @@ A cut is named as a network is: A5B is stages 1 to 5 of baseA, on images of task
 """
 
 import argparse
-from collections.abc import Iterator
+import csv
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from transferability import files
 from transferability.data.tasks import open_task
 from transferability.devices import choose_device
 from transferability.errors import InputError
@@ -88,3 +91,12 @@ def open_cuts(arguments: argparse.Namespace) -> Iterator[Cuts]:
                 raise InputError(f"{identity.name}: {path} has {len(network)} stages; a cut is 1 to {len(network) - 1}")
         identities.sort(key=lambda identity: identity.n)
         yield Cuts(identities, Source(network.to(device), card, device))
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: list[dict], order: list[str]) -> None:
+    """Write rows, each of a `cut`, as CSV, whole or not at all: those of the first cut in `order` first."""
+    ranks, text = {name: rank for rank, name in enumerate(order)}, io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: ranks[row["cut"]]))
+    files.write_text(path, text.getvalue())

@@ -5,8 +5,6 @@ nothing. It starts from the first two principal components, so the same features
 """
 
 import argparse
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +17,7 @@ from transferability import files
 from transferability.data.groups import groups_of
 from transferability.devices import fitting
 from transferability.errors import InputError, exit_plainly
-from transferability.evaluation.cuts import Cuts, Seen, add_cut_options, open_cuts
+from transferability.evaluation.cuts import Cuts, Seen, add_cut_options, open_cuts, write_rows
 from transferability.evaluation.features import cut_features, prepared
 from transferability.evaluation.pooling import Pooling
 
@@ -87,15 +85,6 @@ def rows_of(cuts: Cuts, seen: Seen, layout: Layout) -> Iterator[dict]:
             }
 
 
-def write_rows(path: Path, rows: list[dict]) -> None:
-    """Write rows of COLUMNS as CSV, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Lay the features of some cuts out on a plane.")
     add_cut_options(parser)
@@ -113,8 +102,7 @@ def main() -> None:
         for cuts in open_cuts(arguments):
             seen = Seen.of(arguments.split, cuts.target, arguments.packed, layout.images)
             rows += rows_of(cuts, seen, layout)
-    order = {name: rank for rank, name in enumerate(arguments.cuts)}
-    write_rows(arguments.into, sorted(rows, key=lambda row: order[row["cut"]]))
+    write_rows(arguments.into, COLUMNS, rows, arguments.cuts)
 
 
 if __name__ == "__main__":

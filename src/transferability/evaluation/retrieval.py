@@ -6,9 +6,7 @@ to length 1 again; what is near is what points the same way.
 """
 
 import argparse
-import csv
 import hashlib
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ import numpy as np
 from transferability import files
 from transferability.devices import fitting
 from transferability.errors import InputError, exit_plainly
-from transferability.evaluation.cuts import Cuts, Seen, add_cut_options, open_cuts
+from transferability.evaluation.cuts import Cuts, Seen, add_cut_options, open_cuts, write_rows
 from transferability.evaluation.features import cut_features, prepared
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.views import WHOLE, View
@@ -174,15 +172,6 @@ def rows_of(cuts: Cuts, seen: Seen, others: Seen, search: Search) -> Iterator[di
             }
 
 
-def write_rows(path: Path, rows: list[dict]) -> None:
-    """Write rows of COLUMNS as CSV, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Find test images of the same class by the features of some cuts.")
     add_cut_options(parser)
@@ -200,8 +189,7 @@ def main() -> None:
         for cuts in open_cuts(arguments):
             place = arguments.split, cuts.target, arguments.packed, search.images
             rows += rows_of(cuts, Seen.of(*place), Seen.of(*place, part="train"), search)
-    order = {name: rank for rank, name in enumerate(arguments.cuts)}
-    write_rows(arguments.into, sorted(rows, key=lambda row: order[row["cut"]]))
+    write_rows(arguments.into, COLUMNS, rows, arguments.cuts)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ them it answers to; in one file of arrays, shows.npz. And invariance.csv, the di
 """
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from transferability import files
 from transferability.data.batches import centre
 from transferability.devices import fitting
 from transferability.errors import InputError, exit_plainly
-from transferability.evaluation.cuts import Cuts, Seen, add_cut_options, open_cuts
+from transferability.evaluation.cuts import Cuts, Seen, add_cut_options, open_cuts, write_rows
 from transferability.evaluation.features import Source, prepared
 from transferability.evaluation.fields import Box, Fields, Place
 from transferability.evaluation.invariance import distances
@@ -149,11 +147,7 @@ class Looks:
         arrays |= {f"answers{at}": each.answers for at, each in enumerate(shown)}
         with files.replacing(into) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, card=np.array(json.dumps([each.card for each in shown])), **arrays)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted(self.rows, key=lambda row: order.index(row["cut"])))
-        files.write_text(table, text.getvalue())
+        write_rows(table, COLUMNS, self.rows, order)
 
 
 def invariance_rows(cuts: Cuts, seen: Seen) -> Iterator[dict]:

@@ -525,6 +525,25 @@ def stage(model: nn.Module, architecture: LibraryModel, shape: tuple[int, int, i
         ) from error
 
 
+def staged_by(make: Callable) -> tuple[Callable, Callable]:
+    """`build` and `draw` of a library's module, from what makes the library's own models.
+
+    `make(architecture, shape, classes)` draws their weights. Both give a network for images of `shape` (C, H, W), in
+    training mode: normalised (N, C, H, W) → logits (N, classes); `draw` after seeding by `seed_of(1)`.
+    """
+
+    def draw(
+        architecture: LibraryModel, shape: tuple[int, int, int], classes: int, seed_of: Callable[[int], int]
+    ) -> Staged:
+        with seeded(seed_of(1)):
+            return stage(make(architecture, shape, classes), architecture, shape)
+
+    def build(architecture: LibraryModel, shape: tuple[int, int, int], classes: int) -> Staged:
+        return draw(architecture, shape, classes, lambda n: 0)
+
+    return build, draw
+
+
 def misfit(model: nn.Module, shape: tuple[int, int, int]) -> str | None:
     """Why a model does not compute anything for images of `shape`, or None if it does."""
     state = {name: tensor.detach().to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}

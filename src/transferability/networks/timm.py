@@ -1,6 +1,5 @@
 """timm's models as networks of named stages; timm is an extra of this package."""
 
-from collections.abc import Callable
 from difflib import get_close_matches
 
 from torch import nn
@@ -8,7 +7,7 @@ from torch import nn
 from transferability.errors import InputError
 from transferability.networks.dropout import Dropout, StochasticDepth
 from transferability.networks.stages import LibraryModel
-from transferability.networks.staging import Staged, first_line, replace_random, seeded, stage
+from transferability.networks.staging import first_line, replace_random, staged_by
 from transferability.words import in_words
 
 try:
@@ -90,15 +89,4 @@ def make(architecture: LibraryModel, shape: tuple[int, int, int], classes: int) 
     return replace_random(model, REPLACEMENTS)
 
 
-def build(architecture: LibraryModel, shape: tuple[int, int, int], classes: int) -> Staged:
-    """A network for images of `shape` (C, H, W), in training mode: normalised (N, C, H, W) → logits (N, classes)."""
-    with seeded(0):
-        return stage(make(architecture, shape, classes), architecture, shape)
-
-
-def draw(
-    architecture: LibraryModel, shape: tuple[int, int, int], classes: int, seed_of: Callable[[int], int]
-) -> Staged:
-    """A network with the weights that the library draws for a new one, after seeding by `seed_of(1)`."""
-    with seeded(seed_of(1)):
-        return stage(make(architecture, shape, classes), architecture, shape)
+build, draw = staged_by(make)
