@@ -4,7 +4,9 @@ How stages are found, in any model:
 
 1. The model's forward code is followed (`tracing`). Plain lists of modules are opened, and modules that hold a list of
    blocks of one class; a block, such as a ResNet's BasicBlock, stays whole.
-2. A cut is legal where one tensor alone is alive, a row for each image, that nothing overwrites later.
+2. A cut is legal where one tensor alone is alive, a row for each image, that nothing overwrites later. Only where a
+   model has no such place may several cross, maps or tokens (as the two branches of CrossViT): a stage then gives
+   them side by side, as a vector, and the next one takes them apart.
 3. A stage begins at a module with a weight (a parameter of two dimensions or more). Norms, parameters that the model
    itself adds (class tokens, positions), and what follows without parameters, such as activations and local pooling,
    join the stage below; global pooling and what comes after it join the stage above. Where there is no legal cut
@@ -14,9 +16,11 @@ How stages are found, in any model:
 """
 
 import copy
+import math
+import operator
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -94,10 +98,14 @@ class Part:
 
 @dataclass
 class Flow:
-    """The graph of a model as the steps that lead from images to logits, and what is known of each."""
+    """The graph of a model as the steps that lead from images to logits, and what is known of each.
+
+    `several` tensors may cross a cut, maps or tokens, or one.
+    """
 
     whole: Whole
     graph: fx.Graph
+    several: bool = False
     steps: list[fx.Node] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -165,8 +173,8 @@ class Flow:
         return module is not None and any(parameter.ndim > 1 for parameter in module.parameters())
 
     @cached_property
-    def cuts(self) -> dict[int, fx.Node]:
-        """The legal cuts: the steps after which one tensor alone is alive, and that tensor."""
+    def cuts(self) -> dict[int, tuple[fx.Node, ...]]:
+        """The legal cuts: the steps after which one tensor alone is alive, or several that may cross, and these."""
         spans: dict[Tensor, list[int]] = {}
         for position, node in enumerate(self.steps):
             for tensor in self.tensors(node):
@@ -175,11 +183,15 @@ class Flow:
         legal, alive = {}, set()
         for position, node in enumerate(self.steps):
             alive = {other for other in alive | {node} if self.last_use[other] > position}
-            if len(alive) == 1 and position and not any(first <= position < last for first, last in tied):
-                (crossing,) = alive
-                if is_activation(crossing):
-                    legal[position] = crossing
+            if position and self.may_cross(alive) and not any(first <= position < last for first, last in tied):
+                legal[position] = tuple(sorted(alive, key=self.index.__getitem__))
         return legal
+
+    def may_cross(self, alive: set[fx.Node]) -> bool:
+        """Whether what is alive after a step may cross a cut there."""
+        if len(alive) != 1 and not (self.several and alive and self.steps[0] not in alive and all(map(is_map, alive))):
+            return False
+        return all(map(is_activation, alive))
 
     def follows(self, node: fx.Node, before_head: bool) -> bool:
         """Whether a step without parameters joins the stage below it: an activation, local pooling, dropout.
@@ -191,7 +203,8 @@ class Flow:
             return not before_head
         (before, *_), after = node.all_input_nodes, node.meta["values"][0]
         value = before.meta["values"][0]
-        return bool(POOLING.search(kind)) or (isinstance(value, Tensor) and value.shape == after.shape)
+        kept = isinstance(value, Tensor) and isinstance(after, Tensor) and value.shape == after.shape
+        return kept or bool(POOLING.search(kind))
 
     def boundary(self, low: int, high: int, before_head: bool) -> int | None:
         """The cut between two steps with weights: after the norms and activations of the lower one."""
@@ -229,6 +242,12 @@ def has_tensor(node: fx.Node) -> bool:
     )
 
 
+def is_map(node: fx.Node) -> bool:
+    """Whether a node gives maps or tokens."""
+    value = node.meta["values"][0]
+    return isinstance(value, Tensor) and value.ndim > 2
+
+
 def is_activation(node: fx.Node) -> bool:
     """Whether a node gives a tensor with a row for each image, which nothing overwrites later."""
     values = node.meta["values"]
@@ -236,6 +255,18 @@ def is_activation(node: fx.Node) -> bool:
         return False
     rows = all(value.shape[0] == batch for value, batch in zip(values, BATCHES, strict=True))
     return rows and values[0].shape[1:] == values[1].shape[1:] and values[0]._version == node.meta["version"]
+
+
+def side_by_side(tensors: tuple[Tensor, ...]) -> Tensor:
+    """Tensors with a row for each image as one: (N, all their values)."""
+    return torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+
+
+def apart(values: Tensor, shapes: tuple[tuple[int, ...], ...]) -> list[Tensor]:
+    """The tensors of such shapes, without that of the batch, that `side_by_side` has laid in one."""
+    sizes = [math.prod(shape) for shape in shapes]
+    parts = values.split(sizes, 1)
+    return [part.reshape(-1, *shape).contiguous() for part, shape in zip(parts, shapes, strict=True)]
 
 
 def stored_buffers(module: nn.Module) -> list[Tensor]:
@@ -258,14 +289,26 @@ class Builder:
         `used` are the modules without parameters of earlier parts: a later part has copies of them.
         """
         flow = self.flow
-        crossing = flow.steps[0] if part.start == 1 else flow.cuts[part.start - 1]
-        leaving = flow.output if part.stop == len(flow.steps) else flow.cuts[part.stop - 1]
-        self.copies[crossing] = self.graph.placeholder("activations")
+        crossing = flow.steps[:1] if part.start == 1 else flow.cuts[part.start - 1]
+        leaving = (flow.output,) if part.stop == len(flow.steps) else flow.cuts[part.stop - 1]
+        self.take(crossing)
         for node in flow.steps[part.start : part.stop]:
             if flow.last_use[node] >= 0 or node.op != "call_function":
-                self.copies[node] = self.graph.node_copy(node, lambda other: self.fetch(other, crossing))
-        self.graph.output(self.copies[leaving])
+                self.copies[node] = self.graph.node_copy(node, lambda other: self.fetch(other, crossing[0]))
+        copies = tuple(self.copies[node] for node in leaving)
+        self.graph.output(copies[0] if len(copies) == 1 else self.graph.call_function(side_by_side, (copies,)))
         return self.assemble(used)
+
+    def take(self, crossing: Sequence[fx.Node]) -> None:
+        """Begin with what the part below gives: one tensor, or several side by side."""
+        given = self.graph.placeholder("activations")
+        if len(crossing) == 1:
+            self.copies[crossing[0]] = given
+            return
+        shapes = tuple(tuple(node.meta["values"][0].shape[1:]) for node in crossing)
+        tensors = self.graph.call_function(apart, (given, shapes))
+        for index, node in enumerate(crossing):
+            self.copies[node] = self.graph.call_function(operator.getitem, (tensors, index))
 
     def fetch(self, node: fx.Node, crossing: fx.Node) -> fx.Node:
         """The copy of a node that another one uses; what is no step is computed where it is used."""
@@ -381,6 +424,8 @@ def find_flow(model: nn.Module, shape: tuple[int, int, int], layers: bool) -> Fl
     kinds = {type(module) for module in whole}
     if whole:
         flow = Flow(*trace(model, shape, kept_open))
+    if len(flow.parts()) < 2:
+        flow = replace(flow, several=True)
     evaluated = trace(model.eval(), shape, kept_open, record(flow.graph))[1]
     model.train(training)
     if str(evaluated) != str(flow.graph):
@@ -412,7 +457,7 @@ def named_blocks(flow: Flow) -> list[Part]:
     if STEM.match(word):
         several = list(takewhile(lambda part: part.name.split(".")[0] == word, parts[:-1]))
         parts = [replace(several[0], stop=several[-1].stop), *parts[len(several) :]]
-    tokens = flow.cuts[parts[0].stop - 1].meta["values"][0].ndim == 3
+    tokens = flow.cuts[parts[0].stop - 1][0].meta["values"][0].ndim == 3
     first, last = replace(parts[0], name="embed" if tokens else "stem"), replace(parts[-1], name="head")
     return [first, *parts[1:-1], last]
 
@@ -441,7 +486,7 @@ def stage_starts(flow: Flow, parts: list[Part]) -> dict[int, str]:
     nested = {name.split(".")[0] for name, parts_of in lists.items() if parts_of > 1}
     keys = []
     for name, part in zip(names[:-1], parts[:-1], strict=True):
-        shape = flow.cuts[part.stop - 1].meta["values"][0].shape
+        shape = flow.cuts[part.stop - 1][0].meta["values"][0].shape
         word = name.split(".")[0]
         keys.append((two_words(name), ()) if word in nested else (word, tuple(shape[2:]) if len(shape) == 4 else ()))
     starts = [position for position in range(len(keys)) if position == 0 or keys[position] != keys[position - 1]]
