@@ -12,7 +12,7 @@ ENV PIP_NO_CACHE_DIR=1 \
 
 WORKDIR /transferability
 COPY . .
-RUN pip install --editable .
+RUN pip install --editable '.[workflow,sharing]'
 
 # Nobody; with --user, files belong to whoever runs it, of whom the image knows no name but USER.
 USER 65534

@@ -31,7 +31,7 @@ clean: ## Remove the environment; what runs have made stays
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[workflow,sharing]'
 	touch $@
 
 .venv/tested: .venv/installed

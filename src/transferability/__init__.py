@@ -4,4 +4,4 @@ Yosinski, Clune, Bengio, Lipson, NIPS 2014, and what grew around it, as software
 noun; the workflow calls modules as `python -m transferability.<room>.<noun>`.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
