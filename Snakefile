@@ -24,6 +24,7 @@ from transferability.provenance import fingerprint
 from transferability.study.architectures import describe_architectures, image_shape
 from transferability.study.grid import cuts, members_of, study_figures, study_networks
 from transferability.study.jobs import rule_job, trains_curves, trains_random_alone
+from transferability.study.machine import check_machine, missing_images
 from transferability.study.looks import look_options, looked_cuts, looked_weights
 from transferability.study.params import check_networks, check_params
 from transferability.study.probes import pooling_section, probe_section, read_network
@@ -48,7 +49,7 @@ try:
     for word in sys.argv[1:]:
         check_target(word, config)
 except InputError as error:
-    raise WorkflowError(str(error))
+    raise refusal(error)
 
 
 include: "workflow/rules/grid.smk"

@@ -26,15 +26,22 @@ try:
             if card and card["images"] <= LISTED:
                 if line := changed_since_packing(config["datasets"][name]["images"], card, Path("data/packed", name)):
                     logger.warning(f"datasets.{name}: {line}")
+            # Nothing need be packed where a partial pull has brought what follows from it.
+            elif not card and (line := missing_images(config, name)):
+                logger.warning(line)
 except InputError as error:
-    raise WorkflowError(str(error))
+    raise refusal(error)
 
 
 onstart:
     try:
+        needed = list(workflow.dag.needrun_jobs())
+        packed = {job.wildcards.dataset for job in needed if job.rule.name == "pack"}
+        trains = any(job.resources.get("device") for job in needed)
+        check_machine(config, sorted(packed), trains and workflow.local_exec)
         before_jobs(workflow)
     except InputError as error:
-        raise WorkflowError(str(error))
+        raise refusal(error)
 
 
 onsuccess:
@@ -64,6 +71,6 @@ onsuccess:
 
 onerror:
     after_error(workflow)
-    # Behind all that Snakemake says of the failure: the last lines on the screen are those that help.
+    # Said in the order that is the reverse of this.
     for sentence in reversed(failure_sentences(workflow)):
-        atexit.register(print, sentence, file=sys.stderr, flush=True)
+        say_last(sentence)

@@ -10,6 +10,18 @@ gc.set_threshold(100_000, 50, 100)
 # Nor is it freed piece by piece at the end, a seventh of the time: the process ends anyway.
 atexit.register(gc.freeze)
 
+
+def say_last(sentence):
+    """Say a sentence behind all that Snakemake says: the last lines on the screen are those that help."""
+    atexit.register(print, sentence, file=sys.stderr, flush=True)
+
+
+def refusal(error):
+    """What a user can mend as an error of Snakemake's, and once more behind the lines that Snakemake adds."""
+    say_last(f"error: {error}")
+    return WorkflowError(str(error))
+
+
 for place in (HERE, Path(sys.executable).parent):
     if os.pathsep in str(place):
         raise WorkflowError(

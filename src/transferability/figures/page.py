@@ -19,10 +19,12 @@ from transferability.analysis.tables import (
     EFFECT_COLUMNS,
     LEARNING_COLUMNS,
     NETWORK_COLUMNS,
+    PAIR_COLUMNS,
     read_table,
     stage_names,
 )
 from transferability.analysis.treatments import rank_of
+from transferability.analysis.unpaired import unpaired_argument
 from transferability.analysis.verdict import verdict_of
 from transferability.errors import InputError, exit_plainly
 from transferability.figures.effect_texts import (
@@ -63,6 +65,7 @@ class Tables:
     """The tables that the page states."""
 
     networks: pd.DataFrame
+    pairs: pd.DataFrame
     effects: pd.DataFrame
     drops: pd.DataFrame
     coverage: pd.DataFrame
@@ -72,6 +75,7 @@ def read_tables(folder: Path) -> Tables:
     """The tables of a folder; one that is missing, truncated, foreign or without networks is an InputError."""
     tables = Tables(
         networks=read_table(folder / "networks.csv", NETWORK_COLUMNS),
+        pairs=read_table(folder / "pairs.csv", PAIR_COLUMNS),
         effects=read_table(folder / "effects.csv", EFFECT_COLUMNS),
         drops=read_table(folder / "drops.csv", DROP_COLUMNS),
         coverage=read_table(folder / "coverage.csv", COVERAGE_COLUMNS),
@@ -277,6 +281,7 @@ def write_page(places: Places, read_out: str) -> None:
         **design_part(tables, places, read_out),
         **effects_part(tables, read_out),
         verdict=verdict_of(tables.networks, tables.effects, tables.drops, read_out),
+        argument=unpaired_argument(tables.networks, tables.pairs, read_out),
         embedded=embedded_tables(places.tables),
         exploring=exploring(tables.networks, places, read_out),
         script=SCRIPT.read_text(encoding="utf-8"),
