@@ -1,6 +1,7 @@
 """Reading: params as their files state them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,10 @@ def test_later_files_and_the_command_line_win(tmp_path):
     studies = [tmp_path / "one.yaml", tmp_path / "two.yaml"]
     assert read_study(tmp_path / "params.yaml", studies, {"d": 4}) == {"a": 1, "b": 2, "c": 3, "d": 4}
     assert read_study(None, studies) == {"b": 2, "c": 3}
+
+
+def test_the_readmes_file_for_photos_is_the_ready_study():
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"## Your network, your photos.*?```yaml\n(.*?)```", text, re.DOTALL)[1]
+    assert len(shown.splitlines()) <= 15
+    assert parse(shown) == read_file(CHECKOUT / "workflow/studies/my-photos.yaml")
