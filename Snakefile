@@ -9,7 +9,9 @@ from snakemake.utils import min_version
 
 min_version("9.17")
 
-HERE = Path(workflow.basedir)
+HERE = Path(workflow.current_basedir)
+# Whether another workflow takes this one in, by `module`.
+TAKEN_IN = not workflow.modifier.is_main_snakefile()
 
 
 include: "workflow/rules/surroundings.smk"
@@ -28,7 +30,7 @@ from transferability.study.machine import check_machine, missing_images
 from transferability.study.looks import look_options, looked_cuts, looked_weights
 from transferability.study.params import check_networks, check_params
 from transferability.study.probes import pooling_section, probe_section, read_network
-from transferability.study.reading import read_config
+from transferability.study.reading import read_config, read_module
 from transferability.study.sections import canonical, described, named, schedule_of, task_names
 from transferability.study.sections import used_groups, weights_content
 from transferability.study.sizes import packed_card
@@ -41,12 +43,15 @@ report: "workflow/report/workflow.rst"
 
 try:
     # In place of `configfile:`, which would run code that the file may hold, and reads another YAML than DVC writes.
-    read_config(workflow, next(path for path in [Path("params.yaml"), HERE / "params.yaml"] if path.exists()))
+    if TAKEN_IN:
+        config = read_module(HERE / "params.yaml", config)
+    else:
+        read_config(workflow, next(path for path in [Path("params.yaml"), HERE / "params.yaml"] if path.exists()))
     check_params(config, HERE / "workflow/schemas/params.schema.yaml")
     describe_architectures(config)
     check_networks(config)
     # Snakemake tells its targets only after the rules are read; the command line has them now.
-    for word in sys.argv[1:]:
+    for word in sys.argv[1:] if not TAKEN_IN else ():
         check_target(word, config)
 except InputError as error:
     raise refusal(error)
@@ -61,7 +66,7 @@ include: "workflow/rules/hooks.smk"
 
 
 rule all:
-    default_target: True
+    default_target: not TAKEN_IN
     input:
         SUMMARY,
         expand(STUDY_FILES, dataset=STUDY["dataset"], architecture=STUDY["architecture"]),

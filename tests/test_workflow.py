@@ -459,6 +459,20 @@ def test_the_original_is_drawn_without_training_anything(tmp_path):
     assert "base networks score 62.5 % (n = 8)" in (tmp_path / page).read_text()
 
 
+def test_another_workflow_takes_a_study_in(finished, tmp_path):
+    """What a study of its own has made, one that is part of a workflow takes for made: the same params, files and code."""
+    place = shutil.copytree(finished, tmp_path / "study")
+    (place / "params.yaml").rename(place / "study.yaml")
+    text = (CHECKOUT / "docs/api.md").read_text(encoding="utf-8")
+    outer = re.search(r"```python\n(configfile.*?)```", text, re.DOTALL)[1]
+    outer = outer.replace("../transferability/workflow/Snakefile", str(CHECKOUT / "workflow/Snakefile"))
+    (place / "Snakefile").write_text(outer)
+    words = ["--snakefile", str(place / "Snakefile")]
+    assert plan(place, *words) == {"answer"}
+    asked = plan(place, *words, "transferability_all", "--forcerun", "transferability_summary")
+    assert asked == {"transferability_summary"}
+
+
 def test_the_workflow_passes_the_linter(tmp_path):
     """Rules run in the environment that snakemake itself runs in, so none names a conda environment of its own."""
     linted = start(tmp_path, "--lint")

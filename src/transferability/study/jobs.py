@@ -64,11 +64,16 @@ def trains_random_alone(params: dict) -> bool:
     return bool(random) and all(network.option for network in random)
 
 
+def own_name(rule: str) -> str:
+    """The name of a rule here, whatever a workflow that takes it in has put before it, as in transferability_base."""
+    return max((name for name in NAMES if f"_{rule}".endswith(f"_{name}")), key=len)
+
+
 def rule_job(params: dict, rule: str, wildcards: Mapping[str, str]) -> Job:
     """The training job that made, or will make, the networks of a workflow's job."""
     values = dict(wildcards.items())
     architecture = values["architecture"]
-    name = NAMES[rule].format_map({"n": "n", **values})
+    name = NAMES[own_name(rule)].format_map({"n": "n", **values})
     networks = expand_curve(name, cuts(params, architecture), depth_of(params, architecture))
     return Job(values["dataset"], architecture, values["split"], int(values["seed"]), tuple(networks))
 

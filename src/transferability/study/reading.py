@@ -163,6 +163,11 @@ def read_study(params: Path | None, studies: Iterable[Path], words: Mapping | No
     return merge(merged, words or {})
 
 
+def read_module(params: Path, config: Mapping) -> dict:
+    """The params of a study that another workflow takes in, `module: config:`, on top of params.yaml."""
+    return merge(read_file(params), config)
+
+
 def read_config(workflow, params: Path) -> None:
     """Read anew what a Snakemake workflow's config is to hold: params.yaml, and what its command line states on top."""
     settings = workflow.config_settings
