@@ -70,5 +70,6 @@ def test_a_value_of_any_kind_in_any_place_is_read_or_refused_in_one_sentence(stu
         if sentence is not None:
             refused += 1
             assert sentence.startswith("params: ") or place[0] in sentence, f"{place} = {value!r}: {sentence}"
-            assert sentence.isprintable() and len(sentence) <= LONGEST, f"{place} = {value!r}: {sentence}"
+            assert sentence.isprintable(), f"{place} = {value!r}: {sentence}"
+            assert len(sentence) <= LONGEST, f"{place} = {value!r}: {sentence}"
     assert refused > 0.8 * TRIES

@@ -20,8 +20,9 @@ from transferability.analysis.coverage import coverage_table
 from transferability.analysis.effects import effects_table
 from transferability.analysis.tables import write_table
 from transferability.analysis.yosinski2014 import read_published
+from transferability.figures import drawing
 from transferability.figures.effect_texts import effect_tables
-from transferability.figures.page import coverage_cells
+from transferability.figures.page import Places, coverage_cells, write_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path, in which the page is opened")
@@ -341,6 +342,30 @@ def test_names_that_hold_markup_are_text_on_the_page(tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "<script>alert" not in page
     assert all(name in text_of(page) for name in names)
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        plant().head(1),
+        plant(layers=(3,)),
+        plant().assign(test_images=0, test_top1=np.nan),
+        plant().assign(trained=False, reason="x"),
+    ],
+    ids=["one network", "one layer", "no test images", "none trained"],
+)
+def test_a_study_of_next_to_nothing_has_a_page(tmp_path, networks):
+    tables = write_tables(tmp_path, networks)
+    arguments = ["--tables", tables, "--draw", "experiment", "figure2", "effects", "--read-out", "test_top1"]
+    words = [*map(str, arguments), "--unbalanced", "false", "--width", "6.5", "--dpi", "50"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["drawing", *words, "--into", str(tables / "figures")])
+        drawing.main()
+    write_page(Places(tables, tables / "figures", None, None, tmp_path / "report.html"), "test_top1")
+    text = text_of((tmp_path / "report.html").read_text())
+    assert "How transferable are the features?" in text
+    assert re.search(r"No (verdict|conclusion): ", text)
+    assert "nan" not in text.lower().split()
 
 
 def test_the_template_travels_with_the_package():

@@ -104,3 +104,12 @@ def test_where_pairs_tell_the_boost_or_nothing_is_fine_tuned_there_is_no_such_ar
     for gains in (GAINS, {"base": lambda n: 0, "transfer+": lambda n: 0.01}, {"base": lambda n: 0}):
         networks = plant(gains)
         assert unpaired_argument(networks, match_pairs(networks), "test_top1") == []
+
+
+def test_a_study_without_networks_that_trained_or_without_the_read_out_says_so():
+    networks = plant()
+    assert verdict(networks.assign(trained=False)) == ["No verdict: no network trained; the coverage says why."]
+    assert verdict(networks.assign(test_images=0, test_top1=np.nan)) == [
+        "No verdict: no network has the read-out test_top1; set figures.read_out to another."
+    ]
+    assert verdict(networks.head(1))[0].startswith("No verdict: nothing here is compared")

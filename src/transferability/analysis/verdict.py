@@ -235,6 +235,15 @@ def verdict_of(networks: pd.DataFrame, effects: pd.DataFrame, drops: pd.DataFram
         evidence = Evidence(group, image, images, tolerance, stage_names(networks))
         if sentences := condition_verdict(evidence):
             return [f"On {in_a_line(label)}:", *sentences] if len(conditions) > 1 else sentences
-    return probe_verdict(networks, read_out) or [
+    return probe_verdict(networks, read_out) or [no_verdict(networks, read_out)]
+
+
+def no_verdict(networks: pd.DataFrame, read_out: str) -> str:
+    """Why there is nothing to judge, in a sentence."""
+    if not networks["trained"].any():
+        return "No verdict: no network trained; the coverage says why."
+    if not networks[read_out].notna().any():
+        return f"No verdict: no network has the read-out {read_out}; set figures.read_out to another."
+    return (
         "No verdict: nothing here is compared with a network trained from scratch; add a treatment that copies stages."
-    ]
+    )
