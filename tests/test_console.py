@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from transferability import console
+from transferability.errors import InputError
 from transferability.study import running
 
 CHECKOUT = Path(__file__).parent.parent
@@ -84,6 +85,15 @@ def test_the_line_that_runs_a_study_is_snakemakes():
         *("-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--cores", "2"),
         *("--configfile", "a.yaml", "b.yaml", "--logger", "rich", "--dry-run"),
     ]
+
+
+def test_a_run_needs_snakemake_and_the_checkout(monkeypatch, tmp_path):
+    monkeypatch.setattr(running, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"not installed, which runs studies; in the checkout, pip install -e"):
+        running.snakemake_line("2", [], [], live=False)
+    monkeypatch.setattr(running, "SNAKEFILE", tmp_path / "Snakefile")
+    with pytest.raises(InputError, match="install the package from a checkout"):
+        running.snakemake_line("2", [], [], live=False)
 
 
 def test_the_pages_of_a_study_are_found(tmp_path, monkeypatch, capsys):

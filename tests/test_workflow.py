@@ -459,6 +459,18 @@ def test_the_original_is_drawn_without_training_anything(tmp_path):
     assert "base networks score 62.5 % (n = 8)" in (tmp_path / page).read_text()
 
 
+def test_the_python_of_the_docs_runs_on_what_a_study_has_made(finished):
+    text = (CHECKOUT / "docs/api.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(import numpy.*?)```", text, re.DOTALL)[1]
+    # The small study cuts at 2 and 6, and trains no selffers.
+    code = code.replace("A3B", "A2B").replace('"specificity"', '"total"')
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=finished, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "{1: (10, 8), 3: (10, 24)}" in done.stdout
+    assert re.search(r"^\d+ +2 +test_top1 +-?0\.\d+$", done.stdout, re.MULTILINE)
+
+
 def test_another_workflow_takes_a_study_in(finished, tmp_path):
     """What a study of its own has made, one that is part of a workflow takes for made."""
     place = shutil.copytree(finished, tmp_path / "study")

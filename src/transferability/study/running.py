@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from transferability.errors import InputError
@@ -17,6 +18,10 @@ def snakemake_line(cores: str, studies: list[Path], rest: list[str], live: bool)
     """The command that runs a study; `rest` is snakemake's own."""
     if not SNAKEFILE.exists():
         raise InputError(f"{SNAKEFILE}: there is no such file; install the package from a checkout, `pip install -e .`")
+    if find_spec("snakemake") is None:
+        raise InputError(
+            "Snakemake is not installed, which runs studies; in the checkout, pip install -e '.[workflow]'"
+        )
     line = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores", cores]
     line += ["--configfile", *map(str, studies)] if studies else []
     return [*line, *(["--logger", "rich"] if live else []), *rest]
