@@ -9,11 +9,14 @@ from drawn import drawing_of
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.markers import MarkerStyle
+from matplotlib.text import Text
 from planted import GAINS, HALVES, PRETRAINED_GAINS, PROBE_GAINS, STAGES, plant
 
 from transferability.analysis.conditions import KINDS
+from transferability.analysis.effects import effects_table
 from transferability.analysis.read_outs import SHARES, read_out_of
 from transferability.figures import figure2
+from transferability.figures.effect_texts import effect_meanings
 from transferability.figures.records import Drawing, NothingToDrawError
 from transferability.figures.styles import ordered_treatments, style_of, styles_of
 
@@ -275,6 +278,17 @@ def test_reduced_volumes_and_splits_without_copied_layers_stay_out():
     drawing = draw(pd.concat([networks, few, whole, cut], ignore_index=True))
     assert [panel.get_title("left") for panel in drawing.figure.axes if panel.get_title("left")] == [KINDS["random"]]
     assert footer_of(drawing).startswith(f"digits, tiny: {len(networks)} networks shown")
+
+
+def test_curves_of_a_study_without_task_b_are_named_for_task_a():
+    gains = {"base": lambda n: 0, "pretrained": lambda n: 0.1, "random": lambda n: -0.1, "pretrained-svm": lambda n: 0}
+    drawing = draw(plant(gains, {"all": "whole"}, targets="A"))
+    words = [text.get_text() for text in drawing.figure.findobj(Text)]
+    assert {"PnA", "RnA", "PnA-svm"} <= set(words)
+    assert "PnA-svm: features of PnA read by svm" in words
+    assert not any("nB" in text for text in words)
+    (effect,) = [meaning for label, meaning in effect_meanings(effects_table(plant(gains, {"all": "whole"}, targets="A"), unbalanced=False)) if label == "Frozen pretrained"]
+    assert effect.startswith("PnA − base: ")
 
 
 @pytest.mark.parametrize("layers", [(3,), (1, 7)])

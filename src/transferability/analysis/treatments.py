@@ -1,6 +1,13 @@
 """Treatments: their records, and the order in which tables and figures show them."""
 
+import re
+
+import pandas as pd
+
 from transferability.networks.notation import RANDOM, TREATMENTS, split_treatment
+
+CURVE = re.compile(r"\b[ABPR]n[AB]\b")
+EXCHANGED = str.maketrans("AB", "BA")
 
 
 def rank_of(name: str) -> tuple[int, int, str]:
@@ -24,6 +31,16 @@ def curves_of(name: str) -> tuple[str, str]:
     treated = split_treatment(name)
     first, second = treated.treatment.curves
     return first + treated.ending, second + treated.ending
+
+
+def for_tasks(text: str, table: pd.DataFrame) -> str:
+    """A text with curves and differences for target B, as they stand everywhere; for A where a table has no task B.
+
+    The table has the kinds of its splits, as networks.csv and effects.csv do.
+    """
+    if set(table["kind"]) != {"whole"}:
+        return text
+    return CURVE.sub(lambda curve: curve[0].translate(EXCHANGED), text)
 
 
 def meaning_of(name: str) -> str:

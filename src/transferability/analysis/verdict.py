@@ -9,7 +9,7 @@ from transferability.analysis.contrasts import effect_of
 from transferability.analysis.judging import GAINS, KEEPS, LOSES, OPEN, estimate_text, extreme_of, judge
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import cut_name, stage_names
-from transferability.analysis.treatments import is_probe
+from transferability.analysis.treatments import for_tasks, is_probe
 from transferability.networks.notation import split_treatment
 from transferability.words import counted, in_words, points
 
@@ -174,7 +174,9 @@ def seen_sentence(evidence: Evidence) -> str | None:
     if abs(largest["mean"]) <= evidence.image:
         return f"No difference is larger than one test image, {points(evidence.image, signed=False)} points."
     effect = effect_of(largest["effect"])
-    return f"Seen here, not more: {effect.label.lower()}, {effect.notation}, is {evidence.at(largest)}."
+    return (
+        f"Seen here, not more: {effect.label.lower()}, {for_tasks(effect.notation, rows)}, is {evidence.at(largest)}."
+    )
 
 
 def image_sentence(evidence: Evidence) -> str | None:

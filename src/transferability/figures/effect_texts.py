@@ -5,6 +5,7 @@ import pandas as pd
 from transferability.analysis.conditions import conditions_of, label_of
 from transferability.analysis.contrasts import effect_of, effects_of
 from transferability.analysis.read_outs import NATS, READ_OUTS, read_out_of
+from transferability.analysis.treatments import for_tasks
 from transferability.words import counted, points
 
 
@@ -67,7 +68,7 @@ def effect_line(name: str, rows: pd.DataFrame, layers: list[int]) -> dict:
     effect = effect_of(name)
     return {
         "name": effect.label,
-        "difference": effect.notation,
+        "difference": for_tasks(effect.notation, rows),
         "cells": [effect_cell(by_layer.get(n)) for n in (*layers, None)],
         "units": span({row["units"] for row in by_layer.values()}),
     }
@@ -99,7 +100,7 @@ def effect_meanings(effects: pd.DataFrame) -> list[tuple[str, str]]:
     """The effects of a study, and what each of them tells."""
     present, treatments = set(effects["effect"]), {*effects["treatment"], *effects["reference"]}
     shown = [effect for effect in effects_of(treatments) if effect.name in present]
-    return [(effect.label, f"{effect.notation}: {effect.meaning}") for effect in shown]
+    return [(effect.label, f"{for_tasks(effect.notation, effects)}: {effect.meaning}") for effect in shown]
 
 
 def test_rows(effects: pd.DataFrame, read_out: str) -> list[dict]:

@@ -12,6 +12,7 @@ from transferability.analysis.conditions import conditions_of, unreduced
 from transferability.analysis.contrasts import PROBE_CONTRASTS, Effect, effects_of
 from transferability.analysis.pairs import paired_networks
 from transferability.analysis.tables import stage_names
+from transferability.analysis.treatments import for_tasks
 from transferability.figures.axes import Grid, as_points, curve_of, label_layers, panel_grid, series_handle
 from transferability.figures.captions import effect_rows, extreme_phrase, footer, independent_units
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
@@ -82,7 +83,7 @@ def draw_panel(panel: Axes, shown: Shown, effect: Effect) -> int:
         rows = shown.rows_of(effect, label)
         draw_effect(panel, pairs[pairs["effect"] == effect.name], rows, shown.layers, shown.looks[label], shift)
         unbalanced += int((~rows["balanced"] & rows["mean"].notna()).sum())
-    panel.set_title(f"{textwrap.fill(effect.label, TITLE)},\n{effect.notation}", fontsize=7.5)
+    panel.set_title(f"{textwrap.fill(effect.label, TITLE)},\n{for_tasks(effect.notation, shown.rows)}", fontsize=7.5)
     panel.set_xlim(min(shown.layers) - 0.6, max(shown.layers) + 0.6)
     as_points(panel)
     return unbalanced
@@ -147,7 +148,9 @@ def caption_of(shown: Shown) -> str:
             rows = shown.rows_of(effect, label)
             where = f", {label}" if len(shown.conditions) > 1 else ""
             if not rows.empty:
-                extremes[f"{effect.label}, {effect.notation}{where}: {extreme_phrase(rows)}"] = rows["mean"].abs().max()
+                extremes[f"{effect.label}, {for_tasks(effect.notation, rows)}{where}: {extreme_phrase(rows)}"] = (
+                    rows["mean"].abs().max()
+                )
     furthest = sorted(extremes, key=extremes.__getitem__, reverse=True)[:STATED]
     return (
         f"{counted(len(shown.pairs), 'difference')} between networks of one target, split and seed, in percentage "

@@ -17,7 +17,7 @@ from transferability.analysis.contrasts import EFFECTS, effect_of
 from transferability.analysis.coverage import means_table
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import stage_names
-from transferability.analysis.treatments import copies_stages
+from transferability.analysis.treatments import copies_stages, for_tasks
 from transferability.figures.axes import (
     as_percent,
     as_points,
@@ -155,7 +155,7 @@ def draw_means(axes: Axes, means: pd.DataFrame, styles: dict[str, Style]) -> Non
         if not drawn.empty:
             draw_curve(axes, styles[name], curve, table["balanced"][name])
             end = drawn.index[-1] + widened(0.25, layers)
-            ends.append((curve_name(name), end, drawn.iloc[-1], styles[name].colour))
+            ends.append((for_tasks(curve_name(name), means), end, drawn.iloc[-1], styles[name].colour))
     if ("base", 0) in table.index:
         curves["base"] = pd.Series(table["mean"]["base", 0], index=layers)
     for first, second, colour, hatch, _ in DROPS:
@@ -202,14 +202,15 @@ def draw_gains(axes: Axes, shown: Shown, layers: list[int]) -> bool:
     return any(hollow)
 
 
-def legend_handles(treatments: list[str], styles: dict[str, Style], hollow: bool) -> list[Line2D | Patch]:
+def legend_handles(networks: pd.DataFrame, styles: dict[str, Style], hollow: bool) -> list[Line2D | Patch]:
     """One handle a treatment, one a shaded effect, and one for means over other networks than the base's."""
     handles: list[Line2D | Patch] = []
+    treatments = ordered_treatments(networks)
     for treatment in treatments:
         style = styles[treatment]
         line = Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker)
         line.set_markersize(5 * style.size)
-        line.set_label(legend_label(treatment))
+        line.set_label(for_tasks(legend_label(treatment), networks))
         handles.append(line)
     for first, second, colour, hatch, name in DROPS:
         if {first, second} <= set(treatments):
@@ -318,7 +319,7 @@ def footer_text(study: Study, shown: Shown) -> str:
     refused = shown.means[shown.means["mean"].isna()]
     if refused.empty:
         return text
-    names = [curve_name(name) for name in ordered_treatments(refused)]
+    names = [for_tasks(curve_name(name), refused) for name in ordered_treatments(refused)]
     return f"{text}; no line where means are over other networks than the base's: {in_words(names)}"
 
 
@@ -341,5 +342,5 @@ def draw(study: Study, options: Options) -> Drawing:
     for column, (label, part) in enumerate(conditions.items()):
         hollow |= draw_condition(panels[:, column], label, part, shown.layers, inches)
     label_columns(panels, shown, stage_names(trained), axis_inches(options.width, columns))
-    finish(figure, footer_text(study, shown), legend_handles(treatments, shown.styles, hollow), ncols=2)
+    finish(figure, footer_text(study, shown), legend_handles(trained, shown.styles, hollow), ncols=2)
     return Drawing(figure, "Accuracy against the layer of the cut", caption_of(conditions, shown))

@@ -9,7 +9,7 @@ from transferability.analysis.conditions import unreduced
 from transferability.analysis.coverage import cells_of
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import IDENTITY, cut_name, stage_names
-from transferability.analysis.treatments import is_probe
+from transferability.analysis.treatments import for_tasks, is_probe
 from transferability.errors import InputError
 from transferability.figures.axes import as_percent, panel_grid
 from transferability.figures.captions import footer
@@ -67,7 +67,8 @@ def draw_panel(panel: Axes, treatment: str, steps: pd.DataFrame, means: pd.Serie
     if treatment == "base":
         for _, network in rows.groupby(IDENTITY):
             panel.plot(network["step"], network[READ_OUT], color="0.6", linewidth=0.7, zorder=2)
-    panel.set_title(treatment if treatment == "base" else f"{treatment} {curve_name(treatment)}")
+    name = for_tasks(curve_name(treatment), steps)
+    panel.set_title(treatment if treatment == "base" else f"{treatment} {name}")
     as_percent(panel)
 
 
@@ -87,7 +88,7 @@ def footer_text(networks: pd.DataFrame, coverage: str) -> str:
     differing = differing_networks(networks)
     if differing.empty:
         return text
-    names = [curve_name(name) for name in ordered_treatments(differing)]
+    names = [for_tasks(curve_name(name), differing) for name in ordered_treatments(differing)]
     return f"{text}; with lines over other networks than the base's, not to be compared with them: {in_words(names)}"
 
 

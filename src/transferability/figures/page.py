@@ -23,7 +23,7 @@ from transferability.analysis.tables import (
     read_table,
     stage_names,
 )
-from transferability.analysis.treatments import rank_of
+from transferability.analysis.treatments import for_tasks, rank_of
 from transferability.analysis.unpaired import unpaired_argument
 from transferability.analysis.verdict import verdict_of
 from transferability.errors import InputError, exit_plainly
@@ -203,7 +203,7 @@ def exploring(networks: pd.DataFrame, places: Places, read_out: str) -> dict:
         "treatments": [
             {
                 "name": name,
-                "curve": curve_name(name),
+                "curve": for_tasks(curve_name(name), networks),
                 # Black would not be seen on a dark page.
                 "colour": "currentColor" if style.colour == "black" else style.colour,
                 "offset": style.offset,

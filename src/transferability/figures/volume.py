@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from transferability.analysis.conditions import KINDS, in_a_line
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import cut_name, stage_names
+from transferability.analysis.treatments import for_tasks
 from transferability.figures.axes import as_percent, panel_grid, series_handle
 from transferability.figures.captions import footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
@@ -99,7 +100,7 @@ def draw_panel(panel: Axes, shown: Shown, treatment: str, kind: str) -> None:
     )
     for (n, other), line in rows.groupby(["n", "other"]):
         draw_lines(panel, line, shown.read_out, shown.look_of(n, other), full[full["n"] == n])
-    name = "base networks" if treatment == "base" else legend_label(treatment).split(":")[0]
+    name = "base networks" if treatment == "base" else for_tasks(legend_label(treatment).split(":")[0], rows)
     panel.set_title(f"{name},\n{in_a_line(KINDS[kind])}" if len(shown.kinds) > 1 else name)
 
 
