@@ -282,13 +282,13 @@ def test_reduced_volumes_and_splits_without_copied_layers_stay_out():
 
 def test_curves_of_a_study_without_task_b_are_named_for_task_a():
     gains = {"base": lambda n: 0, "pretrained": lambda n: 0.1, "random": lambda n: -0.1, "pretrained-svm": lambda n: 0}
-    drawing = draw(plant(gains, {"all": "whole"}, targets="A"))
-    words = [text.get_text() for text in drawing.figure.findobj(Text)]
+    networks = plant(gains, {"all": "whole"}, targets="A")
+    words = [text.get_text() for text in draw(networks).figure.findobj(Text)]
     assert {"PnA", "RnA", "PnA-svm"} <= set(words)
     assert "PnA-svm: features of PnA read by svm" in words
     assert not any("nB" in text for text in words)
-    (effect,) = [meaning for label, meaning in effect_meanings(effects_table(plant(gains, {"all": "whole"}, targets="A"), unbalanced=False)) if label == "Frozen pretrained"]
-    assert effect.startswith("PnA − base: ")
+    meanings = dict(effect_meanings(effects_table(networks, unbalanced=False)))
+    assert meanings["Frozen pretrained"].startswith("PnA − base: ")
 
 
 @pytest.mark.parametrize("layers", [(3,), (1, 7)])

@@ -10,7 +10,8 @@ def footer(networks: pd.DataFrame, coverage: str) -> str:
     """What a figure rests on: data set, architecture, the networks that it shows, and the study's coverage line."""
     names = [in_words(sorted(networks[name].unique())) for name in ("dataset", "architecture")]
     text = f"{', '.join(names)}: {counted(len(networks), 'network')} shown. Study: {coverage}"
-    return text if set(networks["target"]) != {"A"} else f"{text}. Curves are named for target B; here it is A"
+    named_for_b = set(networks["target"]) == {"A"} and set(networks["kind"]) != {"whole"}
+    return f"{text}. Curves are named for target B; here it is A" if named_for_b else text
 
 
 def independent_units(row: dict) -> int:

@@ -67,8 +67,6 @@ def draw_panel(panel: Axes, treatment: str, steps: pd.DataFrame, means: pd.Serie
     if treatment == "base":
         for _, network in rows.groupby(IDENTITY):
             panel.plot(network["step"], network[READ_OUT], color="0.6", linewidth=0.7, zorder=2)
-    name = for_tasks(curve_name(treatment), steps)
-    panel.set_title(treatment if treatment == "base" else f"{treatment} {name}")
     as_percent(panel)
 
 
@@ -122,6 +120,8 @@ def draw(study: Study, options: Options) -> Drawing:
     grid = panel_grid(len(treatments), 3, options.width, (0.36, 0.14), sharex=True, sharey=True)
     for panel, treatment in zip(grid.panels, treatments, strict=True):
         draw_panel(panel, treatment, steps, means)
+        name = for_tasks(curve_name(treatment), trained)
+        panel.set_title(treatment if treatment == "base" else f"{treatment} {name}")
     grid.label("Step", read_out_of(READ_OUT).label)
     layers, stages = sorted(set(trained["n"]) - {0}), stage_names(trained)
     handles = legend_handles(layers, stages, "base" in treatments)
