@@ -18,7 +18,7 @@ COMMANDS = {
 
 def usage() -> str:
     """The words of the command, a line each."""
-    lines = [f"  {name:<10}{told}" for name, (_, told) in COMMANDS.items()]
+    lines = [f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(["usage: transferability COMMAND ...; transferability COMMAND --help tells more", "", *lines])
 
 

@@ -26,7 +26,7 @@ def visible_gpus() -> list[str]:
     if named is not None:
         return [name for name in named.split(",") if name]
     cards = (card.read_text() for card in sorted(DRIVER.glob("*/information")))
-    return [found[1] for card in cards if (found := re.search(r"^GPU UUID:\s*(GPU-\S+)", card, re.MULTILINE))]
+    return [match[1] for card in cards if (match := re.search(r"^GPU UUID:\s*(GPU-\S+)", card, re.MULTILINE))]
 
 
 def claim(names: list[str], folder: Path) -> str:

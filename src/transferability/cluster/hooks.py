@@ -126,9 +126,9 @@ def failure_sentences(workflow) -> list[str]:
     sentences = []
     for job in workflow.scheduler.failed if workflow.scheduler else ():
         logs = [Path(log) for log in job.log]
-        said = [line for log in logs if log.exists() for line in last_error(log)]
+        errors = [line for log in logs if log.exists() for line in last_error(log)]
         where = f"{job.rule.name} failed; its log is {logs[0] if logs else 'above'}"
-        sentences += said or [f"error: {where}"]
+        sentences += errors or [f"error: {where}"]
     return list(dict.fromkeys(sentences))
 
 

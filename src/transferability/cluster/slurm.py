@@ -56,16 +56,16 @@ def ask(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        raise InputError(f"{command[0]}: SLURM does not answer ({said}); try again when `sinfo` does") from None
+        answer = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+        raise InputError(f"{command[0]}: SLURM does not answer ({answer}); try again when `sinfo` does") from None
 
 
 def minutes_of(limit: str) -> int | None:
     """A time limit of sinfo's, such as 30:00, 1-00:00:00 or infinite, in minutes."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
-    if found is None:
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    if match is None:
         return None
-    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
+    days, hours, minutes, _ = (int(part or 0) for part in match.groups())
     return (days * 24 + hours) * 60 + minutes
 
 
@@ -82,13 +82,13 @@ def read_partitions(shown: str) -> dict[str, Partition]:
         name = shown_name.rstrip("*")
         # gpu:2, gpu:a100:2 or gpu:a100:2(S:0-1), among other things; a kind that is not named is "".
         gpus = frozenset(re.findall(r"(?:^|,)gpu(?::((?!\d+\b)[^:,()]+))?(?=[:,(]|$)", gres))
-        known = partitions.get(name)
+        before = partitions.get(name)
         partitions[name] = Partition(
             name,
             shown_name.endswith("*"),
-            gpus | (known.gpus if known else frozenset()),
-            max(number_of(cpus), known.cpus if known else 0),
-            max(number_of(megabytes), known.megabytes if known else 0),
+            gpus | (before.gpus if before else frozenset()),
+            max(number_of(cpus), before.cpus if before else 0),
+            max(number_of(megabytes), before.megabytes if before else 0),
             minutes_of(limit),
         )
     return partitions
@@ -96,8 +96,8 @@ def read_partitions(shown: str) -> dict[str, Partition]:
 
 def read_setting(configuration: str, name: str) -> str:
     """A setting of `scontrol show config`."""
-    found = re.search(rf"^{name}\s*=\s*(.*?)\s*$", configuration, re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(rf"^{name}\s*=\s*(.*?)\s*$", configuration, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def check_requests(requests: Iterable[Request], partitions: dict[str, Partition]) -> None:
@@ -165,10 +165,10 @@ def check_accounts(requests: Iterable[Request], user: str) -> None:
     if not wanted:
         return
     shown = ask("sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={user}", "format=account")
-    known = set(shown.split())
-    for account in sorted(wanted - known):
+    accounts = set(shown.split())
+    for account in sorted(wanted - accounts):
         raise InputError(
-            f"slurm_account: {user} has no account {account!r} here (there are: {enumerated(known)}); "
+            f"slurm_account: {user} has no account {account!r} here (there are: {enumerated(accounts)}); "
             "name one of them in the profile's default-resources"
         )
 

@@ -75,15 +75,15 @@ def features(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """
     height, width = images.shape[2:]
     rows, columns = (np.linspace(0, side, min(GRID, side) + 1).astype(int) for side in (height, width))
-    found = []
+    values = []
     for start in range(0, len(indices), 100):
         pixels = images[indices[start : start + 100]].astype(np.float32) / 255
         cells = np.add.reduceat(np.add.reduceat(pixels, rows[:-1], axis=2), columns[:-1], axis=3)
         cells /= np.outer(np.diff(rows), np.diff(columns))
         simple = [pixels.mean(axis=(2, 3)), pixels.std(axis=(2, 3))]
         simple += [(np.diff(pixels, axis=axis) ** 2).mean(axis=(2, 3)) for axis in (2, 3)]
-        found.append(np.concatenate([cells.reshape(len(cells), -1), *simple], axis=1))
-    return np.concatenate(found).astype(np.float64)
+        values.append(np.concatenate([cells.reshape(len(cells), -1), *simple], axis=1))
+    return np.concatenate(values).astype(np.float64)
 
 
 def domain_error(train: np.ndarray, train_sides: np.ndarray, test: np.ndarray, test_sides: np.ndarray) -> float:
@@ -118,8 +118,8 @@ def proxy_a_distance(images: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int
     drawn = [random.permutation(np.asarray(side))[:count] for side in (a, b)]
     halves = [np.concatenate([side[part::2] for side in drawn]) for part in (0, 1)]
     sides = [np.repeat([1, -1], len(half) // 2) for half in halves]
-    found = [features(images, half) for half in halves]
-    error = np.mean([domain_error(found[i], sides[i], found[1 - i], sides[1 - i]) for i in (0, 1)])
+    described = [features(images, half) for half in halves]
+    error = np.mean([domain_error(described[i], sides[i], described[1 - i], sides[1 - i]) for i in (0, 1)])
     return round(2 * (1 - 2 * min(float(error), 0.5)), 3)
 
 

@@ -49,8 +49,8 @@ def check_case(classes: list[str], place: str) -> None:
 
 
 @dataclass
-class Found:
-    """What is found in a folder so far: an entry and a class for each image, and the stamps of all files looked at."""
+class Contents:
+    """What a folder holds, as far as it was read: an entry and a class for each image, and the stamps of all files."""
 
     entries: list[Entry] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
@@ -62,23 +62,23 @@ class Found:
         self.classes += classes
 
 
-def add_listed_part(found: Found, tree: Tree, part: str, path: str, classes: list[str], wanted: set[str]) -> None:
+def add_listed_part(contents: Contents, tree: Tree, part: str, path: str, classes: list[str], wanted: set[str]) -> None:
     """Take the images of a flat part, whose classes stand in a list; a file that is only named has no stamp."""
     chosen, stamps = listed_part(tree, part, path, classes)
-    found.stamps |= stamps
+    contents.stamps |= stamps
     chosen = {place: name for place, name in chosen.items() if name in wanted}
-    found.add(part, {place: stamps.get(place, "") for place in chosen}, list(chosen.values()))
+    contents.add(part, {place: stamps.get(place, "") for place in chosen}, list(chosen.values()))
 
 
-def add_part(found: Found, tree: Tree, part: str, folders: dict[str, str], place: str) -> None:
+def add_part(contents: Contents, tree: Tree, part: str, folders: dict[str, str], place: str) -> None:
     """Take the images of a part with folders of classes, {folder: class}; one without images is an InputError."""
     for folder, name in folders.items():
         relative = f"{part}/{folder}" if part else folder
         stamps = tree.images_below(relative)
         if not stamps:
             raise InputError(f"{place}/{shown(relative)}: this class has no images; add some or remove the folder")
-        found.stamps |= stamps
-        found.add(part, stamps, [name] * len(stamps))
+        contents.stamps |= stamps
+        contents.add(part, stamps, [name] * len(stamps))
 
 
 def open_tree(root: str, options: dict, place: str) -> Folder:
@@ -86,24 +86,24 @@ def open_tree(root: str, options: dict, place: str) -> Folder:
     tree, lists = Tree(root, frozenset(options.get("classes", []))), options.get("lists", {})
     layout = layout_of(tree, options, place)
     check_case(layout.classes, place)
-    required, found = taken(options.get("classes", []), layout.classes, place), Found()
+    required, contents = taken(options.get("classes", []), layout.classes, place), Contents()
     wanted = set(required or layout.classes)
     for part in layout.parts:
         if part in lists:
-            add_listed_part(found, tree, part, lists[part], layout.classes, wanted)
+            add_listed_part(contents, tree, part, lists[part], layout.classes, wanted)
         else:
             folders = classes_of_part(tree, part, layout, place)
-            add_part(found, tree, part, {folder: name for folder, name in folders.items() if name in wanted}, place)
+            add_part(contents, tree, part, {folder: name for folder, name in folders.items() if name in wanted}, place)
     # A list may give a file another class.
-    stamp = hashlib.sha256("\0".join(found.classes).encode()).hexdigest() if lists else ""
+    stamp = hashlib.sha256("\0".join(contents.classes).encode()).hexdigest() if lists else ""
     return Folder(
         place=place,
         stamp=stamp,
-        entries=found.entries,
+        entries=contents.entries,
         wanted=required,
         left_out=tree.left_out.as_json(),
-        listing=listing_of(found.stamps),
-        classes=found.classes,
+        listing=listing_of(contents.stamps),
+        classes=contents.classes,
         root=root,
     )
 

@@ -339,9 +339,9 @@ def changed_since_packing(options: dict, card: dict, folder: Path) -> str | None
     packed = card.get("listing", {})
     for name, member in options.get("sets", {"": options}).items():
         listing = packed.get(name, {}) if name else packed
-        told = change(member, listing) if member["source"] == "folder" else None
-        if told:
-            return f"{told}: to pack anew, run `{repacking(folder)}`, or bring the images back that were packed"
+        difference = change(member, listing) if member["source"] == "folder" else None
+        if difference:
+            return f"{difference}: to pack anew, run `{repacking(folder)}`, or bring the images back that were packed"
     return None
 
 

@@ -88,8 +88,8 @@ def refuse_labels(path: str, rows: list[tuple[int, str, str]], classes: list[str
     """Name the first line whose label is neither a class nor an index, or, where both occur, one of each."""
     is_name = [as_names([label], classes) is not None for *_, label in rows]
     is_index = [as_indices([label], classes) is not None for *_, label in rows]
-    for (number, file, label), *known in zip(rows, is_name, is_index, strict=True):
-        if not any(known):
+    for (number, file, label), *matches in zip(rows, is_name, is_index, strict=True):
+        if not any(matches):
             raise InputError(
                 f"{path}: line {number} is {f'{file} {label}'.strip()!r}, not FILE CLASS with one of the "
                 f"{len(classes)} classes of the train part or its index{meant(label, classes)}"

@@ -51,15 +51,15 @@ def open_model(path: Path) -> Model:
         raise InputError(f"{path}: there is no such file; name a model.onnx of a run, models/.../model.onnx")
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        told = session.get_modelmeta().custom_metadata_map
-        classes = json.loads(told["classes"])
+        metadata = session.get_modelmeta().custom_metadata_map
+        classes = json.loads(metadata["classes"])
         _, channels, side, _ = session.get_inputs()[0].shape
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: no network of a run, it lacks {error}") from None
     except Exception as error:  # onnxruntime's own errors share no base
         raise InputError(f"{path}: no ONNX file ({' '.join(str(error).split())[:200]}); make it anew") from None
     # Files of earlier versions do not tell how large images were stored.
-    size, interpolation = int(told.get("stored_size", side)), told.get("interpolation", "bilinear")
+    size, interpolation = int(metadata.get("stored_size", side)), metadata.get("interpolation", "bilinear")
     return Model(session, classes, channels, side, size, interpolation)
 
 

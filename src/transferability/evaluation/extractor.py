@@ -49,8 +49,8 @@ def convert_stages(extractor: Extractor, metadata: dict[str, str]) -> onnx.Model
     with torch.no_grad():
         # The exporter would hide in its own error what pooling has to say.
         extractor(torch.zeros(1, *extractor.card.shape, dtype=torch.uint8))
-    told = metadata | {"pooling": extractor.pooling.name, "channels": extractor.card.channels}
-    return to_onnx(extractor, extractor.card.shape, "features", told)
+    metadata = metadata | {"pooling": extractor.pooling.name, "channels": extractor.card.channels}
+    return to_onnx(extractor, extractor.card.shape, "features", metadata)
 
 
 def compare_features(model: onnx.ModelProto, extractor: Extractor, images: Images) -> dict:

@@ -508,13 +508,13 @@ def run_draw(
     drawn = draw_images(training, probe.images_per_class, generator)
     features, indices = learning_images(probe, training, drawn, other, elsewhere)
     learnt = Learnt.of(probe, features, indices, generator)
-    told = (learnt.choice, learnt.unsettled, len(indices))
+    learning = (learnt.choice, learnt.unsettled, len(indices))
     if not probe.redraw:
-        return Draw(*told, {part: learnt(values) for part, values in parts.items()})
+        return Draw(*learning, {part: learnt(values) for part, values in parts.items()})
     left = left_images(training, drawn, probe.test_per_class, np.random.default_rng((probe.seed, number, 2)))
     validation, held = learnt.held_out()
     decisions = {"validation": validation, "test": learnt(training.features[training.rows(left)])}
-    return Draw(*told, decisions, {"validation": held, "test": training.indices[left]})
+    return Draw(*learning, decisions, {"validation": held, "test": training.indices[left]})
 
 
 def run_probe(

@@ -61,8 +61,8 @@ def check_apart(fitted: np.ndarray, queries: np.ndarray) -> None:
 
 def average_precision(relevant: np.ndarray) -> float:
     """Mean precision at each relevant image, of all others in the order in which they are found, bool (N - 1,)."""
-    found = np.flatnonzero(relevant) + 1
-    return float((np.arange(1, len(found) + 1) / found).mean())
+    ranks = np.flatnonzero(relevant) + 1
+    return float((np.arange(1, len(ranks) + 1) / ranks).mean())
 
 
 def ranking(similarity: np.ndarray, query: int) -> np.ndarray:
@@ -82,7 +82,7 @@ def patch_similarity(features: np.ndarray, patches: int, query: int) -> np.ndarr
 
 
 @dataclass(frozen=True)
-class Found:
+class Retrieved:
     """How well images were found: mean average precision, the share of queries that find their class first, what an
     order at random would give, and the queries that had another image to find."""
 
@@ -92,7 +92,7 @@ class Found:
     queries: int
 
 
-def retrieve(features: np.ndarray, labels: np.ndarray, patches: int = 1) -> Found:
+def retrieve(features: np.ndarray, labels: np.ndarray, patches: int = 1) -> Retrieved:
     """Take each image as a query among all others, by features (patches·N, D) of unit length and labels (N,).
 
     Images that are alone in their class are found, but are no queries.
@@ -106,7 +106,7 @@ def retrieve(features: np.ndarray, labels: np.ndarray, patches: int = 1) -> Foun
         chances.append(relevant.mean())
     if not precisions:
         raise InputError("retrieval: no class has two test images, so there is nothing to find; raise retrieval.images")
-    return Found(float(np.mean(precisions)), float(np.mean(first)), float(np.mean(chances)), len(precisions))
+    return Retrieved(float(np.mean(precisions)), float(np.mean(first)), float(np.mean(chances)), len(precisions))
 
 
 def patches_of(levels: int) -> list[View]:
@@ -159,14 +159,14 @@ def rows_of(cuts: Cuts, seen: Seen, others: Seen, search: Search) -> Iterator[di
         if len(views) > 1:
             ways["spatial"] = whiten(features), len(views)
         for way, (values, patches) in ways.items():
-            found = retrieve(values, seen.labels, patches)
+            retrieved = retrieve(values, seen.labels, patches)
             yield {
                 "cut": identity.name,
                 "n": identity.n,
                 "stage": cuts.stage(identity.n),
                 "way": way,
-                **{name: f"{getattr(found, name):.5f}" for name in ("map", "first", "chance")},
-                "queries": found.queries,
+                **{name: f"{getattr(retrieved, name):.5f}" for name in ("map", "first", "chance")},
+                "queries": retrieved.queries,
                 "components": whiten.directions.shape[1] if way != "plain" else features.shape[1],
                 "pooling": search.pooling.name,
             }

@@ -132,10 +132,10 @@ class Looks:
     def add(self, cuts: Cuts, seen: Seen, count: int) -> None:
         """Look at the cuts of one network."""
         source = cuts.source
-        found = peaks(source.network, prepared(seen.images, source.card, source.device), cuts.layers)
+        peaks_of = peaks(source.network, prepared(seen.images, source.card, source.device), cuts.layers)
         for identity in cuts.identities:
             shower = Shower(source.network[: identity.n], source)
-            shown = show_cut(shower, found[identity.n], seen, count)
+            shown = show_cut(shower, peaks_of[identity.n], seen, count)
             shown.card.update(cut=identity.name, n=identity.n, stage=cuts.stage(identity.n))
             self.shown[identity.name] = shown
         self.rows += invariance_rows(cuts, seen)

@@ -64,15 +64,15 @@ def by_unit(activations: Tensor) -> Tensor:
 def peaks(network: nn.Sequential, batches: Iterable[Tensor], cuts: Sequence[int]) -> dict[int, Peaks]:
     """The largest values of all units at each cut in normalised images, which are passed forward once."""
     check_cuts(network, cuts)
-    found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {n: [] for n in cuts}
+    parts_of: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {n: [] for n in cuts}
     sides: dict[int, tuple[int, ...]] = {}
     for activations in batches:
         for n, stage in enumerate(network, start=1):
             if n > max(cuts):
                 break
             activations = stage(activations)
-            if n in found:
+            if n in parts_of:
                 values, places = by_unit(activations).max(2)
-                found[n].append((values.cpu().numpy(), places.cpu().numpy()))
+                parts_of[n].append((values.cpu().numpy(), places.cpu().numpy()))
                 sides[n] = {4: tuple(activations.shape[2:]), 3: (activations.shape[1],), 2: ()}[activations.dim()]
-    return {n: Peaks(*map(np.concatenate, zip(*parts, strict=True)), sides[n]) for n, parts in found.items()}
+    return {n: Peaks(*map(np.concatenate, zip(*parts, strict=True)), sides[n]) for n, parts in parts_of.items()}

@@ -63,9 +63,9 @@ def explain(error: jsonschema.ValidationError) -> str:
     """A schema error as one sentence that names the key and what to do."""
     place = ".".join(str(part) for part in error.absolute_path) or "the top level"
     if error.validator == "additionalProperties":
-        known = sorted(error.schema["properties"])
-        unknown = sorted(str(key) for key in error.instance if key not in known)
-        return f"{place}: unknown key {unknown[0]!r}; known are {', '.join(known)}"
+        keys = sorted(error.schema["properties"])
+        unknown = sorted(str(key) for key in error.instance if key not in keys)
+        return f"{place}: unknown key {unknown[0]!r}; known are {', '.join(keys)}"
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{place}: the key {missing[0]!r} is missing"
@@ -205,11 +205,11 @@ def check_groups(params: dict, dataset: str, split: str) -> None:
     definition = params["splits"][split]
     if definition["kind"] not in GROUPED:
         return
-    known = [*named_groups(params["datasets"][dataset]), *params["datasets"][dataset]["images"].get("sets", {})]
+    names = [*named_groups(params["datasets"][dataset]), *params["datasets"][dataset]["images"].get("sets", {})]
     for side in SIDES:
         for name in listed(definition[side]):
-            if name not in known:
+            if name not in names:
                 raise InputError(
                     f"params: splits.{split}.{side} names the group {name!r}, which datasets.{dataset}.groups lacks "
-                    f"(there are: {', '.join(known) or 'none'})"
+                    f"(there are: {', '.join(names) or 'none'})"
                 )

@@ -73,8 +73,8 @@ def timed_training(
         )
         for path in models
     ]
-    said = [process.communicate()[1] for process in running]
-    for process, words in zip(running, said, strict=True):
+    answers = [process.communicate()[1] for process in running]
+    for process, words in zip(running, answers, strict=True):
         if process.returncode != 0:
             reason = words.strip().splitlines()[-1].removeprefix("error: ") if words.strip() else "it was ended"
             raise InputError(f"architectures.{architecture}: its rate could not be measured: {reason}")
@@ -108,11 +108,9 @@ def measure_rate(params: dict, architecture: str, workers: int, least: float = 4
             shorter = {**schedule, "steps": steps, "batch_size": batch}
             return timed_training(params, architecture, shorter, device, workers, folder)[0]
 
-        _, found = timed_training(
-            params, architecture, {**schedule, "steps": 1, "batch_size": batch}, device, 1, folder
-        )
-        if found != "cpu":
-            device, batch, workers = found, schedule["batch_size"], 1
+        _, used = timed_training(params, architecture, {**schedule, "steps": 1, "batch_size": batch}, device, 1, folder)
+        if used != "cpu":
+            device, batch, workers = used, schedule["batch_size"], 1
         first = steps = 2
         before = seconds = timed(steps)
         while seconds - before < least:
