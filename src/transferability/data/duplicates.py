@@ -28,11 +28,11 @@ def surplus(hashes: list[str], classes: list[str]) -> set[int]:
     """The images to leave out so that none is left twice: of one class all copies but the first, of several
     classes all copies, since at most one of their labels can be right.
     """
-    repeated = set()
+    copies = set()
     for group in repeated(hashes, range(len(hashes))):
         alike = len({classes[index] for index in group}) == 1
-        repeated.update(group[1:] if alike else group)
-    return repeated
+        copies.update(group[1:] if alike else group)
+    return copies
 
 
 def places_of(tasks: dict[str, dict]) -> dict[int, tuple[str, str]]:

@@ -279,12 +279,12 @@ def duplicates_of(packed: Packed, division: Division, policy: str) -> dict:
     shared = leaks(packed.hashes, division.tasks)
     if policy != "keep":
         refuse(shared, packed.files)
-    distance = {
+    repeats = {
         "left out": [packed.files[index] for index in division.left_out],
         "shared": [[packed.files[index] for index in group] for group in shared],
     }
     alike = like_images(packed, division.tasks)
-    return distance if alike is None else {**distance, "alike": alike}
+    return repeats if alike is None else {**repeats, "alike": alike}
 
 
 def make_split(packed: Packed, definition: dict, groups: dict[str, list[str]], parts: dict) -> dict:

@@ -56,8 +56,8 @@ def all_classes(dataset: dict, card: dict | None) -> int:
         return len(images["classes"])
     if images["source"] == "digits":
         return 10
-    if images["source"] == "folder" and (classes := folder_classes(files.expanded(images["path"]))):
-        return classes
+    if images["source"] == "folder" and (count := folder_classes(files.expanded(images["path"]))):
+        return count
     if isinstance(dataset.get("groups"), str):
         return sum(map(len, table_groups(dataset["groups"]).values()))
     return ASSUMED_CLASSES
