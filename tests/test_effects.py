@@ -25,6 +25,8 @@ SCALES = {
     "test_mean_per_class": 0.9,
     "validation_top1": 0.5,
     "mean_of_ten_best": 0.25,
+    "test_top5": 0.5,
+    "test_loss": -2,
     "train_loss": -1,
 }
 LAYERS = (1, 4, 7)

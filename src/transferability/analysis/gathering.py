@@ -15,7 +15,7 @@ from transferability.analysis.coverage import coverage_table
 from transferability.analysis.drops import drops_table
 from transferability.analysis.effects import effects_of_pairs
 from transferability.analysis.pairs import match_pairs, trained_pairs
-from transferability.analysis.read_outs import READ_OUTS
+from transferability.analysis.read_outs import READ_OUTS, ReadOut
 from transferability.analysis.tables import LEARNING_COLUMNS, NETWORK_COLUMNS, shape_table, write_table
 from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.guessing import chance
@@ -78,6 +78,14 @@ def given(metrics: dict, *keys: str) -> float | None:
     return None if value is None and "probe" in metrics else number(metrics, *keys)
 
 
+def read_out_value(metrics: dict, read_out: ReadOut) -> float | None:
+    """A read-out of a network; None where `given` has none, or of an optional one that its metrics lack."""
+    keys = read_out.metric.split(".")
+    if read_out.optional and keys[-1] not in metrics[keys[0]]:
+        return None
+    return given(metrics, *keys)
+
+
 def pooling_of(metrics: dict) -> str | None:
     """How a probe's features were pooled; None of a network."""
     return metrics["probe"]["pooling"]["kind"] if "probe" in metrics else None
@@ -111,10 +119,8 @@ def network_row(shared: dict, metrics: dict) -> dict:
         "option": metrics["option"] or None,
         "pooling": pooling_of(metrics),
         "stage": metrics.get("stage"),
-        **{read_out.name: given(metrics, *read_out.metric.split(".")) for read_out in READ_OUTS},
+        **{read_out.name: read_out_value(metrics, read_out) for read_out in READ_OUTS},
         "validation_loss": given(metrics, "validation", "loss"),
-        "test_loss": given(metrics, "test", "loss"),
-        "test_top5": metrics["test"].get("top5"),
         "test_class_chance": 1 / len(counts["test"]),
         **{f"{part}_chance": chance(counts[part]) for part in counts},
         **{f"{part}_images": number(metrics, part, "count") for part in counts},

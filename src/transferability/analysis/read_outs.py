@@ -11,7 +11,8 @@ class ReadOut:
 
     `label` is an axis's and `short` stands in sentences. `chance` is the column of what guessing scores, and `images`
     the column that counts the images of which it is a share; None where there is none. `unit` is that of differences:
-    percentage points of a share, or nats of a loss. `metric` is where a network's metrics have it.
+    percentage points of a share, or nats of a loss. `metric` is where a network's metrics have it; those of few classes
+    do not have an `optional` one.
     """
 
     name: str
@@ -21,6 +22,7 @@ class ReadOut:
     images: str | None
     unit: str
     metric: str
+    optional: bool = False
 
 
 READ_OUTS = (
@@ -63,6 +65,17 @@ READ_OUTS = (
         POINTS,
         "mean_of_ten_best.validation_top1",
     ),
+    ReadOut(
+        "test_top5",
+        "Top-5 accuracy,\ntest",
+        "test, among the five first",
+        None,
+        "test_images",
+        POINTS,
+        "test.top5",
+        optional=True,
+    ),
+    ReadOut("test_loss", "Test loss", "test loss", None, None, NATS, "test.loss"),
     ReadOut("train_loss", "Training loss", "training loss", None, None, NATS, "train_loss"),
 )
 """What differences are taken of.

@@ -36,8 +36,6 @@ NETWORK_COLUMNS = {
     "images_seen": "int64",
     **{read_out.name: "float64" for read_out in READ_OUTS},
     "validation_loss": "float64",
-    "test_loss": "float64",
-    "test_top5": "float64",
     **{read_out.chance: "float64" for read_out in READ_OUTS if read_out.chance},
     **{read_out.images: "Int64" for read_out in READ_OUTS if read_out.images},
 }
