@@ -77,3 +77,4 @@ rule all:
             split=STUDY["split"],
             seed=STUDY["seed"],
         ),
+        lost_metrics,

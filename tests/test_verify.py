@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_workflow import change, network_hashes, plan, run, start
+from test_workflow import DRAWN, change, network_hashes, plan, run, start
 
 from transferability.cluster import verify
 from transferability.cluster.records import METADATA, record_path
@@ -44,6 +44,35 @@ def test_all_is_right_in_a_finished_study_and_each_file_has_a_hash(inside):
     assert report.right == len(outputs) > 70
 
 
+ALTERED = {
+    "empty": lambda content: b"",
+    "cut off": lambda content: content[: len(content) // 2],
+    "longer": lambda content: content + b"\n",
+    "one byte": lambda content: content[: len(content) // 2] + b"~" + content[len(content) // 2 + 1 :],
+}
+
+
+@pytest.mark.parametrize("how", ALTERED)
+def test_each_file_of_a_study_is_named_however_it_was_altered(how, inside):
+    """With the times that they had: all 70 and more of them, one folder after the other."""
+    for folder in verify.FOLDERS:
+        content = {str(path): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+        assert len(content) > 3
+        for path, before in content.items():
+            keeping_time(Path(path), ALTERED[how](before))
+        assert verify.verify(show=False).wrong.keys() == content.keys()
+        for path, before in content.items():
+            keeping_time(Path(path), before)
+
+
+def test_each_file_of_a_study_is_missed(inside):
+    for folder in verify.FOLDERS:
+        content = [str(path) for path in Path(folder).rglob("*") if path.is_file()]
+        Path(folder).rename("away")
+        assert set(verify.verify(show=False).missing) == set(content)
+        Path("away").rename(folder)
+
+
 def test_what_is_altered_cut_off_swapped_empty_missing_and_foreign_is_named(inside):
     split = Path("data/splits/digits/random0.json")
     keeping_time(split, split.read_bytes().replace(b'"train"', b'"Train"', 1))
@@ -61,7 +90,7 @@ def test_what_is_altered_cut_off_swapped_empty_missing_and_foreign_is_named(insi
     report = verify.verify(show=False)
     altered = "it was altered or cut off since it was made"
     assert report.wrong == {
-        str(split): altered,
+        str(split): "it is not what its job has made",
         str(RESULTS / "pairs.csv"): "it is not what its job has made",
         str(onnx): "it is not what its job has made",
         str(history): altered,
@@ -153,6 +182,46 @@ def test_every_promised_file_that_is_missing_is_made_again(study):
     assert plan(study) == {"tables", "summary", "figures", "page", "export random0 0"}
 
 
+def test_a_lost_file_is_made_again_with_those_that_its_job_makes_beside_it(study):
+    for path in (SEED / "A2B/run.json", RESULTS / "random0/seed0/baseA.json", RESULTS / "random0/seed0/B6A.json"):
+        (study / path).unlink()
+    said = start(study, "--dry-run")
+    assert f"{SEED}/A2B/history.csv: run.json beside it is gone; both are made anew" in said.stdout + said.stderr
+    jobs = plan(study)
+    assert {job for job in jobs if job.startswith(("base", "curve"))} == {"curve random0 0 A B"}
+    assert jobs >= {"evaluate random0 0 baseA", "evaluate_curve random0 0 B A"}
+    (study / "data/packed/digits/card.json").unlink()
+    assert plan(study, "data/packed/digits/images.npy") == {"pack"}
+
+
+def test_what_a_partial_pull_leaves_out_is_not_lost(study):
+    for place in (SEED / "A2B", RESULTS / "random1", Path("data/packed")):
+        shutil.rmtree(study / place)
+    assert plan(study) == set()
+
+
+def test_an_altered_split_is_refused_and_an_altered_table_made_anew_whatever_their_times(study):
+    table, split = study / RESULTS / "effects.csv", study / "data/splits/digits/random0.json"
+    keeping_time(table, table.read_bytes()[:-9])
+    assert plan(study) == {"tables", "summary", *DRAWN}
+    keeping_time(split, split.read_bytes().replace(b" 7,", b" 8,", 1))
+    said = start(study, "--dry-run")
+    assert said.returncode != 0
+    assert (
+        "data/splits/digits/random0.json: it was altered since its networks were trained" in said.stdout + said.stderr
+    )
+
+
+def test_the_order_of_what_params_list_makes_nothing_anew(study):
+    lists = yaml.safe_load((study / "params.yaml").read_text())
+    change(
+        study,
+        study={name: lists["study"][name][::-1] for name in ("treatment", "n", "split")},
+        export=lists["export"][::-1],
+    )
+    assert plan(study) == set()
+
+
 def test_a_damaged_last_product_is_made_again(study):
     for path in ("results/summary/metrics.json", RESULTS / "report.html", SEED / "AnB/model.onnx"):
         os.truncate(study / path, 10)
@@ -168,7 +237,8 @@ def test_networks_of_old_params_that_come_back_after_a_failure_are_trained_anew(
     """The failed job's record has the new params, and its outputs are gone; the backup's are of the old ones."""
     backup = shutil.copytree(study / "models", tmp_path / "models")
     images = study / "data/packed/digits/images.npy"
-    images.rename(tmp_path / "images.npy")
+    shutil.copy2(images, tmp_path / "images.npy")
+    os.truncate(images, 100)
     change(study, training={"base": {"steps": 21}})
     assert start(study, "--keep-going").returncode != 0
     assert not (study / SEED / "baseA/model.safetensors").exists()

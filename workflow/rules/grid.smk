@@ -16,6 +16,7 @@ PUBLISHED_FIGURES = ["experiment", "figure2", "figure3", "effects", "volume"]
 
 # What a study promises: `all` makes each of these that is missing. The rest are intermediates (images, splits, networks,
 # run.json, history.csv, metrics): they may be absent, as after a partial pull, until something has to be made from them.
+# One that is gone while its job's others are there is lost, and is made again (`lost_metrics`, and hooks.py).
 TABLES = ["networks", "learning", "pairs", "effects", "drops", "coverage"]
 # What figures show beside the tables, where the params ask for it.
 LOOKS = [
@@ -60,6 +61,32 @@ def each_network(pattern, bases_alone=False, grid=TRAINED):
         ]
 
     return paths
+
+
+def in_order(networks):
+    """Networks in the one order of tables: in whichever the params name treatments and layers, nothing is made anew."""
+    return sorted(
+        networks, key=lambda network: (network.source is not None, network.treatment, network.n, network.target)
+    )
+
+
+def lost_metrics(wildcards):
+    """The metrics that are gone of networks that are there. Beside no other metrics they were left out, not lost."""
+    places = [
+        f"{dataset}/{architecture}/{split}/seed{seed}"
+        for dataset in STUDY["dataset"]
+        for architecture, splits in TRAINED.items()
+        for split in splits
+        for seed in STUDY["seed"]
+    ]
+    return [
+        f"results/{place}/{network.name}.json"
+        for place in places
+        if Path("results", place).is_dir()
+        for network in TRAINED[place.split("/")[1]][place.split("/")[2]]
+        if Path("models", place, network.name, "model.safetensors").exists()
+        and not Path("results", place, f"{network.name}.json").exists()
+    ]
 
 
 def looked_at(section):

@@ -249,7 +249,7 @@ rule tables:
             {
                 "seed": sorted(STUDY["seed"]),
                 "networks": {
-                    split: [network.name for network in networks]
+                    split: [network.name for network in in_order(networks)]
                     for split, networks in NETWORKS[wildcards.architecture].items()
                 },
             }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transferability import files
 from transferability.cluster.hours import hours_table, spent_hours
-from transferability.cluster.origins import FAILED, HASH, is_product, misfit
+from transferability.cluster.origins import ALTERED, FAILED, HASH, is_noted, is_small, misfit
 from transferability.cluster.records import (
     INCOMPLETE,
     add_note,
@@ -35,11 +35,12 @@ def settle_files(rules: Iterable) -> list[str]:
 
     One without a record would pass for up to date, such as results that git or a partial pull has brought: an
     InputError. One that its record does not tell of is marked as unfinished, so that its job runs again; and so is what
-    was handed to a cluster by a snakemake that did not live to record it. Nothing is said of a file that still is what
-    its job left, as its time tells.
+    was handed to a cluster by a snakemake that did not live to record it. Of networks and packed images nothing is said
+    where they still are what their job left, as its time tells.
     """
     outputs = [output for rule in rules for output in rule.output]
     orphans, endings, unfinished, lines = handed_over(), read_endings(), recorded_files(INCOMPLETE), []
+    lost = lost_files(endings.keys() - unfinished)
     for path in (path for folder in FOLDERS for path in walk_files(Path(folder)) if path not in unfinished):
         ending = endings.get(path)
         if ending is None and path in orphans:
@@ -47,10 +48,24 @@ def settle_files(rules: Iterable) -> list[str]:
         elif ending is None:
             if any(output.match(path) for output in outputs) and is_unrecorded(path):
                 refuse_unrecorded(path)
-        elif (ending.note.get(FAILED) or modified(path) != ending.time) and (reason := misfit(path)):
+        elif Path(path).parent in lost:
+            mark_unfinished(path)
+            lines.append(f"{path}: {lost[Path(path).parent]} beside it is gone; both are made anew")
+        elif (is_small(path) or ending.note.get(FAILED) or modified(path) != ending.time) and (reason := misfit(path)):
+            if reason == ALTERED and path.startswith("data/splits/"):
+                refuse_altered_split(path)
             mark_unfinished(path)
             lines.append(f"{path}: {reason}; it is made anew")
     return lines
+
+
+def lost_files(recorded: Iterable[str]) -> dict[Path, str]:
+    """The folders of networks and packed images that have lost a file, with its name: a job makes all of a folder.
+
+    A folder that has gone as a whole may have been left out, as by a partial pull.
+    """
+    paths = [Path(path) for path in recorded if path.startswith(("data/packed/", "models/"))]
+    return {path.parent: path.name for path in paths if path.parent.is_dir() and not path.exists()}
 
 
 def modified(path: str) -> float | None:
@@ -66,6 +81,14 @@ def refuse_unrecorded(path: str) -> None:
     raise InputError(
         f"{path}: there is no record of what it was made from; "
         "get the records with `dvc pull .snakemake/metadata`, or delete the file to have it made anew"
+    )
+
+
+def refuse_altered_split(path: str) -> None:
+    """Refuse a split that was altered: to make it anew here would train all its networks anew."""
+    raise InputError(
+        f"{path}: it was altered since its networks were trained; bring it back (`dvc checkout --force {path}`), or "
+        "delete it to have it, and what was made from it, made anew"
     )
 
 
@@ -141,11 +164,11 @@ def last_error(log: Path) -> list[str]:
 
 
 def note_products(dag) -> None:
-    """Note in the records of the last products, and of packed images, that this run has made what they hold.
+    """Note in the records of last products, splits and packed images what they held when this run had made them.
 
     The content of the other files is in the records of the jobs that have read them, and a network's in its run.json.
     """
     made = [path for job in dag.finished_jobs if dag.needrun(job) for path in job.output]
     for path in made:
-        if (is_product(path) or path.startswith("data/packed/")) and Path(path).is_file():
+        if (is_noted(path) or path.startswith("data/packed/")) and Path(path).is_file():
             add_note(path, {HASH: files.sha256(Path(path))})

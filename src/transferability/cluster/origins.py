@@ -15,17 +15,24 @@ from transferability.errors import InputError
 FAILED, HASH = "failed", "sha256"
 """Keys of this package's notes in records: the job has failed; what its file held when it had ended well."""
 
+ALTERED = "it is not what its job has made"
+"""Why a file whose note is of other content is none of its job's."""
+
 CARD, LONGEST_HEADER = "transferability", 10_000_000
 """The key of what a checkpoint says of itself, and the longest header that is read for it."""
 
 
-def is_product(path: str) -> bool:
-    """Whether a file is a last product, a table, figure, page or export, of which notes in records say what it held.
+def is_noted(path: str) -> bool:
+    """Whether notes in records say what a file held: a split, or a last product: a table, figure, page or export.
 
-    What other jobs train on is theirs to refuse, by name: a network is not trained anew in silence.
+    What networks train on beside that is theirs to refuse, by name: a network is not trained anew in silence.
     """
-    place = Path(path)
-    return place.name in ("model.onnx", "exports.json") or (place.parts[0] == "results" and len(place.parts) < 6)
+    return is_small(path) or Path(path).name in ("model.onnx", "exports.json")
+
+
+def is_small(path: str) -> bool:
+    """Whether a file is one of the few and small ones that a start holds against their notes whatever their time."""
+    return path.startswith("data/splits/") or (path.startswith("results/") and path.count("/") < 5)
 
 
 def canonical(section: object) -> str:
@@ -45,8 +52,8 @@ def misfit(path: str) -> str | None:
     if note.get(FAILED):
         return "the last job that was to make it has failed"
     try:
-        if HASH in note and is_product(path) and files.sha256(Path(path)) != note[HASH]:
-            return "it is not what its job has made"
+        if HASH in note and is_noted(path) and files.sha256(Path(path)) != note[HASH]:
+            return ALTERED
         return origin_misfit(path, record)
     except (InputError, OSError):
         return None  # who reads the file says what is wrong with it
