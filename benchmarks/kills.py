@@ -2,11 +2,11 @@
 
     python benchmarks/kills.py [--kills 200] [--cores 2] [--seed 0]
 
-The study is quick.yaml's, of 20 to 30 steps a network. A kill ends either all processes at once, as a power cut
-does, or Snakemake alone, as the kernel does that needs its memory; then the study is started again, after
-`--unlock` where the lock was left. A study that ends is compared, file by file, and begun anew until the kills are
-spent. Prints what was killed, in which rule, and whether all that was promised came out the same: weights,
-histories, metrics and tables, bit for bit. Exits 1 where anything differed.
+The study is quick.yaml's, of 30 steps a network. A kill ends either all processes at once, as a power cut does, or
+Snakemake alone, as the kernel does that needs its memory; then the study is started again, its lock removed where it
+was left. A study that ends is compared, file by file, and begun anew until the kills are spent. Prints what was killed,
+in which rule, and whether weights, histories, metrics and tables came out the same, bit for bit. Exits 1 where any
+differed.
 """
 
 import argparse
@@ -24,8 +24,9 @@ from collections import Counter
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent
-STEPS = "{steps: 30, warmup: 2, validations: 3}"
-SHORT = f"training: {{base: {STEPS}, transferred: {STEPS}}}\n"
+SHORT = (
+    "training: {base: {steps: 30, warmup: 2, validations: 3}, transferred: {steps: 30, warmup: 2, validations: 3}}\n"
+)
 COMPARED = ("models/**/model.safetensors", "models/**/history.csv", "results/**/random0/**/*.json", "results/*/*/*.csv")
 CLOCKS = re.compile(r"seconds|images_per_second")
 """Columns that a clock decides."""

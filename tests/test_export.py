@@ -283,6 +283,7 @@ def test_the_command_exports_networks_and_the_best_of_a_curve(
         assert (check["images"], check["top1_agreement"]) == (len(task.images["test"]), 1)
         assert check["opset"] == onnx.load(path).opset_import[0].version >= 18
         assert check["input"] == ["batch", 1, 8, 8]
+        assert (check["versions"]["onnx"], check["versions"]["torch"]) == (onnx.__version__, torch.__version__)
         assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
 
 

@@ -56,6 +56,7 @@ def test_the_card_counts_the_classes(packed_digits):
     assert card["source"] == {"source": "digits", "size": 8, "channels": 1}
     assert card["images"] == 1797
     assert card["shape"] == [1, 8, 8]
+    assert card["versions"].keys() == {"pillow", "libjpeg"}
     assert list(card["classes"].values()) == np.bincount(load_digits().target).tolist()
 
 

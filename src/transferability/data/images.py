@@ -75,6 +75,13 @@ def lacks_its_end(data: bytes) -> bool:
     return len(set(data[-16:])) == 1 and data.find(END_OF_IMAGE, scan_start(data)) < 0
 
 
+def versions() -> dict[str, str]:
+    """The versions of what decodes images, which the pixels depend on."""
+    from PIL import __version__, features
+
+    return {"pillow": __version__, "libjpeg": features.version("jpg") or "none"}
+
+
 @cache
 def formats() -> tuple[str, ...]:
     """The formats that images may have with the PIL that is installed."""

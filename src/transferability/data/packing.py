@@ -45,6 +45,7 @@ from transferability.data.names import shown
 from transferability.data.sources import open_source
 from transferability.errors import InputError, exit_plainly
 from transferability.forms.packed import PackedCard
+from transferability.forms.split import Split
 from transferability.locks import only_writer
 from transferability.provenance import fingerprint
 from transferability.words import counted
@@ -500,6 +501,7 @@ def card_of(job: Job, outcome: Outcome, chunks: list[Chunk]) -> dict:
         "bad": outcome.bad,
         "left_out": job.source.left_out,
         "listing": job.source.listing,
+        "versions": images.versions(),
         **statistics(chunks, len(outcome.rows) * job.size**2),
     }
 
@@ -567,11 +569,11 @@ def check_splits(folder: Path, splits: Path) -> None:
     """
     card = files.read_json(folder / "card.json", PackedCard)
     for path in sorted(splits.glob("*.json")):
-        split = files.read_json(path)
-        if split.get("source") == card["source"] and split.get("content") != card["content"]:
+        split = files.read_json(path, Split)
+        if split.get("source") == card["source"] and split["content"] != card["content"]:
             raise InputError(
                 f"{folder}: these are not the images that {path} was made from (content {card['content'][:12]}, not "
-                f"{split.get('content', '')[:12]}); get those images, or delete {splits} to start anew with these"
+                f"{split['content'][:12]}); get those images, or delete {splits} to start anew with these"
             )
 
 

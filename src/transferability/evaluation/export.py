@@ -13,7 +13,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from transferability import files
+from transferability import files, provenance
 from transferability.data.batches import centre, hold, in_order, normalise
 from transferability.data.packed import Images
 from transferability.data.tasks import open_task
@@ -187,7 +187,8 @@ def main() -> None:
         card, network, identity = choose(path.parent.name, arguments)
         model = convert(network, card, identity | stored)
         compared = compare(model, network, card, test_images(parse_network(card.network).target))
-        checks[path.parent.name] = identity | form_of(model) | compared
+        versions = provenance.versions("onnx", "onnxruntime")
+        checks[path.parent.name] = identity | form_of(model) | compared | {"versions": versions}
         with files.replacing(path) as temporary:
             onnx.save_model(model, temporary)
     files.write_json(arguments.checks, checks)

@@ -16,6 +16,7 @@ from transferability.data.tasks import Task, open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.guessing import verdict
+from transferability.forms.split import Split
 from transferability.networks.checkpoints import Card, load_network
 from transferability.networks.notation import parse_network
 from transferability.training.history import LEARNT, HistoryRow, read_history
@@ -128,7 +129,7 @@ def main() -> None:
 
     (target,) = {parse_network(path.parent.name).target for path in arguments.models}
     task = open_task(arguments.split, target, arguments.packed, parts=("validation", "test"))
-    side = files.read_json(arguments.split)["tasks"][target]
+    side = files.read_json(arguments.split, Split)["tasks"][target]
     training = [len(side["train"][name]) for name in task.classes]
     device = choose_device(arguments.device, arguments.threads)
     with fitting("evaluation: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):

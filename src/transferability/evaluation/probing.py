@@ -25,6 +25,7 @@ from transferability.evaluation.metrics import score
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probes import Draw, Probe, accuracies, over_draws, run_probe
 from transferability.evaluation.views import VIEWS
+from transferability.forms.split import Split
 from transferability.locks import locked
 from transferability.networks.checkpoints import Card, load_network
 from transferability.networks.notation import PRETRAINED, RANDOM, SIDES, Network, parse_network
@@ -80,7 +81,7 @@ class ProbedTask:
     def open(cls, split: Path, side: str, packed: Path) -> "ProbedTask":
         """Read a split's task; a part that lacks a class is an InputError."""
         task, images = open_task(split, side, packed, PARTS), open_packed(packed).hashes
-        chosen = files.read_json(split)["tasks"][side]
+        chosen = files.read_json(split, Split)["tasks"][side]
         hashes = {}
         for part in PARTS:
             if not len(task.labels[part]):
@@ -235,6 +236,7 @@ def probe_metrics(identity: Network, reading: Reading, probed: list[Probed]) -> 
         "mean_of_ten_best": None,
         "learning": [],
         "probe": probe_block(identity.option, reading.probe, reading.pooling, draws, task),
+        "versions": provenance.versions("sklearn"),
         "code": provenance.fingerprint("evaluation.probing", f"networks.{reading.source.card.architecture.library}"),
         **{part: part_scores(draws, reading.probe, part, task) for part in SCORED},
     }

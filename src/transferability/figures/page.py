@@ -39,6 +39,9 @@ from transferability.figures.inline import inline_svg, packed, read_svg
 from transferability.figures.pretraining import pretrained_record, pretraining_facts
 from transferability.figures.runs import network_folder, parameter_facts, provenance_facts, read_runs
 from transferability.figures.styles import curve_name, ordered_treatments, styles_of
+from transferability.forms.captions import Captions
+from transferability.forms.exports import Exports
+from transferability.forms.split import Split
 from transferability.words import in_words, points
 
 TEMPLATE, SCRIPT = (Path(__file__).parent / name for name in ("page.html", "page.js"))
@@ -103,7 +106,7 @@ def tasks_of(split: str, networks: pd.DataFrame, splits: Path | None) -> dict[st
         return {"A": "", "B": ""} | {target: f"{count} classes" for target, count in counts.items()}
     path = splits / f"{split}.json"
     try:
-        texts = {side: task_text(task) for side, task in files.read_json(path)["tasks"].items()}
+        texts = {side: task_text(task) for side, task in files.read_json(path, Split)["tasks"].items()}
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: no split; delete it and run again") from None
     return {"A": "", "B": ""} | texts
@@ -166,7 +169,7 @@ def network_links(network: dict, places: Places) -> list[tuple[str, str]]:
 def read_figures(places: Places) -> list[dict]:
     """The figures of a study with their captions, as parts of the page."""
     figures = []
-    for name, entry in files.read_json(places.figures / "captions.json").items():
+    for name, entry in files.read_json(places.figures / "captions.json", Captions).items():
         path = places.figures / f"{name}.svg"
         links = {kind: places.link(path.with_suffix(f".{kind}")) for kind in ("svg", "png")}
         figures.append({"name": name, **entry, **links, "image": inline_svg(read_svg(path), name)})
@@ -180,9 +183,9 @@ def export_links(networks: pd.DataFrame, places: Places) -> list[tuple[str, list
         folder = places.models / split / f"seed{seed}" if places.models else None
         if folder is None or not (folder / "exports.json").exists():
             continue
-        exports = files.read_json(folder / "exports.json")
+        exports = files.read_json(folder / "exports.json", Exports)
         named = [
-            (name if check.get("name", name) == name else f"{name} ({check['name']})", folder / name / "model.onnx")
+            (name if check["name"] == name else f"{name} ({check['name']})", folder / name / "model.onnx")
             for name, check in exports.items()
         ]
         links.append((f"{split}, seed {seed}", [(name, places.link(path)) for name, path in named]))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from transferability import files
-from transferability.errors import InputError
+from transferability.forms.run import Run
 from transferability.words import counted, in_words
 
 
@@ -20,12 +20,7 @@ def read_runs(networks: pd.DataFrame, models: Path) -> list[dict]:
     InputError that names it."""
     runs = []
     for network in networks[networks["option"].isna()].to_dict("records"):
-        path = models / network_folder(network) / "run.json"
-        run = files.read_json(path)
-        lacking = {"network", "parameters", "versions", "git", "device", "images_seen", "job"} - run.keys()
-        if lacking:
-            raise InputError(f"{path}: no network's record, it lacks {min(lacking)!r}; delete it and run again")
-        runs.append(run)
+        runs.append(files.read_json(models / network_folder(network) / "run.json", Run))
     return runs
 
 

@@ -2,14 +2,13 @@
 
 from typing import TypedDict
 
-from transferability.forms.fields import Text
-
 
 class Caption(TypedDict):
-    """A figure in words."""
+    """A figure in words, and whether it was drawn: one that was not has no title."""
 
-    title: Text
-    caption: Text
+    title: str
+    caption: str
+    drawn: bool
 
 
 Captions = dict[str, Caption]

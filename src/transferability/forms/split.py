@@ -31,5 +31,6 @@ class Split(TypedDict):
     content: Text
     normalisation: Normalisation
     tasks: dict[str, Side]
+    source: NotRequired[dict]
     volume: NotRequired[dict[str, Many] | None]
     distance: NotRequired[dict[str, float | None] | None]
