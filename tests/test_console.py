@@ -80,9 +80,9 @@ def test_a_run_that_is_piped_shows_its_progress_and_of_a_failure_the_end(capfd):
 
 
 def test_the_line_that_runs_a_study_is_snakemakes():
-    line = running.snakemake_line("2", [Path("a.yaml"), Path("b.yaml")], ["--dry-run"], live=True)
+    line = running.snakemake_line("2", ["a.yaml", "results/x.json", "b.yaml"], ["--dry-run"], live=True)
     assert line[1:] == [
-        *("-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--cores", "2"),
+        *("-m", "snakemake", "results/x.json", "--snakefile", str(CHECKOUT / "Snakefile"), "--cores", "2"),
         *("--configfile", "a.yaml", "b.yaml", "--logger", "rich", "--dry-run"),
     ]
 

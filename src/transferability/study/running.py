@@ -14,16 +14,23 @@ SNAKEFILE = Path(__file__).parents[3] / "Snakefile"
 PROGRESS = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
 
 
-def snakemake_line(cores: str, studies: list[Path], rest: list[str], live: bool) -> list[str]:
-    """The command that runs a study; `rest` is snakemake's own."""
+def is_study(word: str) -> bool:
+    """Whether a word names a file of a study, and not a file to be made."""
+    return word.endswith((".yaml", ".yml"))
+
+
+def snakemake_line(cores: str, words: list[str], rest: list[str], live: bool) -> list[str]:
+    """The command that runs a study: `words` are its files and what is to be made, `rest` is snakemake's own."""
     if not SNAKEFILE.exists():
         raise InputError(f"{SNAKEFILE}: there is no such file; install the package from a checkout, `pip install -e .`")
     if find_spec("snakemake") is None:
         raise InputError(
             "Snakemake is not installed, which runs studies; in the checkout, pip install -e '.[workflow]'"
         )
-    line = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores", cores]
-    line += ["--configfile", *map(str, studies)] if studies else []
+    studies = [word for word in words if is_study(word)]
+    targets = [word for word in words if not is_study(word)]
+    line = [sys.executable, "-m", "snakemake", *targets, "--snakefile", str(SNAKEFILE), "--cores", cores]
+    line += ["--configfile", *studies] if studies else []
     return [*line, *(["--logger", "rich"] if live else []), *rest]
 
 
@@ -53,18 +60,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="Run a study in this folder. Options that are not named here are snakemake's."
     )
-    parser.add_argument("study", type=Path, nargs="*", help="files of workflow/studies, or your own")
+    parser.add_argument("word", nargs="*", help="files of a study, .yaml; files to be made, else all of it")
     parser.add_argument("--cores", default="all", help="jobs at once (all)")
     parser.add_argument("--directory", type=Path, default=Path(), help="folder of what it makes (this one)")
     chosen, rest = parser.parse_known_args(arguments)
-    for study in chosen.study:
-        if not study.exists():
+    for study in filter(is_study, chosen.word):
+        if not Path(study).exists():
             raise InputError(f"{study}: there is no such file; name a study file, such as workflow/studies/quick.yaml")
-    if not {"--unlock", "--dry-run", "-n"} & set(rest):
+    runs, live = not {"--unlock", "--dry-run", "-n"} & set(rest), sys.stdout.isatty()
+    if runs:
         refuse_locked(chosen.directory)
-    live = sys.stdout.isatty()
     own = ["--directory", str(chosen.directory)] if chosen.directory != Path() else []
-    line = snakemake_line(chosen.cores, chosen.study, [*own, *rest], live)
-    if live:
+    line = snakemake_line(chosen.cores, chosen.word, [*own, *rest], live)
+    if live or not runs:
         os.execv(line[0], line)
     sys.exit(follow(line))
