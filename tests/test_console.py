@@ -87,6 +87,12 @@ def test_the_line_that_runs_a_study_is_snakemakes():
     ]
 
 
+def test_options_of_snakemake_keep_their_values():
+    words = ["mine.yaml", "--cores", "2", "--config", "device=cpu", "--jobs", "4", "--cores=3"]
+    assert running.own_words(words) == (words[:3], words[3:])
+    assert running.own_words(["a.yaml", "--directory=x"]) == (["a.yaml", "--directory=x"], [])
+
+
 def test_a_run_needs_snakemake_and_the_checkout(monkeypatch, tmp_path):
     monkeypatch.setattr(running, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"not installed, which runs studies; in the checkout, pip install -e"):

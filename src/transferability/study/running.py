@@ -14,6 +14,17 @@ SNAKEFILE = Path(__file__).parents[3] / "Snakefile"
 PROGRESS = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
 
 
+def own_words(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What of a command line is this command's, and, from the first option that is not, what is snakemake's."""
+    foreign = (
+        place
+        for place, word in enumerate(arguments)
+        if word.startswith("-") and word.partition("=")[0] not in ("--cores", "--directory", "--help", "-h")
+    )
+    first = next(foreign, len(arguments))
+    return arguments[:first], arguments[first:]
+
+
 def is_study(word: str) -> bool:
     """Whether a word names a file of a study, and not a file to be made."""
     return word.endswith((".yaml", ".yml"))
@@ -58,20 +69,21 @@ def follow(line: list[str]) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description="Run a study in this folder. Options that are not named here are snakemake's."
+        description="Run a study in this folder. From the first other option on, all is snakemake's."
     )
     parser.add_argument("word", nargs="*", help="files of a study, .yaml; files to be made, else all of it")
     parser.add_argument("--cores", default="all", help="jobs at once (all)")
     parser.add_argument("--directory", type=Path, default=Path(), help="folder of what it makes (this one)")
-    chosen, rest = parser.parse_known_args(arguments)
+    own, rest = own_words(sys.argv[1:] if arguments is None else arguments)
+    chosen = parser.parse_args(own)
     for study in filter(is_study, chosen.word):
         if not Path(study).exists():
             raise InputError(f"{study}: there is no such file; name a study file, such as workflow/studies/quick.yaml")
     runs, live = not {"--unlock", "--dry-run", "-n"} & set(rest), sys.stdout.isatty()
     if runs:
         refuse_locked(chosen.directory)
-    own = ["--directory", str(chosen.directory)] if chosen.directory != Path() else []
-    line = snakemake_line(chosen.cores, chosen.word, [*own, *rest], live)
+    place = ["--directory", str(chosen.directory)] if chosen.directory != Path() else []
+    line = snakemake_line(chosen.cores, chosen.word, [*place, *rest], live)
     if live or not runs:
         os.execv(line[0], line)
     sys.exit(follow(line))
