@@ -31,11 +31,13 @@ from transferability.study.looks import look_options, looked_cuts, looked_weight
 from transferability.study.params import check_networks, check_params
 from transferability.study.probes import pooling_section, probe_section, read_network
 from transferability.study.reading import read_config, read_module
+from transferability.study.scores import score_options, scored_networks
 from transferability.study.sections import canonical, described, named, schedule_of, task_names
 from transferability.study.sections import used_groups, weights_content
 from transferability.study.sizes import packed_card
 from transferability.study.targets import check_target
-from transferability.study.work import evaluation_minutes, memory_mb, probing_mb, probing_minutes, training_minutes
+from transferability.study.work import evaluation_minutes, memory_mb, probing_mb, probing_minutes
+from transferability.study.work import scoring_mb, scoring_minutes, training_minutes
 
 
 report: "workflow/report/workflow.rst"

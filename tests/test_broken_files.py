@@ -15,6 +15,7 @@ from safetensors.torch import save
 
 from transferability import files
 from transferability.analysis.gathering import read_network, split_columns
+from transferability.analysis.scores import read_scores
 from transferability.analysis.tables import LEARNING_COLUMNS, NETWORK_COLUMNS, read_table, shape_table, write_table
 from transferability.cluster.hours import spent_hours
 from transferability.data.packed import open_packed
@@ -28,6 +29,7 @@ from transferability.forms.network import NetworkCard
 from transferability.forms.packed import PackedCard
 from transferability.forms.pretrained import Pretrained
 from transferability.forms.run import Run
+from transferability.forms.scores import Scores
 from transferability.forms.split import Split
 from transferability.networks.alexnet import initialise
 from transferability.networks.building import build_network
@@ -65,6 +67,27 @@ PRETRAINED = {
         "interpolation": "bilinear",
         "channels": "rgb",
     },
+}
+SCORED = {"value": 0.5, "null": 0.1, "null_deviation": 0.02, "seconds": 0.1, "reason": None}
+SCORES = {
+    "network": "A5B-scores",
+    "treatment": "transfer-scores",
+    "source": "A",
+    "n": 5,
+    "target": "B",
+    "stage": "conv5",
+    "head_stage": "fc8",
+    "depth": 8,
+    "seen": False,
+    "images": 400,
+    "values": 64,
+    "source_classes": 5,
+    "pooling": {"kind": "gap"},
+    "permutations": 10,
+    "seed": 0,
+    "pass_seconds": 0.5,
+    "scores": {"ridge": SCORED},
+    "head": {"leep": SCORED},
 }
 STAGE = {"name": "stem", "shape": [64, 8, 8], "parameters": 10, "buffers": 0, "multiply_adds": 10, "outputs": 10}
 DESCRIPTION = {"definition": {"name": "resnet18"}, "versions": {"torchvision": "0.26"}, "stages": [STAGE, STAGE]}
@@ -226,6 +249,12 @@ def test_broken_metrics_are_said(network, tmp_path):
     hold(path, Metrics, files.read_json(network / "B3A.json"), lambda: read_network(path, shared), 180)
 
 
+def test_broken_scores_are_said(digits_split, tmp_path):
+    path = tmp_path / "digits/tiny/random0/seed0/A5B-scores.json"
+    grid = {"seed": [0], "networks": {"random0": ["A5B-scores"]}}
+    hold(path, Scores, SCORES, lambda: read_scores(tmp_path / "digits/tiny", grid, digits_split.parent), 140)
+
+
 def test_a_broken_record_of_pretrained_weights_is_said(tmp_path):
     path = tmp_path / "run.json"
     hold(path, Pretrained, PRETRAINED, lambda: pretraining_facts(path), 70)
@@ -311,7 +340,9 @@ def test_a_broken_table_is_said(tmp_path, columns, name):
 
 
 @pytest.mark.parametrize(
-    "form", [PackedCard, Split, Description, Pretrained, Run, NetworkCard, Metrics], ids=lambda form: form.__name__
+    "form",
+    [PackedCard, Split, Description, Pretrained, Run, NetworkCard, Metrics, Scores],
+    ids=lambda form: form.__name__,
 )
 def test_the_docs_name_every_field_of_a_form(form):
     lines = (Path(__file__).parent.parent / "docs/files.md").read_text(encoding="utf-8").splitlines()

@@ -79,8 +79,8 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file, tmp_path
     [
         (
             [],
-            "analysis, architectures, datasets, device, export, features, figures, jobs, probes, rates, retrieval, "
-            "shows, splits, study, training, tsne",
+            "analysis, architectures, cka, datasets, device, export, features, figures, jobs, probes, rates, "
+            "retrieval, scores, shows, splits, study, training, tsne",
         ),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),

@@ -159,7 +159,7 @@ def test_a_probe_of_a_fine_tuned_network_reads_that_network(run, models):
         ("R6B", [7], ["R7B-svm"], "R7B-svm reads a random network with 7 or more drawn stages"),
         ("baseA", [2, 3], ["A3B-svm", "A2B-svm"], "A3B-svm, A2B-svm are not at the cuts 2, 3"),
         ("baseA", [2, 3], ["A2B-svm"], "A2B-svm are not at the cuts 2, 3; name a file a cut"),
-        ("baseA", [2, 3], ["A2B-svm", "A3A-svm"], "probes of one target at a time"),
+        ("baseA", [2, 3], ["A2B-svm", "A3A-svm"], "one target at a time"),
         ("baseA", [8], ["A8B-svm"], "8 is not below the last of 8 stages; a cut is 1 to 7"),
         ("baseA", [3], ["A3B"], "'A3B' is no probe; names are like A5B-svm"),
         ("baseA", [3], ["baseA-svm"], "'baseA-svm' is no probe: it says no cut"),

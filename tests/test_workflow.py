@@ -315,12 +315,35 @@ def read_by_a_probe(study: Path) -> None:
     assert "A6B-svm/run.json" not in page
     change(study, probes={"svm": {"choices": [0.1, 1]}})
     assert plan(study) == {"probe random0 0 A B svm", "probe random0 0 B A svm", "tables", "summary", *DRAWN}
-    change(study, features="temp")
+    change(study, features="temp", scores={"treatment": ["transfer"], "pooling": "full", "permutations": 2})
     run(study)
     assert not (study / "features").exists()
     assert plan(study) == set()
+    scored_beside_a_probe(study)
     change(study, probes={"svm": {"choices": [0.01, 1]}}, features="keep")
     run(study)
+
+
+def scored_beside_a_probe(study: Path) -> None:
+    """What a finished study holds of its scores, and what an edit of theirs reruns."""
+    results = study / "results/digits/tiny"
+    rows = list(csv.DictReader((results / "scores.csv").open()))
+    assert {row["cut"] for row in rows if row["score"] == "ridge"} == {
+        *("A2B", "A6B", "B2A", "B6A"),
+        *("R2B", "R6B", "R2A", "R6A"),
+    }
+    assert {row["cut"] for row in rows if row["score"] == "leep"} == {"A8B", "B8A"}
+    assert all(row["above"] for row in rows)
+    truths = {row["truth"] for row in csv.DictReader((results / "criterion.csv").open())}
+    assert truths == {"transfer", "transfer-svm", "random"}
+    choice = list(csv.DictReader((study / "results/summary/choice.csv").open()))
+    assert {row["way"] for row in choice} >= {"ridge", "svm", "training all", "at random"}
+    assert all(row["seconds"] for row in choice)
+    assert "What scores say before anything is trained" in (results / "report.html").read_text()
+    change(study, scores={"permutations": 3})
+    scored = {f"scores random0 0 {source} {target}" for source, target in ("AB", "BA", "RA", "RB")}
+    assert plan(study) == {*scored, "score_table", "criterion", "choice", *DRAWN}
+    change(study, scores={"permutations": 2})
 
 
 def test_a_comment_reruns_nothing_and_an_edit_what_follows_from_it(study, checkout):

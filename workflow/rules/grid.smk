@@ -10,6 +10,11 @@ TRAINED = {
     architecture: {split: [network for network in networks if not network.option] for split, networks in splits.items()}
     for architecture, splits in NETWORKS.items()
 }
+# Of each split the cuts that are scored.
+SCORED = {
+    architecture: {split: scored_networks(config, architecture, split) for split in STUDY["split"]}
+    for architecture in STUDY["architecture"]
+}
 FIGURES = study_figures(config)
 # Those that the original's published numbers give; its networks are not published with them.
 PUBLISHED_FIGURES = ["experiment", "figure2", "figure3", "effects", "volume"]
@@ -22,6 +27,8 @@ TABLES = ["networks", "learning", "pairs", "effects", "drops", "coverage"]
 LOOKS = [
     f"results/{{dataset}}/{{architecture}}/{name}"
     for section, names in {
+        "scores": ["scores.csv", "criterion.csv"],
+        "cka": ["cka.csv"],
         "tsne": ["tsne.csv"],
         "shows": ["shows.npz", "invariance.csv"],
         "retrieval": ["retrieval.csv"],
@@ -29,7 +36,10 @@ LOOKS = [
     for name in names
     if section in config
 ]
-SUMMARY = ["results/summary/metrics.json", "results/summary/accuracy.csv", "results/summary/effects.csv"]
+SUMMARY = [
+    *(f"results/summary/{name}" for name in ("metrics.json", "accuracy.csv", "effects.csv")),
+    *(["results/summary/choice.csv"] if "scores" in config else []),
+]
 STUDY_FILES = [
     *(f"results/{{dataset}}/{{architecture}}/{table}.csv" for table in TABLES),
     *(f"results/{{dataset}}/{{architecture}}/figures/{name}.{form}" for name in FIGURES for form in ("svg", "png")),
@@ -89,6 +99,14 @@ def lost_metrics(wildcards):
     ]
 
 
+def named_grid(grid):
+    """A grid of the networks of each split as the commands that gather them get it."""
+    return {
+        "seed": sorted(STUDY["seed"]),
+        "networks": {split: [network.name for network in in_order(networks)] for split, networks in grid.items()},
+    }
+
+
 def looked_at(section):
     """An input function: of each cut that a section such as tsne names, the weights of the network it is of."""
 
@@ -112,13 +130,17 @@ def exported_networks(wildcards):
     return [network.name for network in members_of(config["export"], networks)]
 
 
-def probed_weights(wildcards):
-    """The weights that a probe reads at the cuts of a curve, or at one."""
-    probe, *_ = rule_job(config, "probe", wildcards).networks
-    network = read_network(probe, cuts(config, wildcards.architecture))
-    if network is None:
-        return "models/pretrained/{architecture}/model.safetensors"
-    return f"models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network.name}/model.safetensors"
+def read_weights(rule):
+    """An input function: the weights that a job of a rule reads at the cuts of a curve, or at one."""
+
+    def path(wildcards):
+        read, *_ = rule_job(config, rule, wildcards).networks
+        network = read_network(read, cuts(config, wildcards.architecture))
+        if network is None:
+            return "models/pretrained/{architecture}/model.safetensors"
+        return f"models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{network.name}/model.safetensors"
+
+    return path
 
 
 def library(wildcards):

@@ -1,8 +1,8 @@
 # Requires models/.../{network}/ and the data they were trained on.
-# Gives results/.../{network}.json, of probes too, and their features/, which are derived and may go; the tables
-# networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv and coverage.csv, and model.onnx for the networks of
-# `export`; what figures show of chosen cuts, tsne.csv, shows.npz, invariance.csv and retrieval.csv; and the tables of
-# results/yosinski2014/caffenet/, which require nothing.
+# Gives results/.../{network}.json, of probes and scores too, and their features/, which are derived and may go; the tables
+# networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv, coverage.csv, scores.csv and criterion.csv; model.onnx for
+# the networks of `export`; what figures show of chosen cuts, cka.csv, tsne.csv, shows.npz, invariance.csv and retrieval.csv; and the tables of
+# results/yosinski2014/caffenet/, which require nothing; and results/summary/.
 
 
 rule evaluate:
@@ -65,7 +65,7 @@ use rule evaluate as evaluate_curve with:
 rule probe:
     input:
         split="data/splits/{dataset}/{split}.json",
-        model=probed_weights,
+        model=read_weights("probe"),
     output:
         expand(
             "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}-{{probe}}.json",
@@ -122,6 +122,96 @@ use rule probe as probe_tuned with:
         features="{source}{n}{target}+",
 
 
+rule scores:
+    input:
+        split="data/splits/{dataset}/{split}.json",
+        model=read_weights("scores"),
+    output:
+        expand(
+            "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}-scores.json",
+            n=N,
+        ),
+    log:
+        expand(
+            "logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}-scores.log",
+            n=CURVE,
+        ),
+    threads: 1
+    resources:
+        device=config["device"],
+        gpu=int(config["device"] == "cuda"),
+        mem_mb=lambda wildcards, attempt, rulename: attempt * scoring_mb(config, rule_job(config, rulename, wildcards)),
+        runtime=lambda wildcards, attempt, rulename: attempt
+        * scoring_minutes(config, rule_job(config, rulename, wildcards)),
+    params:
+        shape=lambda wildcards: image_shape(config["datasets"][wildcards.dataset]),
+        cuts=N,
+        pooling=lambda wildcards: canonical(score_options(config)["pooling"]),
+        permutations=lambda wildcards: score_options(config)["permutations"],
+        code=lambda wildcards: fingerprint("evaluation.scoring", library(wildcards)),
+    shell:
+        """
+        python -m transferability.evaluation.scoring \
+            --split {input.split:q} \
+            --packed data/packed/{wildcards.dataset:q} \
+            --model {input.model:q} \
+            --shape {params.shape} \
+            --cuts {params.cuts} \
+            --pooling {params.pooling:q} \
+            --permutations {params.permutations} \
+            --seed {wildcards.seed} \
+            --features features/{wildcards.dataset:q}/{wildcards.architecture:q}/{wildcards.split:q}/seed{wildcards.seed}/{wildcards.source}n{wildcards.target} \
+            --device {resources.device:q} \
+            --threads {threads} \
+            --scores {output:q} \
+            2>{log:q}
+        """
+
+
+rule score_table:
+    input:
+        splits=expand("data/splits/{{dataset}}/{split}.json", split=STUDY["split"]),
+        scores=each_network("results/{dataset}/{architecture}/{split}/seed{seed}/{network}.json", grid=SCORED),
+    output:
+        in_report("results/{dataset}/{architecture}/scores.csv", "scores"),
+    log:
+        "logs/{dataset}/{architecture}/scores.log",
+    params:
+        grid=lambda wildcards: canonical(named_grid(SCORED[wildcards.architecture])),
+        code=fingerprint("analysis.scores"),
+    shell:
+        """
+        python -m transferability.analysis.scores \
+            --results results/{wildcards.dataset:q}/{wildcards.architecture:q} \
+            --splits data/splits/{wildcards.dataset:q} \
+            --grid <(printf %s {params.grid:q}) \
+            --into {output:q} \
+            2>{log:q}
+        """
+
+
+rule criterion:
+    input:
+        scores="results/{dataset}/{architecture}/scores.csv",
+        networks="results/{dataset}/{architecture}/networks.csv",
+    output:
+        in_report("results/{dataset}/{architecture}/criterion.csv", "criterion"),
+    log:
+        "logs/{dataset}/{architecture}/criterion.log",
+    params:
+        read_out=config["figures"]["read_out"],
+        code=fingerprint("analysis.criterion"),
+    shell:
+        """
+        python -m transferability.analysis.criterion \
+            --scores {input.scores:q} \
+            --networks {input.networks:q} \
+            --read-out {params.read_out:q} \
+            --into {output:q} \
+            2>{log:q}
+        """
+
+
 rule tsne:
     input:
         split=f"data/splits/{{dataset}}/{STUDY['split'][0]}.json",
@@ -139,11 +229,12 @@ rule tsne:
     params:
         shape=lambda wildcards: image_shape(config["datasets"][wildcards.dataset]),
         cuts=lambda wildcards: [cut.name for cut in looked_cuts(config, "tsne", wildcards.architecture)],
+        module="embedding",
         options=lambda wildcards: canonical(look_options(config, "tsne", wildcards.dataset)),
         code=lambda wildcards: fingerprint("evaluation.embedding", library(wildcards)),
     shell:
         """
-        python -m transferability.evaluation.embedding \
+        python -m transferability.evaluation.{params.module} \
             --split {input.split:q} \
             --packed data/packed/{wildcards.dataset:q} \
             --cuts {params.cuts:q} \
@@ -155,6 +246,21 @@ rule tsne:
             --into {output:q} \
             2>{log:q}
         """
+
+
+use rule tsne as cka with:
+    input:
+        split=f"data/splits/{{dataset}}/{STUDY['split'][0]}.json",
+        models=looked_at("cka"),
+    output:
+        "results/{dataset}/{architecture}/cka.csv",
+    log:
+        "logs/{dataset}/{architecture}/cka.log",
+    params:
+        module="comparing",
+        cuts=lambda wildcards: [cut.name for cut in looked_cuts(config, "cka", wildcards.architecture)],
+        options=lambda wildcards: canonical(look_options(config, "cka", wildcards.dataset)),
+        code=lambda wildcards: fingerprint("evaluation.comparing", library(wildcards)),
 
 
 rule shows:
@@ -245,15 +351,7 @@ rule tables:
     log:
         "logs/{dataset}/{architecture}/tables.log",
     params:
-        grid=lambda wildcards: canonical(
-            {
-                "seed": sorted(STUDY["seed"]),
-                "networks": {
-                    split: [network.name for network in in_order(networks)]
-                    for split, networks in NETWORKS[wildcards.architecture].items()
-                },
-            }
-        ),
+        grid=lambda wildcards: canonical(named_grid(NETWORKS[wildcards.architecture])),
         drop=config["analysis"]["drop"],
         unbalanced=canonical(config["analysis"]["unbalanced"]),
         primary=canonical(config["analysis"].get("primary")),
@@ -328,6 +426,32 @@ rule summary:
             --metrics {output.metrics:q} \
             --accuracy {output.accuracy:q} \
             --effects {output.effects:q} \
+            2>{log:q}
+        """
+
+
+rule choice:
+    input:
+        tables=expand(
+            "results/{dataset}/{architecture}/{table}.csv",
+            dataset=STUDY["dataset"],
+            architecture=STUDY["architecture"],
+            table=["scores", "networks"],
+        ),
+    output:
+        "results/summary/choice.csv",
+    log:
+        "logs/choice.log",
+    params:
+        tables=expand("results/{dataset}/{architecture}", dataset=STUDY["dataset"], architecture=STUDY["architecture"]),
+        code=fingerprint("analysis.choice"),
+    shell:
+        """
+        python -m transferability.analysis.choice \
+            --tables {params.tables:q} \
+            --results results \
+            --models models \
+            --into {output:q} \
             2>{log:q}
         """
 

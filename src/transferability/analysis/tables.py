@@ -199,6 +199,106 @@ RETRIEVAL_COLUMNS = {
 }
 """retrieval.csv: one row a cut and way of finding: mean average precision, and the share found first."""
 
+SCORE_COLUMNS = {
+    "dataset": "str",
+    "architecture": "str",
+    "split": "str",
+    "kind": "str",
+    "seed": "int64",
+    "volume": "Int64",
+    "other_volume": "Int64",
+    "synset_distance": "float64",
+    "a_distance": "float64",
+    "cut": "str",
+    "treatment": "str",
+    "source": "str",
+    "n": "int64",
+    "stage": "str",
+    "target": "str",
+    "seen": "bool",
+    "score": "str",
+    "value": "float64",
+    "null": "float64",
+    "null_deviation": "float64",
+    "above": "float64",
+    "images": "int64",
+    "values": "int64",
+    "pooling": "str",
+    "permutations": "int64",
+    "seconds": "float64",
+    "pass_seconds": "float64",
+    "reason": "object",
+}
+"""scores.csv: one row a cut and score; those of the source's own classes are at its last stage, its head.
+
+`null` is the mean over permuted labels, and `above` what the score has more. `seen`: the stages have learnt from the
+very images that are scored. `values`: of an image's features. `seconds`: those of the score and its null, and
+`pass_seconds` of the pass that made the features of all cuts, which alone differ from run to run. `reason`: why there
+is no value.
+"""
+
+CRITERION_COLUMNS = {
+    "dataset": "str",
+    "architecture": "str",
+    "treatment": "str",
+    "truth": "str",
+    "read_out": "str",
+    "predictor": "str",
+    "over": "str",
+    "measure": "str",
+    "mean": "float64",
+    "low": "float64",
+    "high": "float64",
+    "chance": "float64",
+    "units": "int64",
+    "items": "int64",
+    "groups": "int64",
+    "note": "object",
+}
+"""criterion.csv: one row a predictor, what it should predict, and measure.
+
+`predictor` is a score above its null, depth or a distance, of the stages of `treatment`; `truth` is the treatment that
+tells what these gave. `over` cuts: the mean of the rank correlations of curves; over tasks: of those at each cut.
+`items` are ranked at once, in so many `groups`, and `chance` is what that many reach 5 times in 100. `low` and `high`:
+95 %, by resampling `units`, splits and seeds; of a regression Student's, over splits.
+"""
+
+CHOICE_COLUMNS = {
+    "dataset": "str",
+    "split": "str",
+    "seed": "int64",
+    "target": "str",
+    "kind": "str",
+    "way": "str",
+    "chosen": "object",
+    "gives": "float64",
+    "best": "str",
+    "best_gives": "float64",
+    "regret": "float64",
+    "candidates": "int64",
+    "seconds": "float64",
+}
+"""choice.csv: one row a target and way to choose among the scored cuts of all architectures.
+
+`gives` is the accuracy on test images of the network made from the `chosen` cut, fine-tuned where the study does that;
+`regret` is what the `best` of the `candidates` gives more. `seconds` are those of all candidates: of scores and probes
+the pass of the training images too; empty where a record is missing. At random: the mean of all, at no cost.
+"""
+
+CKA_COLUMNS = {
+    "cut": "str",
+    "n": "int64",
+    "stage": "str",
+    "other": "str",
+    "other_n": "int64",
+    "other_stage": "str",
+    "cka": "float64",
+    "images": "int64",
+    "pooling": "str",
+    "reason": "object",
+}
+"""cka.csv: one row a pair of cuts, each with itself too: how alike their features are, or the reason why not known."""
+
 IDENTITY = ["dataset", "architecture", "split", "seed", "network"]
 """What tells one network of a table from another."""
 

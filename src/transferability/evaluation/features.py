@@ -1,11 +1,12 @@
 """Features: what the stages of a network give for images, pooled to vectors, in one pass for all cuts.
 
-Stored ones are a memory-mapped array a cut, float32 (N, D), with a card beside it that says what they follow from. A
-cut whose card still holds is not computed again.
+Stored ones are a memory-mapped array a cut, float32 (N, D), with a card beside it that says what they follow from, and
+how many seconds the pass took. A cut whose card still holds is not computed again.
 """
 
 import hashlib
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -140,7 +141,7 @@ def holds(path: Path, card: dict) -> bool:
     """Whether a file has the features that a card describes."""
     try:
         stored = files.read_json(path.with_suffix(".json"))
-        values = stored.pop("values")
+        values, _ = stored.pop("values"), stored.pop("seconds")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (InputError, OSError, EOFError, ValueError, KeyError):
         return False
@@ -159,7 +160,7 @@ def check_room(sizes: dict[int, int], folder: Path) -> None:
 
 def write_features(paths: dict[int, Path], passes: Iterator[dict[int, np.ndarray]], cards: dict[int, dict]) -> None:
     """Write the features of some cuts, batch by batch, whole or not at all; the cards last."""
-    folder = next(iter(paths.values())).parent
+    folder, started = next(iter(paths.values())).parent, time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     first = next(passes)
     values = {n: first[n].shape[1] for n in cards}
@@ -181,8 +182,15 @@ def write_features(paths: dict[int, Path], passes: Iterator[dict[int, np.ndarray
             start, batch = stop, next(passes, None)
         for array in arrays.values():
             array.flush()
+    seconds = round(time.perf_counter() - started, 3)
     for n, card in cards.items():
-        files.write_json(paths[n].with_suffix(".json"), card | {"values": values[n]})
+        files.write_json(paths[n].with_suffix(".json"), card | {"values": values[n], "seconds": seconds})
+
+
+def pass_seconds(folder: Path, cuts: Iterable[int], pooling: Pooling, view: View = WHOLE) -> float:
+    """The seconds of the longest of the passes that have made some stored features of one part."""
+    cards = (feature_file(folder, n, pooling, view).with_suffix(".json") for n in cuts)
+    return max(files.read_json(card)["seconds"] for card in cards)
 
 
 @dataclass(frozen=True)

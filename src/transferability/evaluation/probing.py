@@ -6,6 +6,7 @@ the pretrained ones, and `A5B+-svm` the fine-tuned network's own; each for the c
 
 import argparse
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -72,20 +73,20 @@ def is_random(name: str, n: int) -> bool:
 
 @dataclass(frozen=True)
 class ProbedTask:
-    """A target's task, and of each part the hash of its images."""
+    """A target's task, and of each part that is read the hash of its images."""
 
     task: Task
     hashes: dict[str, str]
 
     @classmethod
-    def open(cls, split: Path, side: str, packed: Path) -> "ProbedTask":
-        """Read a split's task; a part that lacks a class is an InputError."""
-        task, images = open_task(split, side, packed, PARTS), open_packed(packed).hashes
+    def open(cls, split: Path, side: str, packed: Path, parts: tuple[str, ...] = PARTS) -> "ProbedTask":
+        """Read some parts of a split's task; one without images is an InputError."""
+        task, images = open_task(split, side, packed, parts), open_packed(packed).hashes
         chosen = files.read_json(split, Split)["tasks"][side]
         hashes = {}
-        for part in PARTS:
+        for part in parts:
             if not len(task.labels[part]):
-                raise InputError(f"{split}: task {side} has no {part} images, which a probe needs; change the split")
+                raise InputError(f"{split}: task {side} has no {part} images, which are read; change the split")
             indices = [index for name in task.classes for index in chosen[part][name]]
             hashes[part] = hash_names(images[index] for index in indices)
         return cls(task, hashes)
@@ -99,7 +100,7 @@ class ProbedTask:
                 )
                 for view in VIEWS[views]
             ]
-            for part in PARTS
+            for part in self.hashes
         }
 
     def labelled(self, features: PartFeatures, n: int, probe: Probe) -> Labelled:
@@ -217,8 +218,9 @@ def probe_metrics(identity: Network, reading: Reading, probed: list[Probed]) -> 
 
     `probed` are the target's features, and those of the other task where the probe learns from it.
     """
-    n, task = identity.n, probed[0].data.task
+    n, task, started = identity.n, probed[0].data.task, time.perf_counter()
     draws = drawn_probes(n, reading.probe, *probed)
+    seconds = round(time.perf_counter() - started, 3)
     stages = [stage for stage, _ in reading.source.network.named_children()]
     return {
         "network": identity.name,
@@ -235,23 +237,24 @@ def probe_metrics(identity: Network, reading: Reading, probed: list[Probed]) -> 
         "chosen": None,
         "mean_of_ten_best": None,
         "learning": [],
-        "probe": probe_block(identity.option, reading.probe, reading.pooling, draws, task),
+        "probe": probe_block(identity.option, reading.probe, reading.pooling, draws, task) | {"seconds": seconds},
         "versions": provenance.versions("sklearn"),
         "code": provenance.fingerprint("evaluation.probing", f"networks.{reading.source.card.architecture.library}"),
         **{part: part_scores(draws, reading.probe, part, task) for part in SCORED},
     }
 
 
-def check_names(probes: list[Network], cuts: list[int], network: nn.Sequential) -> str:
-    """The one target of the probes; refuses files that are not those of the cuts, and cuts that there are not."""
+def check_names(probes: list[Network], cuts: list[int], network: nn.Sequential, option: str = "--metrics") -> str:
+    """The one target of the probes that an option names; refuses files that are not those of the cuts, and cuts that
+    there are not."""
     if [probe.n for probe in probes] != cuts:
         raise InputError(
-            f"--metrics: {', '.join(probe.name for probe in probes)} are not at the cuts "
+            f"{option}: {', '.join(probe.name for probe in probes)} are not at the cuts "
             f"{', '.join(map(str, cuts))}; name a file a cut, in the same order"
         )
     targets = {probe.target for probe in probes}
     if len(targets) > 1:
-        raise InputError("--metrics: probes of one target at a time; their features are of its images")
+        raise InputError(f"{option}: one target at a time; features are of its images")
     if deep := [n for n in cuts if n >= len(network)]:
         raise InputError(
             f"--cuts: {deep[0]} is not below the last of {len(network)} stages; a cut is 1 to {len(network) - 1}"

@@ -1,6 +1,6 @@
 """Ridge regression to classes in closed form: every penalty, and every image left out, from one decomposition."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -28,11 +28,12 @@ def decompose(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class RidgePath:
     """Ridge regression with an unpenalised intercept, on features (N, D) float64, for all penalties.
 
-    `left` and `squares` are those of `decompose` on centred features.
+    `left` and `squares` are those of `decompose` on centred features; `known` keeps what `leverages` has given.
     """
 
     left: np.ndarray
     squares: np.ndarray
+    known: dict[float, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, features: np.ndarray) -> "RidgePath":
@@ -47,12 +48,20 @@ class RidgePath:
         """A penalty in the features' own unit, from one of PENALTIES."""
         return multiple * float(self.squares.mean())
 
-    def left_out(self, targets: np.ndarray, multiple: float) -> np.ndarray:
-        """What is predicted for each image by the regression on all others: (N, K), for targets (N, K)."""
+    def leverages(self, multiple: float) -> tuple[np.ndarray, np.ndarray]:
+        """What a penalty keeps of each direction (R,), and the weight (N,) of each image's own target in its value."""
+        if multiple not in self.known:
+            kept = self.squares / (self.squares + self.penalty(multiple))
+            self.known[multiple] = kept, self.shares @ kept + 1 / len(self.left)
+        return self.known[multiple]
+
+    def left_out(self, targets: np.ndarray, multiple: float, inner: np.ndarray | None = None) -> np.ndarray:
+        """What is predicted for each image by the regression on all others: (N, K), for targets (N, K); `inner`, of
+        several penalties the same, are the targets' coordinates (R, K) in `left`."""
         centred = targets - targets.mean(axis=0)
-        kept = self.squares / (self.squares + self.penalty(multiple))
-        leverage = self.shares @ kept + 1 / len(targets)
-        residuals = centred - self.left @ (kept[:, None] * (self.left.T @ centred))
+        inner = self.left.T @ centred if inner is None else inner
+        kept, leverage = self.leverages(multiple)
+        residuals = centred - self.left @ (kept[:, None] * inner)
         return targets - residuals / (1 - leverage)[:, None]
 
     def squared_error(self, targets: np.ndarray, multiple: float) -> float:
@@ -61,7 +70,9 @@ class RidgePath:
 
     def best_left_out(self, targets: np.ndarray) -> np.ndarray:
         """The predictions for images left out with that of PENALTIES whose squared error is smallest."""
-        return self.left_out(targets, min(PENALTIES, key=lambda multiple: self.squared_error(targets, multiple)))
+        inner = self.left.T @ (targets - targets.mean(axis=0))
+        predicted = (self.left_out(targets, multiple, inner) for multiple in PENALTIES)
+        return min(predicted, key=lambda values: np.square(targets - values).sum())
 
     def weights(self, centred: np.ndarray, targets: np.ndarray, multiple: float) -> np.ndarray:
         """The regression's weights (K, D), from the centred features (N, D) that the path is of."""

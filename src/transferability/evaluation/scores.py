@@ -255,6 +255,19 @@ SCORES: dict[str, Callable[[Labelled, int, int], Score]] = {
 }
 """The scores of features and labels, by the names that tables give them."""
 
+LEFT_OUT = ("ridge", "neighbour", "means")
+"""Those that are accuracies on images left out: no other score is kept that one of them beats at its cost."""
+
+
+def nce_of_head(probabilities: np.ndarray, data: Labelled, number: int = 10, seed: int = 0) -> Score:
+    """NCE from the source's probabilities (N, Z): its prediction is the likeliest class."""
+    check_probabilities(probabilities, data.indices)
+    return nce(probabilities.argmax(1), data, number, seed)
+
+
+HEAD_SCORES: dict[str, Callable[[np.ndarray, Labelled, int, int], Score]] = {"leep": leep, "nce": nce_of_head}
+"""The scores of what a source says of its own classes, and labels."""
+
 
 def score_features(data: Labelled, number: int = 10, seed: int = 0) -> dict[str, Score]:
     """All scores of a cut's features, each with its null of so many permutations."""

@@ -21,6 +21,8 @@ SIDES = ("A", "B")
 """The tasks of a split; a base network of one is a source too."""
 RANDOM = "R"
 PRETRAINED = "P"
+SCORES = "scores"
+"""The option of what is no probe: A5B-scores are the scores of the features that A5B copies."""
 
 
 @dataclass(frozen=True)

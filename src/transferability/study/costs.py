@@ -13,7 +13,7 @@ from pathlib import Path
 from transferability.errors import InputError, exit_plainly
 from transferability.study.architectures import describe_architectures
 from transferability.study.grid import members_of
-from transferability.study.jobs import Job, critical_path, probe_jobs, study_jobs
+from transferability.study.jobs import Job, critical_path, probe_jobs, score_jobs, study_jobs
 from transferability.study.params import check_networks, check_params
 from transferability.study.rates import measure_rate
 from transferability.study.reading import read_study
@@ -24,6 +24,7 @@ from transferability.study.work import (
     job_stages,
     probing_work,
     reference_work,
+    scoring_work,
     training_work,
     work_seconds,
 )
@@ -123,6 +124,13 @@ def notes(params: dict, jobs: list[Job], rates: dict[str, float], cores: int) ->
         lines.append(
             f"probes: {sum(len(job.networks) for job in reading)} in {counted(len(reading), 'job')}, which train "
             f"nothing: {in_units(forward, 'FLOP')} forward, one pass of a target's images each, and a fit a cut"
+        )
+    if scoring := score_jobs(params):
+        forward = sum(2 * scoring_work(params, job).forward for job in scoring)
+        lines.append(
+            f"scores: of {counted(sum(len(job.networks) for job in scoring), 'cut')} in "
+            f"{counted(len(scoring), 'job')}, which train nothing: {in_units(forward, 'FLOP')} forward, one pass of a "
+            "target's training images each where no probe has made it"
         )
     if not jobs:
         return [*lines, "training: none"]

@@ -120,8 +120,8 @@ def study_figures(params: dict) -> list[str]:
 
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
-    networks, and filters of five pixels or more. t-SNE, what units
-    answer to and retrieval are drawn where the params ask for it.
+    networks, and filters of five pixels or more. Scores, their criterion, CKA, t-SNE, what units answer to and
+    retrieval are drawn where the params ask for it.
     """
     volumes, transferred, chosen, trained = set(), set(), set(), set()
     for split in params["study"]["split"]:
@@ -142,6 +142,9 @@ def study_figures(params: dict) -> list[str]:
         "learning": bool(trained),
         "filters": "base" in trained
         and any(has_visible_filters(params, architecture) for architecture in params["study"]["architecture"]),
+        "scores": "scores" in params,
+        "criterion": "scores" in params,
+        "cka": "cka" in params,
         "tsne": "tsne" in params,
         "shows": "shows" in params,
         "invariance": "shows" in params,

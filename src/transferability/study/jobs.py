@@ -1,4 +1,4 @@
-"""Jobs: the training jobs of a study, each the networks of a curve or one network, and those of its probes."""
+"""Jobs: the training jobs of a study, each the networks of a curve or one network, and those that read features."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ from transferability.networks.notation import RANDOM, SIDES, Network
 from transferability.study.architectures import depth_of
 from transferability.study.grid import cuts, expand_curve, study_networks
 from transferability.study.probes import read_network
+from transferability.study.scores import scored_networks
 
 
 @dataclass(frozen=True)
 class Job:
     """One training job: the networks of a curve, or one, of a seed of a split; `source` is the base network that it
-    waits for, if any. Or one job of a probe at the cuts of a curve, or at one."""
+    waits for, if any. Or one job of a probe, or of scores, at the cuts of a curve, or at one."""
 
     dataset: str
     architecture: str
@@ -40,6 +41,7 @@ NAMES = {
     "evaluate_curve": "{source}{n}{target}{plus}",
     "probe": "{source}{n}{target}-{probe}",
     "probe_tuned": "{source}{n}{target}+-{probe}",
+    "scores": "{source}{n}{target}-scores",
     "export": "baseA",
 }
 """The network, or where there is no wildcard n the curve, that a job of a rule is about, from its wildcards."""
@@ -53,12 +55,12 @@ def trains_curves(params: dict) -> bool:
 
 
 def trains_random_alone(params: dict) -> bool:
-    """Whether a job trains one random network: where all are there for probes, which read the one that is cut last."""
+    """Whether a job trains one random network: where all are there for probes and scores, which read the one that is cut last."""
     study = params["study"]
     random = [
         network
         for architecture, split in product(study["architecture"], study["split"])
-        for network in study_networks(params, architecture, split)
+        for network in (*study_networks(params, architecture, split), *scored_networks(params, architecture, split))
         if network.source == RANDOM
     ]
     return bool(random) and all(network.option for network in random)
@@ -81,10 +83,10 @@ def rule_job(params: dict, rule: str, wildcards: Mapping[str, str]) -> Job:
 def training_curves(params: dict, architecture: str, split: str) -> list[tuple[Network, ...]]:
     """The networks of each training job of a seed of a split: what the study names, and what this needs.
 
-    That are base networks whose stages are copied, and the networks whose stages probes read.
+    That are base networks whose stages are copied, and the networks whose stages probes and scores read.
     """
     layers, depth = cuts(params, architecture), depth_of(params, architecture)
-    named = study_networks(params, architecture, split)
+    named = [*study_networks(params, architecture, split), *scored_networks(params, architecture, split)]
     read = [read_network(network, layers) if network.option else network for network in named]
     networks = [network for network in read if network]
     sources = {network.source for network in networks} & set(SIDES)
@@ -98,14 +100,23 @@ def training_curves(params: dict, architecture: str, split: str) -> list[tuple[N
     return list(curves.values())
 
 
-def probed_curves(params: dict, architecture: str, split: str) -> list[tuple[Network, ...]]:
-    """The probes of each job of a seed of a split: those of a curve, which read one network, or one."""
+def read_together(params: dict, named: list[Network]) -> list[tuple[Network, ...]]:
+    """What reads features, by job: at the cuts of a curve, which are of one network, or at one."""
     together, curves = trains_curves(params), {}
-    for probe in study_networks(params, architecture, split):
-        if probe.option:
-            # Each fine-tuned network has features of its own.
-            curves.setdefault(probe.curve if together and not probe.fine_tune else probe.name, []).append(probe)
-    return [tuple(probes) for probes in curves.values()]
+    for read in named:
+        # Each fine-tuned network has features of its own.
+        curves.setdefault(read.curve if together and not read.fine_tune else read.name, []).append(read)
+    return [tuple(networks) for networks in curves.values()]
+
+
+def probed_curves(params: dict, architecture: str, split: str) -> list[tuple[Network, ...]]:
+    """The probes of each job of a seed of a split."""
+    return read_together(params, [probe for probe in study_networks(params, architecture, split) if probe.option])
+
+
+def scored_curves(params: dict, architecture: str, split: str) -> list[tuple[Network, ...]]:
+    """The scores of each job of a seed of a split."""
+    return read_together(params, scored_networks(params, architecture, split))
 
 
 def jobs_of(params: dict, curves_of: Callable[[dict, str, str], list[tuple[Network, ...]]]) -> list[Job]:
@@ -127,6 +138,11 @@ def study_jobs(params: dict) -> list[Job]:
 def probe_jobs(params: dict) -> list[Job]:
     """The jobs of a study that read features by probes and train nothing."""
     return jobs_of(params, probed_curves)
+
+
+def score_jobs(params: dict) -> list[Job]:
+    """The jobs of a study that score features and train nothing."""
+    return jobs_of(params, scored_curves)
 
 
 def critical_path(jobs: list[Job], seconds: dict[Job, float]) -> tuple[float, list[Job]]:

@@ -1,4 +1,4 @@
-"""Looks: what of a study's stages is drawn beside its networks, as `tsne`, `shows` and `retrieval` of the params say.
+"""Looks: what of a study's stages is drawn beside its networks, as `cka`, `tsne`, `shows` and `retrieval` say.
 
 They name cuts as networks are named: A5B is stages 1 to 5 of baseA, on images of task B; AnB all of them. They are
 those of the study's first split and seed.
@@ -13,7 +13,7 @@ from transferability.study.grid import check_sources, cuts, expand_curve, split_
 from transferability.study.probes import read_network, written_out
 from transferability.study.sections import named_groups
 
-SECTIONS = ("tsne", "shows", "retrieval")
+SECTIONS = ("cka", "tsne", "shows", "retrieval")
 
 
 def looked_cuts(params: dict, section: str, architecture: str) -> list[Network]:
@@ -55,6 +55,8 @@ def check_looks(params: dict) -> None:
         for cut in named:
             check_cut(cut, f"params: {section}.cuts names {cut.name}", sides, cuts(params, architecture))
         check_sources(params, architecture, named)
+        if section == "cka" and len({cut.target for cut in named}) > 1:
+            raise InputError("params: cka.cuts: they are compared on the same images; name cuts of one target")
 
 
 def check_cut(cut: Network, words: str, sides: tuple[str, ...], layers: list[int]) -> None:

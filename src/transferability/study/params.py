@@ -16,6 +16,7 @@ from transferability.study.architectures import image_shape
 from transferability.study.grid import members_of, study_networks
 from transferability.study.looks import check_looks
 from transferability.study.probes import check_probes
+from transferability.study.scores import scored_networks
 from transferability.study.sections import GROUPED, listed, named_groups
 
 
@@ -190,6 +191,8 @@ def check_networks(params: dict) -> None:
     check_looks(params)
     for architecture, split in product(study["architecture"], study["split"]):
         networks = study_networks(params, architecture, split)
+        # Refuses those that an architecture cannot give.
+        scored_networks(params, architecture, split)
         for name in params["export"]:
             if not members_of([name], networks):
                 origin = (

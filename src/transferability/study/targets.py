@@ -3,7 +3,7 @@
 import re
 
 from transferability.errors import InputError
-from transferability.networks.notation import PRETRAINED, Network, parse_network
+from transferability.networks.notation import PRETRAINED, SCORES, Network, parse_network
 from transferability.study.architectures import depth_of
 from transferability.study.grid import cuts
 
@@ -48,12 +48,22 @@ def check_weights(path: str, architecture: str, params: dict) -> None:
 def check_probe(probe: Network, params: dict, file: str) -> None:
     """Refuse a probe that the params lack, and a file of it other than its result."""
     probes = params.get("probes", {})
-    if probe.option not in probes:
+    if probe.option == SCORES:
+        check_scores(probe, params)
+    elif probe.option not in probes:
         raise InputError(f"probes has no {probe.option!r} (there are: {', '.join(probes) or 'none'})")
     if file != ".json":
         raise InputError("a probe is no network, and its only file is its result, results/.../seed0/A5B-svm.json")
     if probe.preserved:
         raise InputError("no stage above the cut is read, so there is nothing to preserve; leave out the -k")
+
+
+def check_scores(scores: Network, params: dict) -> None:
+    """Refuse scores of what the params do not ask for, or never can."""
+    if "scores" not in params:
+        raise InputError("the params ask for no scores; add `scores`")
+    if scores.fine_tune:
+        raise InputError("stages are scored before they are fine-tuned; leave out the +")
 
 
 def check_network(network: Network, params: dict, architecture: str, split: str) -> None:

@@ -15,6 +15,7 @@ from transferability.networks.stages import Stage
 from transferability.study.architectures import stages_of
 from transferability.study.jobs import Job
 from transferability.study.probes import pooling_section
+from transferability.study.scores import score_options
 from transferability.study.sections import schedule_of
 from transferability.study.sizes import task_size
 
@@ -150,13 +151,30 @@ def probing_work(params: dict, job: Job) -> Work:
     return Work(images * sum(stage.multiply_adds for stage in stages[: max(probe.n for probe in job.networks)]), 0)
 
 
-def probing_minutes(params: dict, job: Job) -> int:
-    """The minutes that a job of a probe asks for; each cut's fit takes what no rate tells, and has some of its own."""
+def scoring_work(params: dict, job: Job) -> Work:
+    """The arithmetic of a job of scores but for the scores: a pass of the target's training images to the head."""
+    images = task_size(params, job.dataset, job.split, job.networks[0].target).train or 0
+    return Work(images * sum(stage.multiply_adds for stage in job_stages(params, job)), 0)
+
+
+def reading_minutes(params: dict, job: Job, work: Work) -> int:
+    """The minutes that a job asks for that reads features; what follows at each cut takes what no rate tells, and has
+    some of its own."""
     size = task_size(params, job.dataset, job.split, job.networks[0].target)
     if size.train is None or job.architecture not in params.get("rates", {}):
         return UNKNOWN_MINUTES
-    seconds = work_seconds(params, job.architecture, probing_work(params, job), params["rates"])
+    seconds = work_seconds(params, job.architecture, work, params["rates"])
     return LEAST_MINUTES * len(job.networks) + math.ceil(MARGIN * (START + seconds) / 60)
+
+
+def probing_minutes(params: dict, job: Job) -> int:
+    """The minutes that a job of a probe asks for."""
+    return reading_minutes(params, job, probing_work(params, job))
+
+
+def scoring_minutes(params: dict, job: Job) -> int:
+    """The minutes that a job of scores asks for."""
+    return reading_minutes(params, job, scoring_work(params, job))
 
 
 def pooled_values(stage: Stage, pooling: dict) -> int:
@@ -168,12 +186,23 @@ def pooled_values(stage: Stage, pooling: dict) -> int:
     return max(stage.shape)
 
 
-def probing_mb(params: dict, job: Job) -> int:
-    """The main memory that a job of a probe asks for, in megabytes: a network's, and features as they are fitted to."""
-    stages, pooling = job_stages(params, job), pooling_section(params, job.networks[0].option)
-    values = max(pooled_values(stages[probe.n - 1], pooling) for probe in job.networks)
-    images = probe_images(params, job)
+def reading_mb(params: dict, job: Job, images: int, pooling: dict) -> int:
+    """The main memory that a job asks for that reads features of so many images, in megabytes: a network's, and that of
+    the features of a cut."""
+    stages = job_stages(params, job)
+    values = max(pooled_values(stages[read.n - 1], pooling) for read in job.networks)
     return memory_mb(params, replace(job, networks=job.networks[:1])) + math.ceil(COPIES * 8 * images * values / 1e6)
+
+
+def probing_mb(params: dict, job: Job) -> int:
+    """The main memory that a job of a probe asks for, in megabytes."""
+    return reading_mb(params, job, probe_images(params, job), pooling_section(params, job.networks[0].option))
+
+
+def scoring_mb(params: dict, job: Job) -> int:
+    """The main memory that a job of scores asks for, in megabytes."""
+    images = task_size(params, job.dataset, job.split, job.networks[0].target).train or 0
+    return reading_mb(params, job, images, score_options(params)["pooling"])
 
 
 def memory_mb(params: dict, job: Job) -> int:
