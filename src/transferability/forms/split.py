@@ -2,7 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
-from transferability.forms.fields import Count, Many, Positive, Text
+from transferability.forms.fields import Count, Positive, Text
 
 Indices = dict[str, list[Count]]
 """The images of each class, as indices of the packed set."""
@@ -32,5 +32,5 @@ class Split(TypedDict):
     normalisation: Normalisation
     tasks: dict[str, Side]
     source: NotRequired[dict]
-    volume: NotRequired[dict[str, Many] | None]
+    volume: NotRequired[dict[str, Count] | None]
     distance: NotRequired[dict[str, float | None] | None]

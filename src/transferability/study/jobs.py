@@ -55,7 +55,7 @@ def trains_curves(params: dict) -> bool:
 
 
 def trains_random_alone(params: dict) -> bool:
-    """Whether a job trains one random network: where all are there for probes and scores, which read the one that is cut last."""
+    """Whether a job trains one random network: where all are there for probes and scores, which read that cut last."""
     study = params["study"]
     random = [
         network
