@@ -29,7 +29,7 @@ from transferability.study.jobs import rule_job, trains_curves, trains_random_al
 from transferability.study.machine import check_machine, missing_images
 from transferability.study.looks import look_options, looked_cuts, looked_weights
 from transferability.study.params import check_networks, check_params
-from transferability.study.probes import pooling_section, probe_section, read_network
+from transferability.study.probes import pooling_section, probe_reader, probe_section, read_network
 from transferability.study.reading import read_config, read_module
 from transferability.study.scores import score_options, scored_networks
 from transferability.study.sections import canonical, described, named, schedule_of, task_names

@@ -85,7 +85,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file, tmp_path
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),
         (["datasets", "digits", "images"], "channels, classes, size, source"),
-        (["datasets", "digits", "parts"], "duplicates, seed, test, validation"),
+        (["datasets", "digits", "parts"], "duplicates, seed, shared, test, validation"),
         (["datasets", "digits", "augmentation"], "crop, flip, padding"),
         (["splits", "random0"], "kind, seed, volume"),
         (["splits", "even-odd"], "A, B, classes, kind, seed, volume"),
@@ -323,7 +323,7 @@ def test_params_that_are_no_mapping_are_refused(params):
             "read_out",
             "top5",
             "figures.read_out: 'top5' is none of test_top1, chosen_test_top1, test_mean_per_class, "
-            "validation_top1, mean_of_ten_best",
+            "validation_top1, mean_of_ten_best, test_top5, test_map, chosen_test_map, test_map11, validation_map",
         ),
     ],
 )

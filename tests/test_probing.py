@@ -16,6 +16,7 @@ from transferability import files
 from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
 from transferability.evaluation import features, probing
+from transferability.evaluation.adaptation import Adaptation
 from transferability.evaluation.features import cut_features, prepared
 from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.metrics import score
@@ -25,6 +26,7 @@ from transferability.evaluation.probing import like_classes, parse_probe
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.stages import AlexNet
+from transferability.study.probes import OVERLAP, PATCH_KEYS, PATCHES, SCALES
 
 torch.set_num_threads(1)
 
@@ -183,12 +185,16 @@ def test_the_params_may_ask_for_what_probes_and_poolings_are_and_for_nothing_els
     path = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
     schema = yaml.safe_load(path.read_text(encoding="utf-8"))
     keys, pooling = schema["properties"]["probes"]["additionalProperties"]["properties"], schema["$defs"]["pooling"]
-    assert keys["classifier"]["enum"] == list(CLASSIFIERS)
+    assert keys["classifier"]["enum"] == [*CLASSIFIERS, PATCHES]
     assert keys["normalisation"]["enum"] == list(NORMALISATIONS)
     assert pooling["then"]["enum"] == pooling["else"]["properties"]["kind"]["enum"] == list(POOLINGS)
     assert pooling["else"]["properties"].keys() == {field.name for field in fields(Pooling)}
     # The seed is the study's.
-    assert keys.keys() == {field.name for field in fields(Probe)} - {"seed"} | {"pooling"}
+    known = {field.name for record in (Probe, Adaptation) for field in fields(record)}
+    assert keys.keys() == known - {"seed"} | {"pooling"}
+    own = {field.name for field in fields(Adaptation)} - {"seed", "classifier"}
+    assert own == set(PATCH_KEYS)
+    assert (Adaptation().scales, Adaptation().overlap) == (SCALES, OVERLAP)
 
 
 def test_a_name_says_which_network_it_reads():

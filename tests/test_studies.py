@@ -162,6 +162,7 @@ def test_missing_images_are_told_with_the_place_they_belong(tmp_path):
         ("razavian-mit67", 2 * 2, 0),
         ("domain-adaptation", 2 * 3 * 7, 0),
         ("retrieval", 7, 1),
+        ("oquab-voc2012", 2 * 4, 0),
     ],
 )
 def test_the_studies_of_features_resolve_to_their_probes(tmp_path, study, probes, looks):

@@ -89,10 +89,11 @@ rule probe:
         probe=lambda wildcards: canonical(probe_section(config, wildcards.probe) | {"seed": int(wildcards.seed)}),
         pooling=lambda wildcards: canonical(pooling_section(config, wildcards.probe)),
         features="{source}n{target}",
-        code=lambda wildcards: fingerprint("evaluation.probing", library(wildcards)),
+        reader=lambda wildcards: probe_reader(config, wildcards.probe),
+        code=lambda wildcards: fingerprint(f"evaluation.{probe_reader(config, wildcards.probe)}", library(wildcards)),
     shell:
         """
-        python -m transferability.evaluation.probing \
+        python -m transferability.evaluation.{params.reader} \
             --split {input.split:q} \
             --packed data/packed/{wildcards.dataset:q} \
             --model {input.model:q} \

@@ -17,14 +17,17 @@ from transferability.analysis.effects import effects_of_pairs
 from transferability.analysis.pairs import match_pairs, trained_pairs
 from transferability.analysis.read_outs import READ_OUTS, ReadOut
 from transferability.analysis.tables import LEARNING_COLUMNS, NETWORK_COLUMNS, shape_table, write_table
+from transferability.data.tasks import MULTI, SINGLE
 from transferability.errors import InputError, exit_plainly
-from transferability.evaluation.guessing import chance
-from transferability.forms.metrics import Metrics
+from transferability.evaluation.guessing import chance, prevalence
+from transferability.forms.fields import SEVERAL
+from transferability.forms.metrics import read_metrics
 from transferability.forms.split import Split
 from transferability.networks.notation import parse_network
-from transferability.training.history import LEARNT
+from transferability.training.history import LEARNT, named
 
 PLACE = ("dataset", "architecture", "split", "seed")
+SCORED = ("validation", "test")
 # Columns that stand in a network's metrics under the same name.
 COPIED = (
     "network",
@@ -103,14 +106,27 @@ def split_columns(path: Path) -> dict:
     }
 
 
+def kind_of(metrics: dict) -> str:
+    """The kind of a network's task: its images have one label, or several."""
+    return MULTI if metrics.get("labels") == SEVERAL else SINGLE
+
+
+def guessed(metrics: dict, kind: str) -> dict[str, float]:
+    """What guessing scores in a network's read-outs, by the names of the columns that say so."""
+    classes = {part: metrics[part]["per_class"].values() for part in SCORED}
+    counts = {part: [number(entry, "count") for entry in classes[part]] for part in SCORED}
+    if kind == SINGLE:
+        return {"test_class_chance": 1 / len(counts["test"])} | {
+            f"{part}_chance": chance(counts[part]) for part in SCORED
+        }
+    ranked = {part: [number(entry, "of") for entry in classes[part]] for part in SCORED}
+    return {f"{part}_map_chance": prevalence(counts[part], ranked[part]) for part in SCORED}
+
+
 def network_row(shared: dict, metrics: dict) -> dict:
     """One row of networks.csv from a network's metrics and what it shares with its split's others: where it is, and
     the columns of `split_columns`."""
-    target = metrics["target"]
-    counts = {
-        part: [number(entry, "count") for entry in metrics[part]["per_class"].values()]
-        for part in ("validation", "test")
-    }
+    target, kind = metrics["target"], kind_of(metrics)
     return {
         **shared,
         "volume": shared["volume"].get(target),
@@ -119,11 +135,10 @@ def network_row(shared: dict, metrics: dict) -> dict:
         "option": metrics["option"] or None,
         "pooling": pooling_of(metrics),
         "stage": metrics.get("stage"),
-        **{read_out.name: read_out_value(metrics, read_out) for read_out in READ_OUTS},
+        **{read_out.name: read_out_value(metrics, read_out) for read_out in READ_OUTS if read_out.kind in (kind, None)},
         "validation_loss": given(metrics, "validation", "loss"),
-        "test_class_chance": 1 / len(counts["test"]),
-        **{f"{part}_chance": chance(counts[part]) for part in counts},
-        **{f"{part}_images": number(metrics, part, "count") for part in counts},
+        **guessed(metrics, kind),
+        **{f"{part}_images": number(metrics, part, "count") for part in SCORED},
     }
 
 
@@ -131,8 +146,9 @@ def learning_rows(metrics: dict) -> list[dict]:
     """The rows of learning.csv from a network's metrics, without where it is; a probe has none."""
     if not metrics["learning"] and "probe" not in metrics:
         raise ValueError("learning is empty")
+    names = [named(name, kind_of(metrics)) for name in LEARNT]
     return [
-        {"network": metrics["network"], "step": int(number(row, "step"))} | {name: number(row, name) for name in LEARNT}
+        {"network": metrics["network"], "step": int(number(row, "step"))} | {name: number(row, name) for name in names}
         for row in metrics["learning"]
     ]
 
@@ -142,7 +158,7 @@ def read_network(path: Path, shared: dict) -> tuple[dict, list[dict]]:
 
     A file that is missing, not whole or another network's is an InputError that names it.
     """
-    metrics = files.read_json(path, Metrics)
+    metrics = read_metrics(path)
     try:
         row = network_row(shared, metrics)
         learning = [{name: shared[name] for name in PLACE} | step for step in learning_rows(metrics)]

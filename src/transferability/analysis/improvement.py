@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from transferability.analysis.intervals import Estimate
+from transferability.analysis.read_outs import LEARNING
 from transferability.analysis.replication import estimate_replicated
 
 LAST = 0.25
@@ -64,6 +65,11 @@ def late_gain(steps: np.ndarray, accuracy: np.ndarray) -> float:
     return float(slope * LAST * steps.max())
 
 
+def measured(curve: pd.DataFrame) -> np.ndarray:
+    """What a network was validated by at each step: accuracy, or, of images of several labels, average precision."""
+    return curve[list(LEARNING.values())].bfill(axis=1).iloc[:, 0].to_numpy()
+
+
 def late_improvement(learning: pd.DataFrame) -> Improvement:
     """The improvement of the base networks of learning.csv, of one data set and architecture.
 
@@ -71,7 +77,7 @@ def late_improvement(learning: pd.DataFrame) -> Improvement:
     """
     curves = learning[learning["network"].str.startswith("base")].sort_values("step")
     gains = [
-        (split, seed, late_gain(curve["step"].to_numpy(), curve["validation_top1"].to_numpy()))
+        (split, seed, late_gain(curve["step"].to_numpy(), measured(curve)))
         for (split, seed, _), curve in curves.groupby(["split", "seed", "network"])
     ]
     table = pd.DataFrame(gains, columns=["split", "seed", "gain"]).dropna()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from transferability.data.tasks import MULTI, SINGLE
+
 POINTS, NATS = "points", "nats"
 
 
@@ -12,7 +14,8 @@ class ReadOut:
     `label` is an axis's and `short` stands in sentences. `chance` is the column of what guessing scores, and `images`
     the column that counts the images of which it is a share; None where there is none. `unit` is that of differences:
     percentage points of a share, or nats of a loss. `metric` is where a network's metrics have it; those of few classes
-    do not have an `optional` one.
+    do not have an `optional` one. `kind` is that of the tasks whose networks have it, those of one label an image or of
+    several; None: of both.
     """
 
     name: str
@@ -23,6 +26,7 @@ class ReadOut:
     unit: str
     metric: str
     optional: bool = False
+    kind: str | None = SINGLE
 
 
 READ_OUTS = (
@@ -75,8 +79,39 @@ READ_OUTS = (
         "test.top5",
         optional=True,
     ),
-    ReadOut("test_loss", "Test loss", "test loss", None, None, NATS, "test.loss"),
-    ReadOut("train_loss", "Training loss", "training loss", None, None, NATS, "train_loss"),
+    ReadOut("test_map", "mAP,\ntest", "mAP, test, at the end", "test_map_chance", None, POINTS, "test.map", kind=MULTI),
+    ReadOut(
+        "chosen_test_map",
+        "mAP,\ntest, chosen on validation",
+        "mAP, test, chosen on validation",
+        "test_map_chance",
+        None,
+        POINTS,
+        "chosen.test_map",
+        kind=MULTI,
+    ),
+    ReadOut(
+        "test_map11",
+        "mAP of VOC2007,\ntest",
+        "mAP of VOC2007, test",
+        "test_map_chance",
+        None,
+        POINTS,
+        "test.map11",
+        kind=MULTI,
+    ),
+    ReadOut(
+        "validation_map",
+        "mAP,\nvalidation",
+        "mAP, validation, at the end",
+        "validation_map_chance",
+        None,
+        POINTS,
+        "validation.map",
+        kind=MULTI,
+    ),
+    ReadOut("test_loss", "Test loss", "test loss", None, None, NATS, "test.loss", kind=None),
+    ReadOut("train_loss", "Training loss", "training loss", None, None, NATS, "train_loss", kind=None),
 )
 """What differences are taken of.
 
@@ -86,6 +121,12 @@ by generalisation (it is about 0 or negative).
 
 SHARES = tuple(read_out.name for read_out in READ_OUTS if read_out.unit == POINTS)
 """The names of the read-outs that are shares: those that figures show and drops are found in."""
+
+
+MAIN = {SINGLE: "test_top1", MULTI: "test_map"}
+"""What a summary tells of networks, for each kind of task."""
+LEARNING = {SINGLE: "validation_top1", MULTI: "validation_map"}
+"""What is known of networks while they learn, for each kind of task."""
 
 
 def read_out_of(name: str) -> ReadOut:

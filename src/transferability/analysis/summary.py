@@ -8,10 +8,10 @@ import pandas as pd
 from transferability import files
 from transferability.analysis.conditions import CONDITION, with_volumes
 from transferability.analysis.coverage import means_table
+from transferability.analysis.read_outs import MAIN
 from transferability.analysis.tables import EFFECT_COLUMNS, NETWORK_COLUMNS, read_table, write_table
 from transferability.errors import exit_plainly
 
-READ_OUT = "test_top1"
 STUDY = ["dataset", "architecture"]
 
 
@@ -50,8 +50,11 @@ def main() -> None:
         pd.concat([read_table(folder / f"{name}.csv", columns) for folder in arguments.tables], ignore_index=True)
         for name, columns in (("networks", NETWORK_COLUMNS), ("effects", EFFECT_COLUMNS))
     )
-    accuracy = curves(means_table(networks, READ_OUT, unbalanced=False), "treatment")
-    effects = curves(effects[effects["read_out"] == READ_OUT], "effect")
+    accuracy = pd.concat(
+        [curves(means_table(networks, read_out, unbalanced=False), "treatment") for read_out in MAIN.values()],
+        ignore_index=True,
+    )
+    effects = curves(effects[effects["read_out"].isin(MAIN.values())], "effect")
     write_table(arguments.accuracy, accuracy.round({"mean": 6}))
     write_table(arguments.effects, effects.round({"mean": 6}))
     files.write_json(arguments.metrics, summarise(networks, accuracy=accuracy, effect=effects))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from transferability import files
-from transferability.analysis.read_outs import READ_OUTS
+from transferability.analysis.read_outs import LEARNING, READ_OUTS
 from transferability.errors import InputError
 
 NETWORK_COLUMNS = {
@@ -46,7 +46,8 @@ is empty for probes. `test_mean_per_class` is the mean of each class's own accur
 guessing one class scores in it.
 `stage` is the name of stage n, after which the network is cut; empty for base networks, and where the metrics do not
 name it. `volume` and `other_volume`: training images a class of the target's task and of the other one, where the
-split reduces them. `*_chance`: the accuracy of always guessing the largest class. `reason`: why it did not train, or,
+split reduces them. `*_chance`: the accuracy of always guessing the largest class; `*_map_chance`, of images of several
+labels, the share of images that show a class, of each the mean. `reason`: why it did not train, or,
 of one that did, what is odd about it.
 """
 
@@ -59,10 +60,10 @@ LEARNING_COLUMNS = {
     "step": "int64",
     "train_loss": "float64",
     "validation_loss": "float64",
-    "validation_top1": "float64",
+    **dict.fromkeys(LEARNING.values(), "float64"),
 }
 """learning.csv: one row a validation of a network while it was trained; `train_loss` is since the one before. Probes
-have none."""
+have none. Networks of images of one label have `validation_top1`, those of images of several `validation_map`."""
 
 PAIR_COLUMNS = {
     "effect": "str",

@@ -5,6 +5,14 @@ from dataclasses import dataclass
 
 from transferability.data.names import shown
 
+SEPARATOR = "|"
+"""What stands between the labels of an image that may have several, in tables of users and in a packed set's index."""
+
+
+def labels_of(text: str) -> tuple[str, ...]:
+    """The labels of an image of several, from one text."""
+    return tuple(text.split(SEPARATOR)) if text else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -32,7 +40,7 @@ class Source:
     listing: dict
 
     def read(self, index: int) -> tuple[str | None, object, bytes | None]:
-        """An entry's class, None for one that is left out, its PIL image, and the bytes of its file if it is one.
+        """An entry's class or labels, None for one that is left out, its PIL image, and the bytes of its file, if any.
 
         An image that cannot be read is any exception but InputError.
         """

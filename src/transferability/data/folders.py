@@ -19,6 +19,19 @@ from transferability.files import expanded
 LARGEST_FILE = 2**30
 
 
+def read_entry(root: str, entry: Entry) -> bytes:
+    """The bytes of an entry's file below a folder; one that is missing, empty or too large is an exception."""
+    if not entry.stamp:
+        raise FileNotFoundError("there is no such file, or nothing that is a plain one")
+    with open(f"{root}/{entry.file}", "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > LARGEST_FILE:
+            raise ValueError(f"a file of more than {LARGEST_FILE:,} bytes")
+        data = file.read()
+    if not data:
+        raise ValueError("the file is empty")
+    return data
+
+
 @dataclass(frozen=True)
 class Folder(Source):
     """Image files below a folder, with the class of each."""
@@ -27,15 +40,7 @@ class Folder(Source):
     root: str
 
     def read(self, index: int) -> tuple[str | None, object, bytes | None]:
-        entry = self.entries[index]
-        if not entry.stamp:
-            raise FileNotFoundError("there is no such file, or nothing that is a plain one")
-        with open(f"{self.root}/{entry.file}", "rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size > LARGEST_FILE:
-                raise ValueError(f"a file of more than {LARGEST_FILE:,} bytes")
-            data = file.read()
-        if not data:
-            raise ValueError("the file is empty")
+        data = read_entry(self.root, self.entries[index])
         return self.classes[index], open_image(data), data
 
 

@@ -165,24 +165,40 @@ def in_8_bits(image):
     return image
 
 
+def placement(width: int, height: int, size: int) -> tuple[int, int, int, int]:
+    """The width and height of an image whose shorter side is resized to `size`, and where in it the centre begins."""
+    scale = size / min(width, height)
+    across, down = (max(size, round(side * scale)) for side in (width, height))
+    return across, down, (across - size) // 2, (down - size) // 2
+
+
 def cut_square(image, size: int, interpolation: str):
     """A PIL image with its shorter side resized to `size`, and of that the centre."""
     from PIL import Image
 
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
+    width, height, left, top = placement(*image.size, size)
     refuse_bomb(width, height)
-    left, top = (width - size) // 2, (height - size) // 2
     resized = image.resize((width, height), Image.Resampling[interpolation.upper()])
     return resized.crop((left, top, left + size, top + size))
 
 
-def fit(image, size: int, channels: int, interpolation: str = "bilinear") -> np.ndarray:
+def warp(image, size: int, interpolation: str):
+    """A whole PIL image resized to a square, whatever its aspect, as DeCAF (Donahue et al. 2014) did."""
+    from PIL import Image
+
+    return image.resize((size, size), Image.Resampling[interpolation.upper()])
+
+
+SQUARES = {"crop": cut_square, "warp": warp}
+"""How images become squares."""
+
+
+def fit(image, size: int, channels: int, interpolation: str = "bilinear", square: str = "crop") -> np.ndarray:
     """A PIL image as uint8 (C, size, size): upright, shorter side resized to `size`, then the centre cropped.
 
-    Grey is repeated to colour, colour turned to grey by its luma; 16 bits become the upper 8; what is transparent
-    lies on white; of an animation it is the first frame. `interpolation` is one of INTERPOLATIONS. An image that
-    cannot be shown like this is a ValueError.
+    With the `square` "warp" the whole image is resized, whatever its aspect. Grey is repeated to colour, colour turned
+    to grey by its luma; 16 bits become the upper 8; what is transparent lies on white; of an animation it is the first
+    frame. `interpolation` is one of INTERPOLATIONS. An image that cannot be shown like this is a ValueError.
     """
     from PIL import Image
 
@@ -194,7 +210,7 @@ def fit(image, size: int, channels: int, interpolation: str = "bilinear") -> np.
     if image.mode != MODES[channels]:
         image = image.convert(MODES[channels])
     if image.size != (size, size):
-        image = cut_square(image, size, interpolation)
+        image = SQUARES[square](image, size, interpolation)
     return np.frombuffer(image.tobytes(), np.uint8).reshape(size, size, channels).transpose(2, 0, 1)
 
 

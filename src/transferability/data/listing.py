@@ -107,7 +107,7 @@ def is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def stamp_of(entry: os.DirEntry) -> str:
+def stamp_of(entry: os.DirEntry | Path) -> str:
     """A file's size and time of change; "" for what is no plain file."""
     try:
         status = entry.stat()

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from transferability import files
 from transferability.data.images import decode
 from transferability.data.names import shown
 from transferability.errors import InputError
+from transferability.forms.fields import SEVERAL
 from transferability.forms.packed import PackedCard
 
 
@@ -123,7 +124,9 @@ class Packed:
     """A packed data set.
 
     `images` uint8 (N, C, H, W), memory-mapped where they are stored as pixels, and `folder` where they lie; of each its
-    class, its part ("" where the source has none), its file and its hash; the card.
+    class, its part ("" where the source has none), its file and its hash; the card. Where images may have several
+    labels, `classes` has them as the index has, and of each image there are its labels that are all `difficult` and its
+    `boxes`, both as the index has them.
     """
 
     images: Images
@@ -133,6 +136,13 @@ class Packed:
     hashes: list[str]
     card: dict
     folder: Path = Path()
+    difficult: list[str] = field(default_factory=list)
+    boxes: list[str] = field(default_factory=list)
+
+    @property
+    def several(self) -> bool:
+        """Whether images may have several labels."""
+        return self.card.get("labels") == SEVERAL
 
     @cached_property
     def checked(self) -> Images:
@@ -183,13 +193,14 @@ def open_packed(folder: Path) -> Packed:
         table = read_index(folder / "index.csv")
         images = stored_images(folder, card, table)
         columns = [table[column] for column in ("class", "part", "file", "sha256")]
+        annotation = [table[column] for column in ("difficult", "boxes")] if card.get("labels") == SEVERAL else []
         expected, content = (card["images"], *card["shape"]), card["content"]
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
         raise InputError(f"{folder}: not a whole packed data set ({error}); delete the folder and run again") from None
     whole = images.shape == expected and len(columns[0]) == len(images)
     if not whole or content != files.sha256(folder / "index.csv"):
         raise InputError(f"{folder}: its files are of different runs or cut off; delete the folder and run again")
-    return Packed(images, *columns, card, folder)
+    return Packed(images, *columns, card, folder, *annotation)
 
 
 PARTS = ("train", "validation", "test")

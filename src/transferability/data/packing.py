@@ -4,7 +4,9 @@ A packed data set is a folder of three files:
   images.npy  stored as pixels: uint8 (N, C, H, W), memory-mapped by its readers; as jpeg: uint8 (bytes,), JPEG files
               end to end
   index.csv   one row an image: index, class, part (the source's own, or empty), file, sha256 of its pixels or of its
-              JPEG file, and for jpeg the end of that file in images.npy
+              JPEG file, and for jpeg the end of that file in images.npy; of images of several labels these stand in
+              class, with | between, and two columns more have the labels whose objects are all difficult, and, as
+              JSON, the boxes in shares of the stored image: label, left, top, right, bottom, difficult, truncated
   card.json   where it came from, its classes, parts and sets with their counts, what could not be read or was left
               out, mean and deviation of each channel, the hash of index.csv, which names the content, and the listing
               of the folder or archive, by which a later start tells whether the images are still those
@@ -40,10 +42,12 @@ import numpy as np
 
 from transferability import files
 from transferability.data import images
-from transferability.data.entries import Entry, Source, note
+from transferability.data.annotations import Annotated, stored_boxes
+from transferability.data.entries import SEPARATOR, Entry, Source, labels_of, note
 from transferability.data.names import shown
 from transferability.data.sources import open_source
 from transferability.errors import InputError, exit_plainly
+from transferability.forms.fields import SEVERAL
 from transferability.forms.packed import PackedCard
 from transferability.forms.split import Split
 from transferability.locks import only_writer
@@ -78,6 +82,7 @@ class Job:
     size: int
     channels: int
     interpolation: str
+    square: str
     sets: tuple[str, ...]
     file: Path
     offset: int
@@ -86,6 +91,25 @@ class Job:
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width."""
         return self.channels, self.size, self.size
+
+    @property
+    def several(self) -> bool:
+        """Whether images may have several labels."""
+        return isinstance(self.source, Annotated)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the index."""
+        end, annotation = ("end",) if self.storage == "jpeg" else (), ("difficult", "boxes") if self.several else ()
+        return ("index", "class", "part", "file", "sha256", *end, *annotation)
+
+    def annotation(self, number: int) -> tuple[str, ...]:
+        """What an entry has in the last columns of the index, where images may have several labels."""
+        if not self.several:
+            return ()
+        annotation = self.source.annotations[number]
+        boxes = stored_boxes(annotation, self.size, self.square == "warp")
+        return SEPARATOR.join(annotation.difficult), json.dumps(boxes)
 
     @property
     def image_bytes(self) -> int:
@@ -144,7 +168,7 @@ def write_at(descriptor: int, data: bytes | np.ndarray, position: int) -> None:
 
 def stored_form(job: Job, image, data: bytes | None) -> tuple[np.ndarray, bytes]:
     """An image's pixels as they will be read, (C, H, W), and the bytes that are stored of it."""
-    fitted = images.fit(image, job.size, job.channels, job.interpolation)
+    fitted = images.fit(image, job.size, job.channels, job.interpolation, job.square)
     if job.storage == "pixels":
         return fitted, fitted.tobytes()
     if data is not None and images.is_stored_form(image, job.size, job.channels):
@@ -462,16 +486,24 @@ class Outcome:
                 elif name is not None:
                     end += chunk.lengths[row]
                     place = (end,) if job.storage == "jpeg" else ()
-                    rows.append((len(rows), name, entry.part, entry.file, chunk.hashes[row], *place))
+                    stored = (entry.part, entry.file, chunk.hashes[row], *place)
+                    rows.append((len(rows), name, *stored, *job.annotation(number)))
                     kept.append(number)
                 number += 1
         return cls(rows, kept, bad, end)
 
 
-def check_outcome(outcome: Outcome, source: Source, on_bad: str) -> None:
+def class_counts(job: Job, outcome: Outcome) -> dict[str, int]:
+    """The images of each class, in order; one of several labels counts for each."""
+    counts = Counter(name for row in outcome.rows for name in (labels_of(row[1]) if job.several else (row[1],)))
+    return {name: counts[name] for name in sorted(counts)}
+
+
+def check_outcome(job: Job, outcome: Outcome, on_bad: str) -> None:
     """Refuse a set without images or without those of a class that is asked for."""
+    source = job.source
     check_bad(outcome.bad, len(source.entries), source, on_bad)
-    classes = {row[1] for row in outcome.rows}
+    classes = class_counts(job, outcome)
     missing = [name for name in source.wanted if name not in classes]
     if missing:
         raise InputError(f"{source.place}: has no image of the class {missing[0]!r}; take it out of classes")
@@ -479,23 +511,23 @@ def check_outcome(outcome: Outcome, source: Source, on_bad: str) -> None:
         raise InputError(f"{source.place}: holds no images that can be read")
 
 
-def write_index(path: Path, rows: list[tuple]) -> None:
+def write_index(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:
     """Write the table of images."""
-    columns = ("index", "class", "part", "file", "sha256", "end")[: len(rows[0])]
     with files.replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([columns, *rows])
 
 
 def card_of(job: Job, outcome: Outcome, chunks: list[Chunk]) -> dict:
     """What the card says of the images; where they come from and their content come to it."""
-    classes, parts = Counter(row[1] for row in outcome.rows), Counter(row[2] for row in outcome.rows)
-    sets = {name: [key for key in sorted(classes) if key.startswith(f"{name}/")] for name in job.sets}
+    classes, parts = class_counts(job, outcome), Counter(row[2] for row in outcome.rows)
+    sets = {name: [key for key in classes if key.startswith(f"{name}/")] for name in job.sets}
     return {
         "storage": job.storage,
         "images": len(outcome.rows),
         "shape": list(job.shape),
         "interpolation": job.interpolation,
-        "classes": {name: classes[name] for name in sorted(classes)},
+        **({"labels": SEVERAL, "square": job.square} if job.several else {}),
+        "classes": classes,
         "parts": {name: parts[name] for name in sorted(parts)},
         **({"sets": sets} if sets else {}),
         "bad": outcome.bad,
@@ -509,9 +541,9 @@ def card_of(job: Job, outcome: Outcome, chunks: list[Chunk]) -> dict:
 def finish(job: Job, on_bad: str, description: dict, chunks: list[Chunk], folder: Path) -> None:
     """Write index and card, and bring the images under their name."""
     outcome = Outcome.of(job, chunks)
-    check_outcome(outcome, job.source, on_bad)
+    check_outcome(job, outcome, on_bad)
     tell_left_out(job.source)
-    write_index(folder / "index.csv", outcome.rows)
+    write_index(folder / "index.csv", job.columns, outcome.rows)
     content = files.sha256(folder / "index.csv")
     files.write_json(folder / "card.json", {"source": description, **card_of(job, outcome, chunks), "content": content})
     if job.storage == "pixels":
@@ -544,6 +576,8 @@ def pack(options: dict, folder: Path, threads: int = 1, description: dict | None
             size=options["size"],
             channels=options["channels"],
             interpolation=options.get("interpolation", "bilinear"),
+            # What an image shows may lie anywhere in it.
+            square=options.get("square", "warp" if isinstance(source, Annotated) else "crop"),
             sets=tuple(options.get("sets", ())),
             file=folder / ".images.npy.part",
             offset=offset,

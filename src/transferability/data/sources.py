@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from transferability.data.coco import open_coco
 from transferability.data.entries import Entry, Source
 from transferability.data.folders import open_folder
+from transferability.data.label_table import open_table
 from transferability.data.names import taken
 from transferability.data.torchvision_sets import open_torchvision
+from transferability.data.voc import open_voc
 from transferability.errors import InputError
 
 
@@ -91,7 +94,15 @@ def open_sets(options: dict, scratch: Path) -> Sets:
     )
 
 
-OPENERS = {"digits": open_digits, "folder": open_folder, "torchvision": open_torchvision, "sets": open_sets}
+OPENERS = {
+    "digits": open_digits,
+    "folder": open_folder,
+    "torchvision": open_torchvision,
+    "voc": open_voc,
+    "coco": open_coco,
+    "table": open_table,
+    "sets": open_sets,
+}
 
 
 def open_source(options: dict, scratch: Path) -> Source:

@@ -2,7 +2,6 @@
 
 import argparse
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,8 @@ from transferability.data.entries import note
 from transferability.data.groups import groups_of, unmatched_rows
 from transferability.data.names import composed, listed, meant
 from transferability.data.packed import PARTS, Images, Packed, open_packed
+from transferability.data.parts import divide, reduce_volume
+from transferability.data.several import Division, divide_labelled
 from transferability.errors import InputError, exit_plainly
 from transferability.words import counted
 
@@ -137,89 +138,6 @@ def classes_counted(number: int) -> str:
     return f"{number:,} class{'' if number == 1 else 'es'}"
 
 
-def divide_class(name: str, images: list[int], sources: list[str], parts: dict) -> dict[str, list[int]]:
-    """Divide the images of one class: {part: sorted indices}, of which some may be empty.
-
-    `sources` is the part of each image in its source. `parts` names for validation and test either such a part, which
-    is taken whole, or a share, drawn by its seed from what those leave; the rest is for training. The draw
-    depends on nothing but the seed and the class, so it is the same in every split.
-    """
-    taken = {
-        part: [index for index, source in zip(images, sources, strict=True) if source == parts[part]]
-        for part in ("validation", "test")
-        if isinstance(parts[part], str)
-    }
-    rest = sorted(set(images) - {index for indices in taken.values() for index in indices})
-    counts = {part: round(parts[part] * len(rest)) for part in ("validation", "test") if part not in taken}
-    counts = {"train": len(rest) - sum(counts.values()), **counts}
-    shuffled = np.random.RandomState([parts["seed"], *name.encode()]).permutation(rest).tolist()
-    for part in counts:
-        taken[part], shuffled = sorted(shuffled[: counts[part]]), shuffled[counts[part] :]
-    return {part: taken[part] for part in PARTS}
-
-
-def check_parts(sources: list[str], parts: dict) -> None:
-    """Refuse parts that the data set lacks, and one part for both validation and test."""
-    for part in ("validation", "test"):
-        if isinstance(parts[part], str) and parts[part] not in sources:
-            there_are = ", ".join(sorted(set(sources) - {""})) or "none"
-            raise InputError(f"datasets.*.parts.{part} names {parts[part]!r}, no part of the data set ({there_are})")
-    if isinstance(parts["test"], str) and parts["validation"] == parts["test"]:
-        raise InputError(
-            f"datasets.*.parts names {parts['test']!r} for both validation and test: validation picks and test "
-            "reports, so no image may serve both; name two parts, or let one be a share such as 0.1"
-        )
-
-
-def refuse_small_classes(divided: dict[str, dict[str, list[int]]], totals: dict[str, int]) -> None:
-    """Name all classes that have too few images for some part in one InputError."""
-    lacking = {}
-    for name, parts in divided.items():
-        empty = [part for part in ("validation", "test", "train") if not parts[part]]
-        if empty:
-            lacking[name] = empty[0]
-    if len(lacking) == 1:
-        ((name, part),) = lacking.items()
-        raise InputError(
-            f"the class {name!r} has {counted(totals[name], 'image')}, too few for a {part} part; "
-            "add images or change datasets.*.parts"
-        )
-    if lacking:
-        each = [f"{name!r} ({counted(totals[name], 'image')}, none for {part})" for name, part in lacking.items()]
-        raise InputError(
-            f"{len(lacking)} classes have too few images for a part of each: {listed(each)}; add images, change "
-            "datasets.*.parts, or leave these classes out"
-        )
-
-
-def divide(classes: list[str], sources: list[str], wanted: list[str], parts: dict) -> dict[str, dict[str, list[int]]]:
-    """Divide the images of the wanted classes: {class: {part: sorted indices}}.
-
-    `classes` and `sources` are the class of every image and its part in its source; an image of the class None is left
-    out.
-    """
-    check_parts(sources, parts)
-    images: dict[str, list[int]] = {name: [] for name in wanted}
-    for index, name in enumerate(classes):
-        if name in images:
-            images[name].append(index)
-    divided = {
-        name: divide_class(name, indices, [sources[index] for index in indices], parts)
-        for name, indices in images.items()
-    }
-    refuse_small_classes(divided, {name: len(indices) for name, indices in images.items()})
-    return divided
-
-
-def reduce_volume(name: str, images: list[int], volume: int, seed: int | str) -> list[int]:
-    """At most `volume` training images of the class `name`, sorted; those of a larger volume hold them.
-
-    Drawn by seed, or the first in the order of the data set, as in the original, where the seed is "first".
-    """
-    order = images if seed == "first" else np.random.RandomState([*name.encode(), seed]).permutation(images).tolist()
-    return sorted(order[:volume])
-
-
 def normalisation(images: Images, indices: np.ndarray) -> dict[str, list[float]]:
     """Mean and standard deviation of each channel over the given images, in units of 0..1.
 
@@ -241,24 +159,11 @@ def normalisation(images: Images, indices: np.ndarray) -> dict[str, list[float]]
     return {"mean": mean.round(6).tolist(), "std": deviation.tolist()}
 
 
-@dataclass(frozen=True)
-class Division:
-    """The images of a split: {side: {part: {class: sorted indices}}}, and those that are left out as copies."""
-
-    tasks: dict[str, dict[str, dict[str, list[int]]]]
-    left_out: list[int]
-
-    def training(self) -> dict[str, np.ndarray]:
-        """The training images of each side, sorted."""
-        return {
-            side: np.sort(np.concatenate([np.asarray(indices, np.int64) for indices in task["train"].values()]))
-            for side, task in self.tasks.items()
-        }
-
-
 def divide_tasks(packed: Packed, sides: dict[str, list[str]], parts: dict, volume: dict) -> Division:
     """Give every image of a split's classes to one part of one task."""
     copies = surplus(packed.hashes, packed.classes) if parts.get("duplicates") == "drop" else set()
+    if packed.several:
+        return divide_labelled(packed, sides, parts, volume, copies)
     classes = [None if index in copies else name for index, name in enumerate(packed.classes)]
     wanted = [name for names in sides.values() for name in names]
     divided = divide(classes, packed.parts, wanted, parts)
@@ -276,14 +181,15 @@ def duplicates_of(packed: Packed, division: Division, policy: str) -> dict:
 
     Identical images in two parts or tasks are an InputError unless `policy` is keep; those that look alike are counted.
     """
-    shared = leaks(packed.hashes, division.tasks)
+    members = division.members()
+    shared = leaks(packed.hashes, members)
     if policy != "keep":
         refuse(shared, packed.files)
     repeats = {
         "left out": [packed.files[index] for index in division.left_out],
         "shared": [[packed.files[index] for index in group] for group in shared],
     }
-    alike = like_images(packed, division.tasks)
+    alike = like_images(packed, members)
     return repeats if alike is None else {**repeats, "alike": alike}
 
 
@@ -305,11 +211,23 @@ def make_split(packed: Packed, definition: dict, groups: dict[str, list[str]], p
         "parts": parts,
         "source": packed.card["source"],
         "content": packed.card["content"],
-        "normalisation": normalisation(packed.checked, np.sort(np.concatenate(list(training.values())))),
+        "normalisation": normalisation(packed.checked, np.unique(np.concatenate(list(training.values())))),
         "distance": task_distance(sides, packed.checked, training, seed=0) if len(sides) == 2 else None,
         "duplicates": duplicates,
-        "tasks": {side: {"classes": sides[side], **task} for side, task in division.tasks.items()},
+        **({"shared": division.shared} if division.shared else {}),
+        "tasks": {
+            side: {"classes": sides[side], **task, **division.difficult_of(side)}
+            for side, task in division.tasks.items()
+        },
     }
+
+
+def tell_shared(split: dict) -> None:
+    """Tell how many images show classes of both tasks, and where they went."""
+    shared = split.get("shared", {})
+    if shared.get("images"):
+        where = "both tasks" if shared["to"] == "both" else "neither task"
+        note(f"{counted(shared['images'], 'image')} show classes of A and of B, and are in {where} (parts.shared)")
 
 
 def tell_likeness(split: dict) -> None:
@@ -347,6 +265,7 @@ def main() -> None:
         split = make_split(packed, files.read_json(arguments.definition), groups, arguments.parts)
     except InputError as error:
         raise InputError(f"{arguments.into}: {error}") from None
+    tell_shared(split)
     tell_likeness(split)
     files.write_json(arguments.into, split)
 

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from transferability import files, provenance
 from transferability.data.batches import centre, hold, in_order, normalise
 from transferability.data.packed import Images
-from transferability.data.tasks import open_task
+from transferability.data.tasks import MULTI, SINGLE, open_task
 from transferability.devices import choose_device
 from transferability.errors import InputError, exit_plainly
-from transferability.forms.metrics import Metrics
+from transferability.forms.fields import SEVERAL
+from transferability.forms.metrics import read_metrics
 from transferability.networks.checkpoints import Card, load_network
 from transferability.networks.notation import parse_network
+from transferability.training.history import MEASURES
 
 TOLERANCE = 1e-4
 """The largest difference between onnxruntime's and torch's logits, as a share of the largest logit (at least 1)."""
@@ -127,9 +129,21 @@ def stored_form(packed: Path) -> dict[str, str]:
 
 
 def best_of(metrics: list[Path]) -> dict:
-    """The metrics of the network with the best validation accuracy; of equals the one with the lowest loss."""
-    candidates = [files.read_json(path, Metrics) for path in metrics]
-    return max(candidates, key=lambda one: (one["validation"]["top1"], -one["validation"]["loss"]))
+    """The metrics of the network that is best on validation; of equals the one with the lowest loss."""
+    candidates = [read_metrics(path) for path in metrics]
+    return max(candidates, key=lambda one: (one["validation"][measure_of(one)], -one["validation"]["loss"]))
+
+
+def measure_of(metrics: dict) -> str:
+    """What a network is chosen by: accuracy, or, where images have several labels, mean average precision."""
+    return MEASURES[MULTI if metrics.get("labels") == SEVERAL else SINGLE]
+
+
+def decision_of(metrics: dict) -> dict[str, str]:
+    """What the metadata say of several labels: the logits, as a JSON list, from which on an image shows a class."""
+    if metrics.get("labels") != SEVERAL:
+        return {}
+    return {"labels": SEVERAL, "thresholds": json.dumps(metrics["thresholds"]), "test_f1": f"{metrics['test_f1']:.4f}"}
 
 
 def open_network(checkpoint: Path, metrics: dict) -> tuple[Card, nn.Sequential]:
@@ -145,6 +159,7 @@ def choose(name: str, arguments: argparse.Namespace) -> tuple[Card, nn.Sequentia
     if not members:
         raise InputError(f"export: there is no network {name} in the study")
     metrics = best_of(members)
+    measure = measure_of(metrics)
     card, network = open_network(arguments.models / metrics["network"] / "model.safetensors", metrics)
     identity = {
         "name": metrics["network"],
@@ -152,7 +167,8 @@ def choose(name: str, arguments: argparse.Namespace) -> tuple[Card, nn.Sequentia
         "split": str(arguments.split),
         "seed": arguments.models.name.removeprefix("seed"),
         "task": f"{metrics['target']} of {arguments.split.stem}",
-        "test_top1": f"{metrics['test']['top1']:.4f}",
+        f"test_{measure}": f"{metrics['test'][measure]:.4f}",
+        **decision_of(metrics),
     }
     return card, network, identity
 

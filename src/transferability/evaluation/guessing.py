@@ -1,6 +1,10 @@
 """Guessing: what is scored by knowing nothing but how often each class occurs, and which networks do no better."""
 
+from collections.abc import Callable
+
 import numpy as np
+
+from transferability.data.tasks import MULTI, SINGLE
 
 UNTRAINED = 0.95
 """A loss above this share of that of guessing is that of guessing."""
@@ -28,10 +32,38 @@ def guessing_loss(training: list[int], scored: list[int]) -> float:
         return float(-np.log(shares)[weights > 0] @ weights[weights > 0])
 
 
-def verdict(history: list[dict[str, float]], training: list[int], validation: list[int]) -> tuple[bool, str | None]:
+def prevalence(shown: list[int], images: list[int]) -> float:
+    """The mean average precision of guessing: the share of images that show a class, of each the mean.
+
+    `shown` are the images of each class, `images` all those in its ranking.
+    """
+    return float(np.mean(np.asarray(shown) / np.asarray(images)))
+
+
+def guessing_loss_of_labels(training: list[float], scored: list[float]) -> float:
+    """The loss, in nats an image, of giving every class its share in training, on images of other shares.
+
+    Both lists hold the share of images that show each class, in one order; an image may show several.
+    """
+    said, true = (np.stack([np.asarray(shares), 1 - np.asarray(shares)]) for shares in (training, scored))
+    with np.errstate(divide="ignore"):
+        return float(-np.log(said)[true > 0] @ true[true > 0])
+
+
+GUESSED = {SINGLE: guessing_loss, MULTI: guessing_loss_of_labels}
+"""The loss of guessing, for each kind of task."""
+
+
+def verdict(
+    history: list[dict[str, float]],
+    training: list[float],
+    validation: list[float],
+    guessed: Callable[[list[float], list[float]], float] = guessing_loss,
+) -> tuple[bool, str | None]:
     """Whether a network trained, and what is wrong or odd about it.
 
-    `training` and `validation` are the images of each class in these parts of its task. A network did not train if
+    `training` and `validation` are the images of each class in these parts of its task, or the shares of images that
+    show it: what `guessed` takes. A network did not train if
     its training loss ended as that of guessing: the classes' entropy, which unbalanced classes bring below ln C.
 
     One that fits its training images, but whose validation loss is that of guessing or worse, has trained: its
@@ -40,10 +72,10 @@ def verdict(history: list[dict[str, float]], training: list[int], validation: li
     by their outcome; so it stays in, with a reason, which the coverage counts and the effects name.
     """
     last = history[-1]
-    loss, guessing = last["train_loss"], guessing_loss(training, training)
+    loss, guessing = last["train_loss"], guessed(training, training)
     if not loss < UNTRAINED * guessing:
         return False, f"the training loss ended at {loss:.3f}, that of guessing is {guessing:.3f}"
-    loss, guessing = last["validation_loss"], guessing_loss(training, validation)
+    loss, guessing = last["validation_loss"], guessed(training, validation)
     if loss < UNTRAINED * guessing:
         return True, None
     best = min((row["validation_loss"] for row in history), default=loss)

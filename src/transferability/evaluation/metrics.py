@@ -12,14 +12,18 @@ from torch.nn import functional
 from transferability import files
 from transferability.data.batches import centre, hold, in_order, normalise
 from transferability.data.packed import Images
-from transferability.data.tasks import Task, open_task
+from transferability.data.tasks import DIFFICULT, MULTI, SINGLE, Task, members_of, open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
-from transferability.evaluation.guessing import verdict
+from transferability.evaluation.guessing import GUESSED, verdict
+from transferability.evaluation.thresholds import mean_f1, thresholds_of
+from transferability.forms.fields import SEVERAL
 from transferability.forms.split import Split
 from transferability.networks.checkpoints import Card, load_network
 from transferability.networks.notation import parse_network
-from transferability.training.history import LEARNT, HistoryRow, read_history
+from transferability.training.history import LEARNT, HistoryRow, named, read_history
+from transferability.training.losses import binary_cross_entropy
+from transferability.training.precision import RULES, average_precision
 
 
 @torch.no_grad()
@@ -52,21 +56,53 @@ def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
     return scores
 
 
-def mean_of_best(history: list[HistoryRow], best: int = 10) -> dict:
+def score_labels(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
+    """Mean average precision by each rule, loss, counts and each class's own precisions, of images of several labels.
+
+    Of a class `count` is the number of images that show it, and `of` that of all images in its ranking, of which those
+    are left out where it is difficult.
+    """
+    scores, truth = logits.double().numpy(), labels.numpy()
+    per_class = {}
+    for column, name in enumerate(classes):
+        own = truth[:, column]
+        precisions = {rule: average_precision(scores[:, column], own, rule) for rule in RULES}
+        per_class[name] = {"count": int((own == 1).sum()), "of": int((own != DIFFICULT).sum()), **precisions}
+    means = {f"m{rule}": float(np.mean([entry[rule] for entry in per_class.values()])) for rule in RULES}
+    loss = binary_cross_entropy(logits.double(), labels).item()
+    return {"count": len(labels), **means, "loss": loss, "per_class": per_class}
+
+
+SCORERS = {SINGLE: score, MULTI: score_labels}
+"""What logits and labels score, for each kind of task."""
+
+
+def mean_of_best(history: list[HistoryRow], kind: str = SINGLE, best: int = 10) -> dict:
     """The paper's read-out: the mean of the ten best validations. It is optimistic; the count says how many."""
     top = sorted((row["validation_top1"] for row in history), reverse=True)[:best]
-    return {"validation_top1": float(np.mean(top)), "of": len(top)}
+    return {named("validation_top1", kind): float(np.mean(top)), "of": len(top)}
 
 
-def chosen_on_validation(history: list[HistoryRow]) -> dict:
+def chosen_on_validation(history: list[HistoryRow], kind: str = SINGLE) -> dict:
     """What the network scored on test images when it was best on validation images, for the first time."""
     (best,) = [row for row in history if row["test_top1"] is not None]
-    return {"step": int(best["step"]), "validation_top1": best["validation_top1"], "test_top1": best["test_top1"]}
+    scores = {named(name, kind): best[name] for name in ("validation_top1", "test_top1")}
+    return {"step": int(best["step"]), **scores}
 
 
-def learnt(history: list[HistoryRow]) -> list[dict]:
+def learnt(history: list[HistoryRow], kind: str = SINGLE) -> list[dict]:
     """How the network learnt: step, losses and accuracy of each validation."""
-    return [{"step": int(row["step"])} | {name: row[name] for name in LEARNT} for row in history]
+    return [{"step": int(row["step"])} | {named(name, kind): row[name] for name in LEARNT} for row in history]
+
+
+def shares_of(labels: np.ndarray) -> list[float]:
+    """The share of images that show each class, of labels (n, classes)."""
+    return (labels == 1).mean(axis=0).tolist()
+
+
+def class_sizes(labels: np.ndarray, kind: str) -> list[float]:
+    """What guessing needs to know of labels: the images of each class, or the share of images that show it."""
+    return shares_of(labels) if kind == MULTI else np.bincount(labels).tolist()
 
 
 def trained_on(card: Card, task: Task) -> bool:
@@ -88,33 +124,56 @@ def identity_of(card: Card, network: nn.Sequential) -> dict:
     }
 
 
-def evaluate(checkpoint: Path, task: Task, training: list[int], device: torch.device) -> dict:
+def labels_word(task: Task) -> dict:
+    """What metrics say of a task's labels: nothing where an image has one."""
+    return {"labels": SEVERAL} if task.kind == MULTI else {}
+
+
+def training_sizes(split: Path, side: str, kind: str) -> list[float]:
+    """The sizes of a task's classes in training, as `evaluate` takes them."""
+    content = files.read_json(split, Split)
+    task = content["tasks"][side]
+    if kind == MULTI:
+        return shares_of(members_of(content, side, "train").labels)
+    return [len(task["train"][name]) for name in task["classes"]]
+
+
+def evaluate(checkpoint: Path, task: Task, training: list[float], device: torch.device) -> dict:
     """The metrics of one network: on validation and test at the end of training, and its history with two read-outs.
 
-    `training` is the number of training images of each class, in the order of the task's classes.
+    `training` is the number of training images of each class, in the order of the task's classes, or, where images have
+    several labels, the share of them that show it.
     """
     card, network = load_network(checkpoint)
     if not trained_on(card, task):
         raise InputError(f"{checkpoint}: trained on another task than the split's; delete it and run again")
     network = network.to(device)
-    history = read_history(checkpoint.parent / "history.csv")
-    trained, reason = verdict(history, training, np.bincount(task.labels["validation"]).tolist())
+    kind = task.kind
+    history = read_history(checkpoint.parent / "history.csv", kind)
+    trained, reason = verdict(history, training, class_sizes(task.labels["validation"], kind), GUESSED[kind])
     metrics = {
         **identity_of(card, network),
         "model_sha256": files.sha256(checkpoint),
         "trained": trained,
         "reason": reason,
+        **labels_word(task),
         "classes": len(task.classes),
         "images_seen": int(history[-1]["images_seen"]),
         "train_loss": history[-1]["train_loss"],
-        "chosen": chosen_on_validation(history),
-        "mean_of_ten_best": mean_of_best(history),
-        "learning": learnt(history),
+        "chosen": chosen_on_validation(history, kind),
+        "mean_of_ten_best": mean_of_best(history, kind),
+        "learning": learnt(history, kind),
     }
-    for part in ("validation", "test"):
-        logits = predict(network, task.images[part], card, device)
-        metrics[part] = score(logits, torch.from_numpy(task.labels[part]), task.classes)
-    return metrics
+    logits = {part: predict(network, task.images[part], card, device) for part in ("validation", "test")}
+    for part, own in logits.items():
+        metrics[part] = SCORERS[kind](own, torch.from_numpy(task.labels[part]), task.classes)
+    return metrics | (decided(logits, task.labels) if kind == MULTI else {})
+
+
+def decided(logits: dict[str, Tensor], labels: dict[str, np.ndarray]) -> dict:
+    """The logits from which on an image is said to show a class, chosen on validation, and their F1 on test."""
+    thresholds = thresholds_of(logits["validation"].numpy(), labels["validation"])
+    return {"thresholds": thresholds, "test_f1": mean_f1(logits["test"].numpy(), labels["test"], thresholds)}
 
 
 def main() -> None:
@@ -129,8 +188,7 @@ def main() -> None:
 
     (target,) = {parse_network(path.parent.name).target for path in arguments.models}
     task = open_task(arguments.split, target, arguments.packed, parts=("validation", "test"))
-    side = files.read_json(arguments.split, Split)["tasks"][target]
-    training = [len(side["train"][name]) for name in task.classes]
+    training = training_sizes(arguments.split, target, task.kind)
     device = choose_device(arguments.device, arguments.threads)
     with fitting("evaluation: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):
         for checkpoint, path in zip(arguments.models, arguments.metrics, strict=True):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +18,13 @@ from torch import nn
 
 from transferability import files, provenance
 from transferability.data.packed import open_packed
-from transferability.data.tasks import Task, open_task
+from transferability.data.tasks import MULTI, SINGLE, Task, members_of, open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.features import ImageSet, Source, hash_names, stored_features
 from transferability.evaluation.labelled import Labelled
-from transferability.evaluation.metrics import score
+from transferability.evaluation.metrics import SCORERS, labels_word
+from transferability.evaluation.one_vs_rest import SeveralLabels, run_one_vs_rest
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probes import Draw, Probe, accuracies, over_draws, run_probe
 from transferability.evaluation.views import VIEWS
@@ -34,6 +36,8 @@ from transferability.words import in_words
 
 PARTS = ("train", "validation", "test")
 SCORED = ("validation", "test")
+
+Record = TypeVar("Record")
 
 PartFeatures = dict[str, list[dict[int, np.ndarray]]]
 """Of each part and view the features at each cut, (N, D)."""
@@ -82,13 +86,12 @@ class ProbedTask:
     def open(cls, split: Path, side: str, packed: Path, parts: tuple[str, ...] = PARTS) -> "ProbedTask":
         """Read some parts of a split's task; one without images is an InputError."""
         task, images = open_task(split, side, packed, parts), open_packed(packed).hashes
-        chosen = files.read_json(split, Split)["tasks"][side]
+        chosen = files.read_json(split, Split)
         hashes = {}
         for part in parts:
             if not len(task.labels[part]):
                 raise InputError(f"{split}: task {side} has no {part} images, which are read; change the split")
-            indices = [index for name in task.classes for index in chosen[part][name]]
-            hashes[part] = hash_names(images[index] for index in indices)
+            hashes[part] = hash_names(images[index] for index in members_of(chosen, side, part).indices)
         return cls(task, hashes)
 
     def features(self, folder: Path, source: Source, cuts: list[int], pooling: Pooling, views: int) -> PartFeatures:
@@ -152,7 +155,7 @@ def part_scores(draws: list[Draw], probe: Probe, part: str, task: Task) -> dict:
     scores = []
     for draw in draws:
         labels = torch.from_numpy(draw.indices.get(part, task.labels[part]))
-        values = score(torch.from_numpy(draw.decisions[part]), labels, task.classes)
+        values = SCORERS[task.kind](torch.from_numpy(draw.decisions[part]), labels, task.classes)
         if probe.classifier != "logreg":
             values["loss"] = None
         scores.append(values)
@@ -161,10 +164,6 @@ def part_scores(draws: list[Draw], probe: Probe, part: str, task: Task) -> dict:
 
 def probe_block(name: str, probe: Probe, pooling: Pooling, draws: list[Draw], task: Task) -> dict:
     """What is known of a probe beside its accuracy: what it is, what was chosen, and how draws differ."""
-    tops = {
-        part: [accuracies(draw.decisions[part], draw.indices.get(part, task.labels[part])) for draw in draws]
-        for part in SCORED
-    }
     return {
         "name": name,
         **asdict(probe),
@@ -173,6 +172,17 @@ def probe_block(name: str, probe: Probe, pooling: Pooling, draws: list[Draw], ta
         "chosen": [draw.choice.value for draw in draws],
         "reasons": sorted({draw.choice.reason for draw in draws} - {None}),
         "unsettled": sorted({value for draw in draws for value in draw.unsettled}),
+        **(spread_of_draws(draws, task) if task.kind == SINGLE else {}),
+    }
+
+
+def spread_of_draws(draws: list[Draw], task: Task) -> dict:
+    """How the accuracies of draws differ, of images that have one label; those of several are drawn once."""
+    tops = {
+        part: [accuracies(draw.decisions[part], draw.indices.get(part, task.labels[part])) for draw in draws]
+        for part in SCORED
+    }
+    return {
         "draws_top1": {part: over_draws([top1 for top1, _ in pairs]) for part, pairs in tops.items()},
         "draws_mean_per_class": {part: over_draws([mean for _, mean in pairs]) for part, pairs in tops.items()},
     }
@@ -208,35 +218,47 @@ class Probed:
 def drawn_probes(n: int, probe: Probe, target: Probed, *others: Probed) -> list[Draw]:
     """The draws of a probe at a cut, which may learn from the other task's images too."""
     parts = {} if probe.redraw else {part: stacked(target.features[part], n) for part in SCORED}
-    classes = target.data.task.classes
+    task = target.data.task
+    if task.kind == MULTI:
+        training = stacked(target.features["train"], n)
+        return run_one_vs_rest(probe, SeveralLabels(training, task.labels["train"], task.classes, probe.views), parts)
+    classes = task.classes
     elsewhere = [like_classes(other.labelled(n, probe), other.data.task.classes, classes) for other in others]
     return run_probe(probe, target.labelled(n, probe), parts, *elsewhere)
 
 
-def probe_metrics(identity: Network, reading: Reading, probed: list[Probed]) -> dict:
-    """The metrics of one probe, in the form of a network's; what only training gives is null.
-
-    `probed` are the target's features, and those of the other task where the probe learns from it.
-    """
-    n, task, started = identity.n, probed[0].data.task, time.perf_counter()
-    draws = drawn_probes(n, reading.probe, *probed)
-    seconds = round(time.perf_counter() - started, 3)
-    stages = [stage for stage, _ in reading.source.network.named_children()]
+def reading_metrics(identity: Network, checkpoint: Path, source: Source, task: Task) -> dict:
+    """What the metrics of whatever reads a cut have in common; what only training a network gives is null."""
+    n, stages = identity.n, [stage for stage, _ in source.network.named_children()]
     return {
         "network": identity.name,
         "treatment": identity.treatment,
         **asdict(identity),
         "stage": stages[n - 1],
         "depth": len(stages),
-        "model_sha256": files.sha256(reading.checkpoint),
+        "model_sha256": files.sha256(checkpoint),
         "trained": True,
         "reason": None,
+        **labels_word(task),
         "classes": len(task.classes),
-        "images_seen": draws[0].images,
         "train_loss": None,
         "chosen": None,
         "mean_of_ten_best": None,
         "learning": [],
+    }
+
+
+def probe_metrics(identity: Network, reading: Reading, probed: list[Probed]) -> dict:
+    """The metrics of one probe, in the form of a network's.
+
+    `probed` are the target's features, and those of the other task where the probe learns from it.
+    """
+    task, started = probed[0].data.task, time.perf_counter()
+    draws = drawn_probes(identity.n, reading.probe, *probed)
+    seconds = round(time.perf_counter() - started, 3)
+    return {
+        **reading_metrics(identity, reading.checkpoint, reading.source, task),
+        "images_seen": draws[0].images,
         "probe": probe_block(identity.option, reading.probe, reading.pooling, draws, task) | {"seconds": seconds},
         "versions": provenance.versions("sklearn"),
         "code": provenance.fingerprint("evaluation.probing", f"networks.{reading.source.card.architecture.library}"),
@@ -271,13 +293,12 @@ def check_unseen(probes: list[Network], probe: Probe) -> None:
         )
 
 
-def section(text: str, kind: type, option: str) -> Probe | Pooling:
+def section(text: str, kind: type[Record], option: str) -> Record:
     """The record that a JSON object of an option describes."""
     try:
         content = json.loads(text)
-        if isinstance(content.get("choices"), list):
-            content["choices"] = tuple(content["choices"])
-        return kind(**content)
+        # A record's lists do not change.
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
     except (json.JSONDecodeError, AttributeError, TypeError) as error:
         raise InputError(f"{option}: {text} does not describe one ({error})") from None
 

@@ -31,6 +31,7 @@ FIGURES = (
     "shows",
     "invariance",
     "retrieval",
+    "maps",
 )
 """The figures of a study, each a module of this room with `draw(study, options) -> Drawing`.
 

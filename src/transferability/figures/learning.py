@@ -7,9 +7,10 @@ from matplotlib.lines import Line2D
 
 from transferability.analysis.conditions import unreduced
 from transferability.analysis.coverage import cells_of
-from transferability.analysis.read_outs import read_out_of
+from transferability.analysis.read_outs import LEARNING, read_out_of
 from transferability.analysis.tables import IDENTITY, cut_name, stage_names
 from transferability.analysis.treatments import for_tasks, is_probe
+from transferability.data.tasks import MULTI, SINGLE
 from transferability.errors import InputError
 from transferability.figures.axes import as_percent, panel_grid
 from transferability.figures.captions import footer
@@ -17,7 +18,6 @@ from transferability.figures.records import Drawing, NothingToDrawError, Options
 from transferability.figures.styles import curve_name, finish, ordered_treatments
 from transferability.words import counted, in_words, points
 
-READ_OUT = "validation_top1"
 NAMED = 10
 """Layers that the legend names at most; the colours of those between lie between theirs."""
 
@@ -37,7 +37,7 @@ def learning_of(study: Study) -> pd.DataFrame:
 def merge_learning(networks: pd.DataFrame, learning: pd.DataFrame) -> pd.DataFrame:
     """The rows of learning.csv of some networks, with treatment and n; one that has none is an InputError."""
     steps = networks[[*IDENTITY, "treatment", "n"]].merge(learning, how="left", on=IDENTITY)
-    lacking = steps[steps[READ_OUT].isna()]
+    lacking = steps[steps[list(LEARNING.values())].isna().all(axis=1)]
     if len(lacking):
         row = lacking.iloc[0]
         raise InputError(
@@ -54,6 +54,11 @@ def differing_networks(networks: pd.DataFrame) -> pd.DataFrame:
     return networks[[cells[key] != wanted for key in zip(networks["treatment"], networks["n"], strict=True)]]
 
 
+def read_out_of_learning(networks: pd.DataFrame) -> str:
+    """What is known of networks while they learn: accuracy, or, where images have several labels, precision."""
+    return next((name for name in LEARNING.values() if networks[name].notna().any()), LEARNING[SINGLE])
+
+
 def draw_panel(panel: Axes, treatment: str, steps: pd.DataFrame, means: pd.Series) -> None:
     """One treatment: the mean of each n by step, and, dotted, that of the base networks; these also one by one."""
     deepest = steps["n"].max()
@@ -66,7 +71,7 @@ def draw_panel(panel: Axes, treatment: str, steps: pd.DataFrame, means: pd.Serie
         panel.plot(curve.index, curve, color=colour_of(n, deepest), linewidth=1.1, zorder=3)
     if treatment == "base":
         for _, network in rows.groupby(IDENTITY):
-            panel.plot(network["step"], network[READ_OUT], color="0.6", linewidth=0.7, zorder=2)
+            panel.plot(network["step"], network[means.name], color="0.6", linewidth=0.7, zorder=2)
     as_percent(panel)
 
 
@@ -92,13 +97,14 @@ def footer_text(networks: pd.DataFrame, coverage: str) -> str:
 
 def caption_of(count: int, treatments: list[str], means: pd.Series) -> str:
     """What the figure shows, in numbers: of each treatment the worst and the best n at the last step."""
+    measure = "mAP" if means.name == LEARNING[MULTI] else "accuracy"
     ends = []
     for treatment in treatments:
         final = means[treatment].groupby("n").last()
         worst, best = points(final.min(), signed=False), points(final.max(), signed=False)
         ends.append(f"{treatment} {worst}–{best} %" if len(final) > 1 else f"{treatment} {worst} %")
     return (
-        f"Mean validation accuracy while {counted(count, 'network')} were trained, over all "
+        f"Mean validation {measure} while {counted(count, 'network')} were trained, over all "
         f"splits, targets and seeds; at the last step, from the worst n to the best: {', '.join(ends)}."
     )
 
@@ -113,16 +119,17 @@ def draw(study: Study, options: Options) -> Drawing:
     learnt = study.networks[~study.networks["treatment"].map(is_probe)]
     if learnt.empty:
         raise NothingToDrawError("this study has probes alone, and they train no network")
-    trained = unreduced(trained_of(learnt, READ_OUT))
+    read_out = read_out_of_learning(learnt)
+    trained = unreduced(trained_of(learnt, read_out))
     steps = merge_learning(trained, learning)
-    means = steps.groupby(["treatment", "n", "step"])[READ_OUT].mean()
+    means = steps.groupby(["treatment", "n", "step"])[read_out].mean()
     treatments = ordered_treatments(trained)
     grid = panel_grid(len(treatments), 3, options.width, (0.36, 0.14), sharex=True, sharey=True)
     for panel, treatment in zip(grid.panels, treatments, strict=True):
         draw_panel(panel, treatment, steps, means)
         name = for_tasks(curve_name(treatment), trained)
         panel.set_title(treatment if treatment == "base" else f"{treatment} {name}")
-    grid.label("Step", read_out_of(READ_OUT).label)
+    grid.label("Step", read_out_of(read_out).label)
     layers, stages = sorted(set(trained["n"]) - {0}), stage_names(trained)
     handles = legend_handles(layers, stages, "base" in treatments)
     finish(grid.figure, footer_text(trained, study.coverage), handles, ncols=3 if stages else 5)

@@ -12,3 +12,6 @@ Positive = Annotated[float, Meta(gt=0)]
 Seconds = Annotated[float, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Shape = tuple[Many, Many, Many]
+
+SEVERAL = "several"
+"""What metrics, and the card of a packed set, say of labels where an image may have more than one."""

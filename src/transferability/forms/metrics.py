@@ -1,8 +1,10 @@
 """Metrics: what a network or a probe scores."""
 
+from pathlib import Path
 from typing import TypedDict
 
-from transferability.forms.fields import Count, Many, Sha256, Share, Text
+from transferability import files
+from transferability.forms.fields import SEVERAL, Count, Many, Sha256, Share, Text
 
 
 class ClassScore(TypedDict):
@@ -29,8 +31,33 @@ class Chosen(TypedDict):
     test_top1: Share
 
 
-class Metrics(TypedDict):
-    """results/.../{network}.json: what a network or a probe scores; a probe trains no network and has no history."""
+class LabelClassScore(TypedDict):
+    """How well a network ranks the images of one class, of those that are examples for or against it."""
+
+    count: Count
+    of: Many
+    ap: Share
+
+
+class LabelScore(TypedDict):
+    """What a network scores on a part whose images may have several labels."""
+
+    count: Many
+    map: Share
+    loss: float | None
+    per_class: dict[str, LabelClassScore]
+
+
+class ChosenByPrecision(TypedDict):
+    """The network when its mean average precision on validation images was best."""
+
+    step: Count
+    validation_map: Share
+    test_map: Share
+
+
+class Common(TypedDict):
+    """What the metrics of all networks and probes have."""
 
     network: Text
     treatment: Text
@@ -43,7 +70,28 @@ class Metrics(TypedDict):
     classes: Many
     images_seen: Count
     train_loss: float | None
-    chosen: Chosen | None
     learning: list[dict]
+
+
+class Metrics(Common):
+    """results/.../{network}.json: what a network or a probe scores; a probe trains no network and has no history."""
+
+    chosen: Chosen | None
     validation: Score
     test: Score
+
+
+class LabelMetrics(Common):
+    """The same where images may have several labels, which `labels` says."""
+
+    labels: Text
+    chosen: ChosenByPrecision | None
+    validation: LabelScore
+    test: LabelScore
+
+
+def read_metrics(path: Path) -> dict:
+    """The metrics of a network or a probe; a file of another form is an InputError that names the field."""
+    metrics = files.read_json(path)
+    files.check_form(str(path), metrics, LabelMetrics if metrics.get("labels") == SEVERAL else Metrics)
+    return metrics

@@ -1,12 +1,13 @@
 """Packed: the card of a packed data set."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from transferability.forms.fields import Count, Sha256, Shape, Text
 
 
 class PackedCard(TypedDict):
-    """data/packed/{dataset}/card.json: the images that a packed data set holds; `content` is the hash of index.csv."""
+    """data/packed/{dataset}/card.json: the images that a packed data set holds; `content` is the hash of index.csv, and
+    `labels` says so where an image may have several."""
 
     source: dict
     storage: Text
@@ -14,3 +15,4 @@ class PackedCard(TypedDict):
     shape: Shape
     classes: dict[str, Count]
     content: Sha256
+    labels: NotRequired[Text]

@@ -16,12 +16,14 @@ class Normalisation(TypedDict):
 
 
 class Side(TypedDict):
-    """A task of a split: its classes, and the indices of each class's images in each part."""
+    """A task of a split: its classes, and the indices of each class's images in each part; where images may
+    have several labels also those of which all objects of the class are difficult."""
 
     classes: list[Text]
     train: Indices
     validation: Indices
     test: Indices
+    difficult: NotRequired[dict[str, Indices]]
 
 
 class Split(TypedDict):

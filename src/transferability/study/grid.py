@@ -121,13 +121,15 @@ def study_figures(params: dict) -> list[str]:
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
     networks, and filters of five pixels or more. Scores, their criterion, CKA, t-SNE, what units answer to and
-    retrieval are drawn where the params ask for it.
+    retrieval are drawn where the params ask for it, and score maps where a probe reads patches.
     """
-    volumes, transferred, chosen, trained = set(), set(), set(), set()
+    volumes, transferred, chosen, trained, patched = set(), set(), set(), set(), False
+    probes = params.get("probes", {})
     for split in params["study"]["split"]:
         definition = params["splits"][split]
         networks = study_networks(params, params["study"]["architecture"][0], split)
         trained |= {network.treatment for network in networks if not network.option}
+        patched |= any(probes.get(each.option, {}).get("classifier") == "patches" for each in networks)
         volumes |= {definition["volume"].get(network.target) for network in networks if "volume" in definition}
         if "volume" not in definition and any(network.treatment == "transfer" for network in networks):
             transferred.add(split)
@@ -149,5 +151,6 @@ def study_figures(params: dict) -> list[str]:
         "shows": "shows" in params,
         "invariance": "shows" in params,
         "retrieval": "retrieval" in params,
+        "maps": patched,
     }
     return [name for name, given in possible.items() if given]

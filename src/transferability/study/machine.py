@@ -6,15 +6,20 @@ from pathlib import Path
 
 from transferability.errors import InputError
 from transferability.files import expanded
+from transferability.study.labels import SEVERAL
 
 GPUS = ("/proc/driver/nvidia", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 """Where a system shows that it has a GPU that torch may call cuda: NVIDIA's driver, Windows' below it, AMD's."""
 
 
+STORED = ("folder", *SEVERAL)
+"""The sources that read what lies in a folder, or in an archive."""
+
+
 def folders_of(images: dict) -> list[str]:
     """The folders and archives that images of a data set are read from; torchvision may yet fill its own."""
     sources = images["sets"].values() if images["source"] == "sets" else [images]
-    return [source["path"] for source in sources if source["source"] == "folder"]
+    return [source["path"] for source in sources if source["source"] in STORED]
 
 
 def missing_images(params: dict, dataset: str) -> str | None:

@@ -14,6 +14,7 @@ from transferability.networks.notation import SIDES
 from transferability.networks.stages import AlexNet, architecture_of
 from transferability.study.architectures import image_shape
 from transferability.study.grid import members_of, study_networks
+from transferability.study.labels import check_labels
 from transferability.study.looks import check_looks
 from transferability.study.probes import check_probes
 from transferability.study.scores import scored_networks
@@ -101,6 +102,7 @@ def check_params(params: dict, schema: Path) -> None:
     check_schema(params, schema)
     check_names(params)
     check_probes(params)
+    check_labels(params)
     for dataset, split in product(params["study"]["dataset"], params["study"]["split"]):
         check_groups(params, dataset, split)
     for name in params["study"]["dataset"]:

@@ -1,5 +1,6 @@
 """Probes: what `probes` of the params says of each, checked, and in the form that jobs get."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,10 +11,36 @@ from transferability.study.grid import expand_curve
 DROPPING = ("svm", "logreg")
 """The classifiers that learn with values dropped out."""
 
+PATCHES = "patches"
+"""The classifier that reads patches of images: adaptation layers."""
+
+PATCH_KEYS = ("hidden", "scales", "overlap", "background", "touching", "steps", "batch_size", "learning_rate", "powers")
+"""What is said of adaptation layers, and of them alone."""
+
+# Those of `evaluation.adaptation`, which loads torch.
+SCALES, OVERLAP = (1, 1.3, 1.6, 2, 2.4, 2.8, 3.2, 3.6, 4), 0.5
+"""The scales and the overlap of patches, if a probe does not say."""
+
 
 def probe_section(params: dict, name: str) -> dict:
     """A probe without how its features are pooled: the keys of `evaluation.probes.Probe`."""
     return {key: value for key, value in params["probes"][name].items() if key != "pooling"}
+
+
+def reads_patches(params: dict, name: str) -> bool:
+    """Whether a probe is adaptation layers, which read patches."""
+    return params["probes"][name]["classifier"] == PATCHES
+
+
+def probe_reader(params: dict, name: str) -> str:
+    """The module of `evaluation` that makes a probe."""
+    return "adapting" if reads_patches(params, name) else "probing"
+
+
+def patch_count(probe: dict) -> int:
+    """How many patches adaptation layers read of an image: those of `evaluation.patches.patch_grid`, but for pixels."""
+    lines = (math.ceil((scale - 1) / (1 - probe.get("overlap", OVERLAP))) + 1 for scale in probe.get("scales", SCALES))
+    return sum(count**2 for count in lines)
 
 
 def pooling_section(params: dict, name: str) -> dict:
@@ -44,6 +71,7 @@ def check_probes(params: dict) -> None:
     """Refuse probes that cannot be, and names of probes that there are not; an InputError names the key."""
     probes = params.get("probes", {})
     for name, probe in probes.items():
+        refuse_foreign_keys(name, probe)
         if probe.get("dropout") and probe["classifier"] not in DROPPING:
             raise InputError(
                 f"params: probes.{name}.dropout is for svm and logreg, not {probe['classifier']}; leave it out"
@@ -72,6 +100,15 @@ def check_probes(params: dict) -> None:
                 f"params: export names {name}, a probe, which is never exported; "
                 "export the network whose stages it reads"
             )
+
+
+def refuse_foreign_keys(name: str, probe: dict) -> None:
+    """Refuse keys of adaptation layers in another probe, and those of another probe in theirs."""
+    common, patches = {"classifier", "pooling"}, probe["classifier"] == PATCHES
+    foreign = [key for key in probe if key not in common and (key in PATCH_KEYS) != patches]
+    if foreign:
+        kind = "a probe that reads patches" if not patches else "one that reads whole images"
+        raise InputError(f"params: probes.{name}.{foreign[0]} is for {kind}, not {probe['classifier']}; leave it out")
 
 
 def check_alone(params: dict, split: str) -> None:

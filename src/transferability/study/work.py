@@ -14,7 +14,7 @@ from transferability.networks.notation import SIDES, Network, parse_network
 from transferability.networks.stages import Stage
 from transferability.study.architectures import stages_of
 from transferability.study.jobs import Job
-from transferability.study.probes import pooling_section
+from transferability.study.probes import patch_count, pooling_section, reads_patches
 from transferability.study.scores import score_options
 from transferability.study.sections import schedule_of
 from transferability.study.sizes import task_size
@@ -34,6 +34,8 @@ UNKNOWN_MINUTES = 240
 """What a job asks where no rate of its architecture is given; as every other request it grows with each attempt."""
 COPIES, GRID = 4, 9000
 """How often a probe's features of a cut are in memory at once, in double precision; values of a grid if not said."""
+KEPT_PATCHES = 0.05
+"""The share of patches whose features are in memory, COPIES of them: training ones that show one object, or drawn."""
 UNKNOWN_MB = 4000
 """What images take in memory before they are packed, if they will be stored as pixels."""
 
@@ -132,8 +134,11 @@ def evaluation_minutes(params: dict, job: Job) -> int:
 
 
 def probe_views(params: dict, job: Job) -> int:
-    """In how many views a job's probe reads each image."""
-    return params["probes"][job.networks[0].option].get("views", 1)
+    """In how many views a job's probe reads each image, or how many patches of it."""
+    name = job.networks[0].option
+    return (
+        patch_count(params["probes"][name]) if reads_patches(params, name) else params["probes"][name].get("views", 1)
+    )
 
 
 def probe_images(params: dict, job: Job) -> int:
@@ -196,7 +201,10 @@ def reading_mb(params: dict, job: Job, images: int, pooling: dict) -> int:
 
 def probing_mb(params: dict, job: Job) -> int:
     """The main memory that a job of a probe asks for, in megabytes."""
-    return reading_mb(params, job, probe_images(params, job), pooling_section(params, job.networks[0].option))
+    images, name = probe_images(params, job), job.networks[0].option
+    if reads_patches(params, name):
+        images = math.ceil(KEPT_PATCHES * images)
+    return reading_mb(params, job, images, pooling_section(params, name))
 
 
 def scoring_mb(params: dict, job: Job) -> int:

@@ -191,7 +191,7 @@ def write_files(path: Path, learner: Learner, setup: Setup, architecture: Archit
     identity, task = learner.identity, setup.task
     card = Card(identity.name, architecture, setup.shape, task.classes, task.mean, task.std, setup.channels)
     save_checkpoint(path, learner.network, card)
-    write_history(path.parent / "history.csv", learner.history)
+    write_history(path.parent / "history.csv", learner.history, task.kind)
     network = {"name": identity.name, "treatment": identity.treatment, **asdict(identity)}
     run = {"network": network, "model_sha256": files.sha256(path), **record}
     files.write_json(path.parent / "run.json", run)

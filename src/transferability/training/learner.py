@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from transferability.errors import InputError
 from transferability.networks.dropout import random_modules
@@ -59,7 +58,7 @@ class Learner:
         for name, module in self.random:
             module.generator.manual_seed(setup.draws.key("dropout", name, step))
         with setup.lower_precision():
-            loss = functional.cross_entropy(self.logits(taps), labels)
+            loss = setup.objective.loss(self.logits(taps), labels)
         loss.backward()
         descend(self.groups, self.schedule, self.schedule.rate(step))
         self.losses[step] = loss.detach()

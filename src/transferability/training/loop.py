@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from tqdm import tqdm
 
+from transferability.data.tasks import SINGLE
 from transferability.training.history import best_row
 from transferability.training.learner import Learner
+from transferability.training.losses import OBJECTIVES, Objective
 from transferability.training.optimizers import Schedule
 from transferability.training.resuming import Keeper
 from transferability.training.setup import Setup
@@ -44,7 +45,7 @@ def train(learners: list[Learner], setup: Setup, report: Callable[[str], None], 
         for learner in learners:
             learner.learn(done - 1, taps, labels, setup)
         if done in validation_steps:
-            scores = validate(learners, setup.batches_of("validation"))
+            scores = validate(learners, setup.batches_of("validation"), setup.objective)
             for learner, (loss, top1) in zip(learners, scores, strict=True):
                 learner.note_validation(done, loss, top1)
         progress.tell(done, learners, validated=done in validation_steps)
@@ -55,32 +56,32 @@ def train(learners: list[Learner], setup: Setup, report: Callable[[str], None], 
 
 
 @torch.no_grad()
-def validate(learners: list[Learner], batches: Iterable[tuple[Tensor, Tensor]]) -> list[tuple[float, float]]:
-    """Mean loss and top-1 accuracy of each network, with every stage in evaluation mode.
+def validate(
+    learners: list[Learner], batches: Iterable[tuple[Tensor, Tensor]], objective: Objective = OBJECTIVES[SINGLE]
+) -> list[tuple[float, float]]:
+    """Mean loss and top-1 accuracy of each network, or mean average precision, with every stage in evaluation mode.
 
     `batches` of normalised images with their labels are gone through once for all networks.
     """
     modes = {module: module.training for learner in learners for module in learner.network.modules()}
     for learner in learners:
         learner.network.eval()
-    losses, hits, count, overwriting = [0.0] * len(learners), [0] * len(learners), 0, Overwriting()
+    tallies, overwriting = [objective.tally() for _ in learners], Overwriting()
     for images, labels in batches:
-        count += len(labels)
         taps = Taps(images, overwriting)
-        for number, learner in enumerate(learners):
-            logits = learner.logits(taps)
-            losses[number] += functional.cross_entropy(logits, labels, reduction="sum").item()
-            hits[number] += int((logits.argmax(1) == labels).sum())
+        for learner, tally in zip(learners, tallies, strict=True):
+            tally.add(learner.logits(taps), labels)
     for module, mode in modes.items():
         module.training = mode
-    return [(loss / count, right / count) for loss, right in zip(losses, hits, strict=True)]
+    return [tally.result() for tally in tallies]
 
 
 def score_best(learners: list[Learner], setup: Setup) -> None:
     """Put into each history what the weights of its best validation score on test images."""
     for learner in learners:
         learner.exchange_best()
-    for learner, (_, top1) in zip(learners, validate(learners, setup.batches_of("test")), strict=True):
+    scores = validate(learners, setup.batches_of("test"), setup.objective)
+    for learner, (_, top1) in zip(learners, scores, strict=True):
         best_row(learner.history)["test_top1"] = top1
         learner.exchange_best()
 

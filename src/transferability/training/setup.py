@@ -12,6 +12,7 @@ from transferability.data.augmentation import Augmentation, augment
 from transferability.data.batches import centre, cropped_shape, fetch, hold, in_order, normalise
 from transferability.data.packed import Images
 from transferability.data.tasks import Task
+from transferability.training.losses import OBJECTIVES, Objective
 from transferability.training.optimizers import Schedule
 from transferability.training.randomness import Draws
 
@@ -32,6 +33,11 @@ class Setup:
     channels: str = "rgb"
 
     @property
+    def objective(self) -> Objective:
+        """What the networks minimise, and by what they are validated."""
+        return OBJECTIVES[self.task.kind]
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """The shape (C, H, W) of images as the networks see them."""
         return cropped_shape(next(iter(self.task.images.values())).shape[1:], self.augmentation.crop)
@@ -43,7 +49,7 @@ class Setup:
 
     @cached_property
     def labels(self) -> dict[str, Tensor]:
-        """The labels of each part, int64 (n,), on the device."""
+        """The labels of each part, as the task has them, on the device."""
         return {part: torch.from_numpy(labels).to(self.device) for part, labels in self.task.labels.items()}
 
     def lower_precision(self) -> AbstractContextManager:
