@@ -31,8 +31,9 @@ from transferability.study.looks import look_options, looked_cuts, looked_weight
 from transferability.study.params import check_networks, check_params
 from transferability.study.probes import pooling_section, probe_reader, probe_section, read_network
 from transferability.study.reading import read_config, read_module
+from transferability.study.recipes import is_trained, recipe_schedule, recipe_section
 from transferability.study.scores import score_options, scored_networks
-from transferability.study.sections import canonical, described, named, schedule_of, task_names
+from transferability.study.sections import canonical, described, named, task_names
 from transferability.study.sections import used_groups, weights_content
 from transferability.study.sizes import packed_card
 from transferability.study.targets import check_target

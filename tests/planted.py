@@ -1,6 +1,6 @@
 """Networks tables with planted effects, for tests of what is made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import product
 
 import numpy as np
@@ -63,16 +63,19 @@ def plant(
     noise: Callable[[], float] = lambda: 0.0,
     dataset: str = "digits",
     stages: dict[int, str] | None = None,
+    recipes: Collection[str] = (),
 ) -> pd.DataFrame:
     """A networks table in which every treatment adds its gain to the level of its target, split and seed.
 
     Levels differ by more than any effect. `noise` is drawn once for each treatment and n of a split and seed: what
-    both targets share, as networks of one stream do.
+    both targets share, as networks of one stream do. An option is a probe's, if it is none of the `recipes`.
     """
     rows = []
     for (index, (split, kind)), seed in product(enumerate(splits.items()), seeds):
         for treatment, gain in gains.items():
-            for n in [0] if treatment == "base" else layers:
+            treated = split_treatment(treatment)
+            probed = bool(treated.option) and treated.option not in recipes
+            for n in [0] if treated.source is None else layers:
                 shared = noise()
                 for target in targets:
                     accuracy = 0.5 + 0.03 * index + 0.02 * seed + 0.05 * (target == "B") + gain(n) + shared
@@ -93,19 +96,19 @@ def plant(
                             "fine_tune": identity.fine_tune,
                             "preserved": identity.preserved,
                             "option": identity.option or None,
-                            "pooling": "gap" if identity.option else None,
+                            "pooling": "gap" if probed else None,
                             "trained": True,
                             "reason": None,
                             "classes": 10,
                             "images_seen": 100,
-                            "train_loss": None if identity.option else 1 - accuracy,
+                            "train_loss": None if probed else 1 - accuracy,
                             "validation_top1": accuracy / 2,
                             "validation_chance": 0.05,
                             "validation_images": 10**9,
                             "validation_loss": 1.0,
-                            "mean_of_ten_best": None if identity.option else accuracy / 4,
+                            "mean_of_ten_best": None if probed else accuracy / 4,
                             "test_top1": accuracy,
-                            "chosen_test_top1": None if identity.option else 0.75 * accuracy,
+                            "chosen_test_top1": None if probed else 0.75 * accuracy,
                             "test_top5": 0.5 + accuracy / 2,
                             "test_loss": 2 - 2 * accuracy,
                             "test_mean_per_class": 0.9 * accuracy,

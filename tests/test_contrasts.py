@@ -6,7 +6,7 @@ import pytest
 import yaml
 from planted import GAINS, HALVES, PRETRAINED_GAINS, PROBE_GAINS, plant
 
-from transferability.analysis.contrasts import EFFECTS, effect_of, effects_of
+from transferability.analysis.contrasts import EFFECTS, effect_of, effects_named, effects_of
 from transferability.analysis.coverage import means_table
 from transferability.analysis.effects import effects_table
 from transferability.analysis.read_outs import READ_OUTS, SHARES, read_out_of
@@ -15,7 +15,7 @@ from transferability.analysis.tables import NETWORK_COLUMNS, cut_name, stage_nam
 from transferability.analysis.treatments import copies_stages, curves_of, meaning_of, rank_of
 from transferability.errors import InputError
 from transferability.figures.figure2 import GAINS as LOWER_PANEL
-from transferability.figures.styles import PRESERVED, STYLES, legend_label
+from transferability.figures.styles import PRESERVED, STYLES, legend_label, style_of, styles_of
 from transferability.networks.notation import TREATMENTS
 
 CHECKOUT = Path(__file__).parent.parent
@@ -53,7 +53,9 @@ def test_a_preserved_treatment_is_told_by_its_number():
     assert curves_of("pretrained+") == ("PnA+", "PnB+")
     assert curves_of("base") == ("baseA", "baseB")
     assert meaning_of("selffer-k1").endswith("; the 1 above the cut start from the copied network too")
-    assert legend_label("pretrained-k12") == "pretrained PnB-k12: frozen, 12 above preserved"
+    assert (
+        legend_label("pretrained-k12", style_of("pretrained-k12")) == "pretrained PnB-k12: frozen, 12 above preserved"
+    )
     names = ["transfer", "base", "transfer-k2", "selffer", "transfer-k1"]
     assert sorted(names, key=rank_of) == ["base", "selffer", "transfer", "transfer-k1", "transfer-k2"]
     for name in ("copied", "transfer-k0", "transfer-k", "transfer-k2+"):
@@ -124,7 +126,10 @@ def test_a_probe_is_told_by_what_it_reads():
     assert meaning_of("random-svm").startswith(
         "the features of stages 1–n as they were drawn: untrained filters, read by"
     )
-    assert legend_label("pretrained-svm") == "PnB-svm: features of PnB read by svm"
+    probe, recipe = styles_of(["pretrained-svm", "pretrained+-slides"], ["pretrained+-slides"]).values()
+    assert legend_label("pretrained-svm", probe) == "PnB-svm: features of PnB read by svm"
+    assert legend_label("pretrained+-slides", recipe) == "PnB+-slides: PnB+ trained by slides"
+    assert meaning_of("base-longer", ["base-longer"]) == "trained from scratch; trained by the recipe longer"
     names = ["transfer-svm", "transfer", "random", "selffer-svm", "transfer-knn", "transfer-k2"]
     order = ["selffer-svm", "transfer", "transfer-knn", "transfer-svm", "transfer-k2", "random"]
     assert sorted(names, key=rank_of) == order
@@ -154,3 +159,45 @@ def test_a_probe_whose_name_begins_with_another_s_is_compared_with_it():
     assert (effect.treatment, effect.reference) == ("transfer-svm16max", "transfer-svm")
     assert (effect.label, effect.notation) == ("Svm16max over svm, transfer", "AnB-svm16max − AnB-svm")
     assert effect_of(effect.name) == effect
+
+
+def test_the_effects_of_recipes_are_against_the_plain_network_the_base_and_longer_bases():
+    recipes = ["base-longer", "transfer+-slides", "selffer+-slides", "transfer-k2-slides"]
+    present = ["base", "selffer+", "transfer+", "transfer-k2", *recipes]
+    effects = effects_of(present, recipes)
+    pairs = {effect.name: (effect.treatment, effect.reference) for effect in effects if effect not in EFFECTS}
+    assert pairs == {
+        "preserved transfer-k2": ("transfer-k2", "base"),
+        "recipe minus plain, base-longer": ("base-longer", "base"),
+        "recipe minus plain, selffer+-slides": ("selffer+-slides", "selffer+"),
+        "recipe minus plain, transfer-k2-slides": ("transfer-k2-slides", "transfer-k2"),
+        "recipe minus plain, transfer+-slides": ("transfer+-slides", "transfer+"),
+        "recipe minus base, selffer+-slides": ("selffer+-slides", "base"),
+        "recipe minus base, transfer-k2-slides": ("transfer-k2-slides", "base"),
+        "recipe minus base, transfer+-slides": ("transfer+-slides", "base"),
+        "by recipe other minus own, transfer+-slides": ("transfer+-slides", "selffer+-slides"),
+        "selffer+ minus base-longer": ("selffer+", "base-longer"),
+        "transfer-k2 minus base-longer": ("transfer-k2", "base-longer"),
+        "transfer+ minus base-longer": ("transfer+", "base-longer"),
+    }
+    assert effects_named(effect.name for effect in reversed(effects)) == effects
+    assert [effect_of(name).notation for name in list(pairs)[-1:]] == ["AnB+ − base-longer"]
+    # Not told that they are trained, treatments with an option are read by probes.
+    assert not {effect.name for effect in effects_of(present)} & {name for name in pairs if "recipe" in name}
+
+
+def test_the_order_of_named_effects_is_that_of_the_effects_of_a_study():
+    present = [*GAINS, *PROBE_GAINS, *PRETRAINED_GAINS, "transfer-svm16"]
+    effects = effects_of(present)
+    assert effects_named(effect.name for effect in reversed(effects)) == effects
+
+
+def test_planted_effects_of_recipes_are_recovered():
+    gains = {"base": lambda n: 0, "transfer+": lambda n: 0.01 * n, "transfer+-slides": lambda n: 0.013 * n}
+    gains |= {"base-longer": lambda n: 0.02}
+    networks = plant(gains, recipes=["slides", "longer"])
+    rows = effects_table(networks, unbalanced=False)
+    rows = rows[(rows["read_out"] == "test_top1") & rows["n"].notna()].set_index(["effect", "n"])["mean"]
+    assert rows["recipe minus plain, base-longer"].to_dict() == pytest.approx({0: 0.02})
+    assert rows["recipe minus plain, transfer+-slides"].to_dict() == pytest.approx({1: 0.003, 4: 0.012, 7: 0.021})
+    assert rows["transfer+ minus base-longer"].to_dict() == pytest.approx({1: -0.01, 4: 0.02, 7: 0.05})

@@ -28,7 +28,7 @@ from transferability.training.history import read_history
 from transferability.training.job import Request, make_checkpoints
 from transferability.training.loop import train
 from transferability.training.optimizers import Schedule, descend, learning_groups
-from transferability.training.sharing import Overwriting, Taps, prefix_hashes, state_hash
+from transferability.training.sharing import Overwriting, Taps, running_hashes, state_hash
 
 torch.set_num_threads(1)
 
@@ -161,8 +161,8 @@ def test_a_part_that_overwrites_nothing_gets_its_input_itself_from_the_second_ba
 
 def test_the_hash_of_a_prefix_is_that_of_the_network_cut_there(tasks):
     network = start(["baseA"], FAMILY, tasks["A"], None)["baseA"]
-    assert list(prefix_hashes(network)) == [state_hash(network[:n]) for n in range(1, 6)]
-    assert state_hash(network[:3]) == state_hash(network[:2]) or len(set(prefix_hashes(network))) == 4
+    assert list(running_hashes(network.named_children())) == [state_hash(network[:n]) for n in range(1, 6)]
+    assert state_hash(network[:3]) == state_hash(network[:2]) or len(set(running_hashes(network.named_children()))) == 4
     assert state_hash(network[:4]) == state_hash(network[:3])
 
 

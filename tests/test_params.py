@@ -80,7 +80,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file, tmp_path
         (
             [],
             "analysis, architectures, cka, datasets, device, export, features, figures, jobs, probes, rates, "
-            "retrieval, scores, shows, splits, study, training, tsne",
+            "recipes, retrieval, scores, shows, splits, study, training, tsne",
         ),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),
@@ -910,13 +910,14 @@ def test_probes_are_asked_for_by_treatment_and_by_name(params):
     [
         (
             {"treatment": ["transfer-knn"]},
-            "study.treatment names transfer-knn, but probes has no 'knn' (there are: svm)",
+            "study.treatment names transfer-knn, but neither probes nor recipes has 'knn' (there are: svm)",
         ),
-        ({"networks": ["A3B-knn"]}, "study.networks.random0 names A3B-knn, but probes has no 'knn' (there are: svm)"),
-        ({"networks": ["AnB-knn"]}, "study.networks.random0 names AnB-knn, but probes has no 'knn'"),
-        ({"treatment": ["transfer-k2-svm"]}, "'transfer-k2-svm' does not fit; A treatment is selffer"),
+        ({"networks": ["A3B-knn"]}, "study.networks.random0 names A3B-knn, but neither probes nor recipes has 'knn'"),
+        ({"networks": ["AnB-knn"]}, "study.networks.random0 names AnB-knn, but neither probes nor recipes has 'knn'"),
+        ({"treatment": ["transfer-k2-svm"]}, "names transfer-k2-svm, but a probe reads the stages below a cut"),
         ({"treatment": ["random+-svm"]}, "'random+-svm' does not fit; A treatment is selffer"),
-        ({"treatment": ["base-svm"]}, "'base-svm' does not fit; A treatment is selffer"),
+        ({"treatment": ["base-svm"]}, "names base-svm, but a probe reads the stages below a cut"),
+        ({"treatment": ["base"]}, "'base' does not fit; A treatment is selffer"),
         ({"treatment": ["pretrained-svm"]}, "asks for P1A-svm, but architectures.tiny has no pretrained weights"),
         ({"export": ["A5B-svm"]}, "export names A5B-svm, a probe, which is never exported"),
         ({"export": ["AnB-svm"]}, "export names AnB-svm, a probe, which is never exported"),
@@ -948,7 +949,8 @@ def test_probes_that_cannot_be_are_refused_in_one_sentence(params, changes, sent
     ("path", "sentence"),
     [
         ("results/digits/tiny/random0/seed0/A3B-svm.json", None),
-        ("results/digits/tiny/random0/seed0/A3B-knn.json", "probes has no 'knn' (there are: svm)"),
+        ("results/digits/tiny/random0/seed0/A3B-knn.json", "neither probes nor recipes has 'knn' (there are: svm)"),
+        ("results/digits/tiny/random0/seed0/baseA-svm.json", "a base network is not cut"),
         ("results/digits/tiny/random0/seed0/A8B-svm.json", "n = 8 is outside 1..7"),
         ("results/digits/tiny/random0/seed0/A3B-k2-svm.json", "there is nothing to preserve"),
         ("models/digits/tiny/random0/seed0/A3B-svm/model.safetensors", "a probe is no network"),

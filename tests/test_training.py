@@ -32,7 +32,7 @@ from transferability.networks.checkpoints import load_network
 from transferability.networks.dropout import Dropout
 from transferability.networks.notation import parse_network
 from transferability.networks.stages import AlexNet
-from transferability.training import job
+from transferability.training import job, trials
 from transferability.training.learner import Learner
 from transferability.training.loop import train, validate
 from transferability.training.optimizers import Schedule, descend, learning_groups
@@ -910,7 +910,7 @@ def test_a_full_gpu_says_what_to_lower(names, section, fault, packed_digits, dig
         raise fault
 
     monkeypatch.setattr(sys, "argv", ["training", *command(tmp_path, digits_split, packed_digits, names, None)[3:]])
-    monkeypatch.setattr(job, "train", fill)
+    monkeypatch.setattr(trials, "train", fill)
     with pytest.raises(InputError) as error:
         job.main()
     assert str(error.value) == (

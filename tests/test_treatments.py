@@ -22,7 +22,9 @@ EVERY_NETWORK = [
     *(f"{source}{n}{target}{plus}" for source in "ABP" for n in range(1, 8) for target in "AB" for plus in ("", "+")),
     *(f"{source}{n}{target}-k{k}" for source in "ABP" for n in range(1, 8) for target in "AB" for k in range(1, 8 - n)),
 ]
-EVERY_PROBE = [
+EVERY_OPTION = [
+    "baseB-longer",
+    "A3B-k2-slides",
     *(f"R{n}{target}-svm" for n in range(1, 8) for target in "AB"),
     *(
         f"{source}{n}{target}{plus}-{probe}"
@@ -62,7 +64,7 @@ def layers_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
     return [name for name in LAYERS if name not in different]
 
 
-@pytest.mark.parametrize("name", [*EVERY_NETWORK, *EVERY_PROBE])
+@pytest.mark.parametrize("name", [*EVERY_NETWORK, *EVERY_OPTION])
 def test_every_name_means_one_network_whose_name_it_is(name):
     assert parse_network(name).name == name
 
@@ -85,6 +87,8 @@ def test_no_two_names_mean_the_same_network():
         ("P5A+", Network("P", 5, "A", True, 0), "pretrained+", "PnA+"),
         ("A3B-k2", Network("A", 3, "B", False, 2), "transfer-k2", "AnB-k2"),
         ("B1B-k6", Network("B", 1, "B", False, 6), "selffer-k6", "BnB-k6"),
+        ("baseB-longer", Network(None, 0, "B", False, 0, "longer"), "base-longer", "baseB-longer"),
+        ("A3B-k2-slides", Network("A", 3, "B", False, 2, "slides"), "transfer-k2-slides", "AnB-k2-slides"),
         ("A5B-svm", Network("A", 5, "B", False, 0, "svm"), "transfer-svm", "AnB-svm"),
         ("B5B-svm16", Network("B", 5, "B", False, 0, "svm16"), "selffer-svm16", "BnB-svm16"),
         ("R5B-svm", Network("R", 5, "B", False, 0, "svm"), "random-svm", "RnB-svm"),
@@ -128,7 +132,8 @@ def test_a_name_says_source_cut_target_and_treatment(name, network, treatment, c
                 "A3B-svm-",
                 "A3B-s.vm",
                 "A3B-svm-knn",
-                "baseA-svm",
+                "baseA-",
+                "baseA-k2",
                 "A3B ",
                 "A3B\n",
                 "A³B",

@@ -168,7 +168,9 @@ def test_what_others_wait_for_comes_first_and_then_what_takes_longest(finished, 
     assert set(started) == set(order)
     change(study, study={"treatment": ["selffer", "selffer+", "random"]}, export=[])
     said = start(study, "--dry-run").stdout
-    ranks = re.findall(r"wildcards: .*source=(\w), target=\w, plus=(\+?)$\s+priority: (\d)", said, re.MULTILINE)
+    ranks = re.findall(
+        r"wildcards: .*source=(\w), target=\w, plus=(\+?), recipe=$\s+priority: (\d)", said, re.MULTILINE
+    )
     assert set(ranks) == {("A", "", "1"), ("B", "", "1"), ("A", "+", "2"), ("B", "+", "2"), ("R", "", "1")}
 
 

@@ -8,6 +8,7 @@ from transferability.errors import exit_plainly
 COMMANDS = {
     "run": ("study.running", "run a study: snakemake, with its progress"),
     "costs": ("study.costs", "what a study will take, before anything runs"),
+    "advise": ("analysis.advice", "which strategy to take, from which cut, as a study has measured it"),
     "open": ("study.pages", "open the page of a study, or say where it is"),
     "classify": ("evaluation.classifying", "the classes of images, by an ONNX file of a run"),
     "hours": ("cluster.hours", "what networks have cost, by treatment"),

@@ -7,7 +7,9 @@ NETWORKS = {
 }
 # Without probes, which read networks and train none.
 TRAINED = {
-    architecture: {split: [network for network in networks if not network.option] for split, networks in splits.items()}
+    architecture: {
+        split: [network for network in networks if is_trained(config, network)] for split, networks in splits.items()
+    }
     for architecture, splits in NETWORKS.items()
 }
 # Of each split the cuts that are scored.
@@ -32,6 +34,7 @@ LOOKS = [
         "tsne": ["tsne.csv"],
         "shows": ["shows.npz", "invariance.csv"],
         "retrieval": ["retrieval.csv"],
+        "recipes": ["strategies.csv", "advice.json"],
     }.items()
     for name in names
     if section in config
@@ -167,6 +170,17 @@ def source_weights(wildcards):
     return pretrained_weights(wildcards) if wildcards.source == "P" else []  # random stages
 
 
+def training_schedule(wildcards, kind=None):
+    """The schedule by which a job's networks are trained, those of a source as transferred ones if no `kind` is said."""
+    kind = kind or ("transferred" if "source" in wildcards.keys() else "base")
+    return canonical(recipe_schedule(config, wildcards.split, kind, wildcards.recipe.removeprefix("-")))
+
+
+def training_recipe(wildcards):
+    """What else the recipe of a job's networks says; nothing for plain ones."""
+    return canonical(recipe_section(config, wildcards.recipe.removeprefix("-")))
+
+
 def in_report(path, content):
     """An output of a study, results/{dataset}/{architecture}/..., that Snakemake's own report shows.
 
@@ -182,6 +196,10 @@ def in_report(path, content):
     )
 
 
+# What the names of networks end in that are trained by a recipe. Snakemake takes an empty constraint for none.
+RECIPE = rf"(?:-(?:{named(config['recipes'])}))?" if config.get("recipes") else "(?:)"
+
+
 wildcard_constraints:
     dataset=named(config["datasets"]),
     split=named(config["splits"]),
@@ -192,4 +210,5 @@ wildcard_constraints:
     target="[AB]",
     plus=r"\+?",
     k=r"[1-9]\d?",
+    recipe=RECIPE,
     probe=named(config.get("probes", {})) or "(?!)",

@@ -34,11 +34,11 @@ rule base:
         pretrained=pretrained_weights,
         source=[],
     output:
-        models="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}/model.safetensors",
-        runs="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}/run.json",
-        histories="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}/history.csv",
+        models="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}{recipe}/model.safetensors",
+        runs="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}{recipe}/run.json",
+        histories="models/{dataset}/{architecture}/{split}/seed{seed}/base{target}{recipe}/history.csv",
     log:
-        "logs/{dataset}/{architecture}/{split}/seed{seed}/base{target}.log",
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/base{target}{recipe}.log",
     priority: 3
     threads: 1
     resources:
@@ -50,7 +50,8 @@ rule base:
     params:
         architecture=architecture_section,
         augmentation=lambda wildcards: canonical(config["datasets"][wildcards.dataset]["augmentation"]),
-        schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "base")),
+        schedule=training_schedule,
+        recipe=training_recipe,
         code=lambda wildcards: fingerprint("training.job", library(wildcards)),
     # In place of the shell, which a cluster's signal to end would end at once: the training first saves its state.
     shell:
@@ -61,6 +62,7 @@ rule base:
             --architecture {params.architecture:q} \
             --augmentation {params.augmentation:q} \
             --schedule {params.schedule:q} \
+            --recipe {params.recipe:q} \
             --seed {wildcards.seed} \
             --device {resources.device:q} \
             --threads {threads} \
@@ -79,24 +81,25 @@ use rule base as curve with:
         source=source_weights,
     output:
         models=expand(
-            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}{{recipe}}/model.safetensors",
             n=N,
         ),
         runs=expand(
-            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/run.json",
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}{{recipe}}/run.json",
             n=N,
         ),
         histories=expand(
-            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/history.csv",
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}{{recipe}}/history.csv",
             n=N,
         ),
     log:
-        expand("logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}.log", n=CURVE),
+        expand(
+            "logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}{{recipe}}.log",
+            n=CURVE,
+        ),
     wildcard_constraints:
         source=CURVE_SOURCE,
     priority: lambda wildcards: 2 if wildcards.plus else 1
-    params:
-        schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
 
 
 # Probes read the one random network that is cut last: where nothing else needs random networks, each is a job.
@@ -104,14 +107,14 @@ if trains_random_alone(config):
 
     use rule base as random with:
         output:
-            models="models/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}/model.safetensors",
-            runs="models/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}/run.json",
-            histories="models/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}/history.csv",
+            models="models/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}{recipe}/model.safetensors",
+            runs="models/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}{recipe}/run.json",
+            histories="models/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}{recipe}/history.csv",
         log:
-            "logs/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}.log",
+            "logs/{dataset}/{architecture}/{split}/seed{seed}/R{n}{target}{recipe}.log",
         priority: 1
         params:
-            schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),
+            schedule=lambda wildcards: training_schedule(wildcards, "transferred"),
 
 
 use rule base as preserved with:
@@ -120,13 +123,11 @@ use rule base as preserved with:
         pretrained=pretrained_weights,
         source=source_weights,
     output:
-        models="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}/model.safetensors",
-        runs="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}/run.json",
-        histories="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}/history.csv",
+        models="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}{recipe}/model.safetensors",
+        runs="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}{recipe}/run.json",
+        histories="models/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}{recipe}/history.csv",
     log:
-        "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}.log",
+        "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}-k{k}{recipe}.log",
     wildcard_constraints:
         source="[ABP]",
     priority: 1
-    params:
-        schedule=lambda wildcards: canonical(schedule_of(config, wildcards.split, "transferred")),

@@ -1,7 +1,8 @@
 # Requires models/.../{network}/ and the data they were trained on.
 # Gives results/.../{network}.json, of probes and scores too, and their features/, which are derived and may go; the tables
 # networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv, coverage.csv, scores.csv and criterion.csv; model.onnx for
-# the networks of `export`; what figures show of chosen cuts, cka.csv, tsne.csv, shows.npz, invariance.csv and retrieval.csv; and the tables of
+# the networks of `export`; what figures show of chosen cuts, cka.csv, tsne.csv, shows.npz, invariance.csv and
+# retrieval.csv; strategies.csv and advice.json where the params have recipes; and the tables of
 # results/yosinski2014/caffenet/, which require nothing; and results/summary/.
 
 
@@ -15,7 +16,7 @@ rule evaluate:
     log:
         "logs/{dataset}/{architecture}/{split}/seed{seed}/evaluate-{network}.log",
     wildcard_constraints:
-        network=r"base[AB]|[ABP][1-9]\d?[AB]-k[1-9]\d?",
+        network=rf"(?:base[AB]|[ABP][1-9]\d?[AB]-k[1-9]\d?){RECIPE}",
     threads: 1
     resources:
         device=config["device"],
@@ -42,21 +43,21 @@ use rule evaluate as evaluate_curve with:
     input:
         split="data/splits/{dataset}/{split}.json",
         models=expand(
-            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/model.safetensors",
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}{{recipe}}/model.safetensors",
             n=N,
         ),
         histories=expand(
-            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}/history.csv",
+            "models/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}{{recipe}}/history.csv",
             n=N,
         ),
     output:
         expand(
-            "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}.json",
+            "results/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/{{source}}{n}{{target}}{{plus}}{{recipe}}.json",
             n=N,
         ),
     log:
         expand(
-            "logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/evaluate-{{source}}{n}{{target}}{{plus}}.log",
+            "logs/{{dataset}}/{{architecture}}/{{split}}/seed{{seed}}/evaluate-{{source}}{n}{{target}}{{plus}}{{recipe}}.log",
             n=CURVE,
         ),
 
@@ -372,6 +373,28 @@ rule tables:
             --effects {output.effects:q} \
             --drops {output.drops:q} \
             --coverage {output.coverage:q} \
+            2>{log:q}
+        """
+
+
+rule strategies:
+    input:
+        networks="results/{dataset}/{architecture}/networks.csv",
+        runs=each_network("models/{dataset}/{architecture}/{split}/seed{seed}/{network}/run.json"),
+    output:
+        strategies=in_report("results/{dataset}/{architecture}/strategies.csv", "strategies"),
+        advice="results/{dataset}/{architecture}/advice.json",
+    log:
+        "logs/{dataset}/{architecture}/strategies.log",
+    params:
+        code=fingerprint("analysis.strategies"),
+    shell:
+        """
+        python -m transferability.analysis.strategies \
+            --networks {input.networks:q} \
+            --models models/{wildcards.dataset:q}/{wildcards.architecture:q} \
+            --strategies {output.strategies:q} \
+            --advice {output.advice:q} \
             2>{log:q}
         """
 

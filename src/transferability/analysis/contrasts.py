@@ -1,10 +1,10 @@
 """Contrasts: the effects of a study, each one treatment minus another at the same n, target, split and seed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from transferability.analysis.treatments import curves_of, rank_of
-from transferability.networks.notation import RANDOM, TREATMENTS, split_treatment
+from transferability.analysis.treatments import copies_stages, curve_name, curves_of, is_base, rank_of
+from transferability.networks.notation import RANDOM, TREATMENTS, ending_of, split_treatment
 
 
 @dataclass(frozen=True)
@@ -126,58 +126,90 @@ def preserved_effect(treatment: str) -> Effect:
 
 
 @dataclass(frozen=True)
-class ProbeContrast:
-    """An effect that every probe has: a treatment read by it minus another.
+class Contrast:
+    """An effect that every probe, or every recipe, has: a treatment by it minus another.
 
-    `treatments` are those that it is of. `reference` is the treatment that is read by the same probe, or RETRAINED:
-    the network of the treatment itself.
+    `treatments` are those that it is of, each with the treatment that it is compared with; `same` says whether that is
+    by the same probe or recipe too, or the plain network.
     """
 
     name: str
-    treatments: tuple[str, ...]
-    reference: str
+    treatments: Mapping[str, str]
+    same: bool
     meaning: str
 
     def effect(self, treatment: str) -> Effect:
-        """The effect of a treatment that a probe reads, such as transfer-svm."""
+        """The effect of a treatment, such as transfer-svm or transfer+-slides."""
         treated = split_treatment(treatment)
-        kind = treated.treatment.name if self.reference == RETRAINED else self.reference
-        reference = kind if self.reference == RETRAINED else f"{kind}-{treated.option}"
+        reference = self.treatments[treated.treatment.name]
+        reference += ending_of(treated.preserved if not is_base(reference) else 0, treated.option if self.same else "")
         name = f"{self.name}, {treatment}"
-        notation = f"{curves_of(treatment)[1]} − {curves_of(reference)[1]}"
+        notation = f"{curve_name(treatment)} − {curve_name(reference)}"
         return Effect(name, treatment, reference, name[0].upper() + name[1:], notation, self.meaning)
 
 
-RETRAINED = "retrained"
 CUT = tuple(record.name for record in TREATMENTS.values() if record.source is not None)
 
 PROBE_CONTRASTS = (
-    ProbeContrast(
+    Contrast(
         "learned over random",
-        tuple(name for name in CUT if TREATMENTS[name].source != RANDOM),
-        "random",
+        {name: "random" for name in CUT if TREATMENTS[name].source != RANDOM},
+        True,
         "what features that were learnt are worth more than those of untrained filters, to the same probe",
     ),
-    ProbeContrast(
+    Contrast(
         "probe minus retrained",
-        CUT,
-        RETRAINED,
+        {name: name for name in CUT},
+        False,
         "what a probe on the features loses or gains against new layers that are trained on top of them",
     ),
-    ProbeContrast(
+    Contrast(
         "other source minus own",
-        ("transfer",),
-        "selffer",
+        {"transfer": "selffer"},
+        True,
         "what is lost because the features were learnt on the other task, where nothing above the cut is kept",
     ),
-    ProbeContrast(
+    Contrast(
         "pretrained over trained here",
-        ("pretrained",),
-        "transfer",
+        {"pretrained": "transfer"},
+        True,
         "what the pretrained features are worth more than those learnt on the other task, to the same probe",
     ),
 )
 """The effects of each probe, in the order of tables, figures and page."""
+
+RECIPE_CONTRASTS = (
+    Contrast(
+        "recipe minus plain",
+        {name: name for name in TREATMENTS},
+        False,
+        "what training by the recipe gains or loses against the plain network of the same name",
+    ),
+    Contrast(
+        "recipe minus base",
+        dict.fromkeys(CUT, "base"),
+        False,
+        "what copying and training by the recipe gains or loses against training from scratch",
+    ),
+    Contrast(
+        "by recipe other minus own",
+        {"transfer": "selffer", "transfer+": "selffer+"},
+        True,
+        "what is lost or gained because the copied layers belong to the other task, both trained by the recipe",
+    ),
+)
+"""The effects of each recipe, in the order of tables, figures and page."""
+
+CONTRASTS = {contrast.name: contrast for contrast in (*PROBE_CONTRASTS, *RECIPE_CONTRASTS)}
+AGAINST = " minus base-"
+
+
+def control_effect(treatment: str, recipe: str) -> Effect:
+    """What a treatment gains over base networks that are trained by a recipe, such as longer ones."""
+    name, reference = f"{treatment}{AGAINST}{recipe}", f"base-{recipe}"
+    meaning = f"what copying gains or loses against base networks that are trained by the recipe {recipe}"
+    notation = f"{curve_name(treatment)} − {curve_name(reference)}"
+    return Effect(name, treatment, reference, name[0].upper() + name[1:], notation, meaning)
 
 
 OVER = " over "
@@ -203,34 +235,68 @@ def variant_effects(probed: list[str]) -> list[Effect]:
     ]
 
 
-def probe_effects(treatments: set[str]) -> list[Effect]:
-    """The effects that treatments read by probes have, whether or not their references are there."""
-    probed = [name for name in sorted(treatments, key=rank_of) if split_treatment(name).option]
+def option_effects(treatments: set[str], recipes: Collection[str]) -> list[Effect]:
+    """The effects of treatments by probes, and by `recipes`, whether or not their references are there."""
+    optional = [name for name in sorted(treatments, key=rank_of) if split_treatment(name).option]
+    probed = [name for name in optional if name not in recipes]
+    trained = [name for name in optional if name in recipes]
     of_contrasts = [
         contrast.effect(name)
-        for contrast in PROBE_CONTRASTS
-        for name in probed
+        for contrasts, names in ((PROBE_CONTRASTS, probed), (RECIPE_CONTRASTS, trained))
+        for contrast in contrasts
+        for name in names
         if split_treatment(name).treatment.name in contrast.treatments
     ]
-    return of_contrasts + variant_effects(probed)
+    return of_contrasts + variant_effects(probed) + control_effects(treatments, trained)
 
 
-def effects_of(treatments: Iterable[str]) -> list[Effect]:
-    """The effects that some treatments allow: the named ones, each preserved treatment against base, and probes'."""
+def control_effects(treatments: set[str], trained: list[str]) -> list[Effect]:
+    """Of plain treatments that copy stages their effects against base networks by a recipe; `trained` are treatments
+    by recipes."""
+    plain = [
+        name for name in sorted(treatments, key=rank_of) if copies_stages(name) and not split_treatment(name).option
+    ]
+    controls = [split_treatment(name).option for name in trained if is_base(name)]
+    return [control_effect(name, recipe) for recipe in controls for name in plain]
+
+
+def effects_of(treatments: Iterable[str], recipes: Collection[str] = ()) -> list[Effect]:
+    """The effects that some treatments allow: the named ones, each preserved treatment against base, those of probes,
+    and of treatments by `recipes`."""
     present = set(treatments)
-    preserved = [preserved_effect(name) for name in sorted(present, key=rank_of) if split_treatment(name).preserved]
-    every = (*EFFECTS, *preserved, *probe_effects(present))
+    preserved = [
+        preserved_effect(name)
+        for name in sorted(present, key=rank_of)
+        if split_treatment(name).preserved and not split_treatment(name).option
+    ]
+    every = (*EFFECTS, *preserved, *option_effects(present, recipes))
     return [effect for effect in every if {effect.treatment, effect.reference} <= present]
+
+
+def effects_named(names: Iterable[str]) -> list[Effect]:
+    """The effects of some names, each once, in the order of tables, figures and page."""
+    order = [effect.name for effect in EFFECTS]
+    kinds = [PRESERVED, *(f"{contrast}, " for contrast in CONTRASTS), OVER, AGAINST]
+
+    def rank(effect: Effect) -> tuple:
+        kind = next((len(order) + place for place, part in enumerate(kinds) if part in effect.name), None)
+        place = order.index(effect.name) if effect.name in order else kind
+        # By control, then by what is held against it.
+        ends = (effect.treatment, effect.reference)[:: -1 if AGAINST in effect.name else 1]
+        return place, *map(rank_of, ends)
+
+    return sorted(map(effect_of, dict.fromkeys(names)), key=rank)
 
 
 def effect_of(name: str) -> Effect:
     """The effect of a name in the tables."""
     kind, _, treatment = name.rpartition(", ")
-    for contrast in PROBE_CONTRASTS:
-        if contrast.name == kind:
-            return contrast.effect(treatment)
+    if kind in CONTRASTS:
+        return CONTRASTS[kind].effect(treatment)
     if OVER in kind and treatment in TREATMENTS:
         return variant_effect(treatment, *kind.split(OVER))
+    if AGAINST in name:
+        return control_effect(*name.split(AGAINST))
     for effect in EFFECTS:
         if effect.name == name:
             return effect

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from transferability.analysis.tables import COVERAGE_COLUMNS, refuse_twice, shape_table
+from transferability.analysis.treatments import is_base
 from transferability.errors import InputError
 from transferability.networks.notation import parse_network
 
@@ -62,7 +63,7 @@ def imbalance_note(cells: set[tuple[str, int, str]], wanted: set[tuple[str, int,
 
 def condition_means(networks: pd.DataFrame, read_out: str, unbalanced: bool) -> list[dict]:
     """The rows of `means_table` of one condition's networks that trained, without the columns that name it."""
-    others = networks.loc[networks["treatment"] != "base", "target"]
+    others = networks.loc[~networks["treatment"].map(is_base), "target"]
     if not others.empty:
         networks = networks[networks["target"].isin(others)]
     bases = networks[networks["treatment"] == "base"]

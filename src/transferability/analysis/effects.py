@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from transferability.analysis.conditions import CONDITION, conditions_of, label_of
-from transferability.analysis.contrasts import Effect, effects_of
+from transferability.analysis.contrasts import Effect, effects_named, effects_of
 from transferability.analysis.intervals import adjust
 from transferability.analysis.pairs import match_pairs
 from transferability.analysis.read_outs import READ_OUTS
 from transferability.analysis.replication import Replicated, estimate_replicated
 from transferability.analysis.tables import EFFECT_COLUMNS, shape_table
+from transferability.analysis.treatments import is_base, recipes_in
 from transferability.words import often
 
 UNIT = ["split", "seed"]
@@ -199,7 +200,7 @@ def unpaired_cuts(networks: pd.DataFrame, effect: Effect, paired: set[int]) -> l
     treated, reference = (
         set(networks["n"][networks["treatment"] == name]) for name in (effect.treatment, effect.reference)
     )
-    layers = sorted(treated if effect.reference == "base" else treated & reference)
+    layers = sorted(treated if is_base(effect.reference) else treated & reference)
     cuts = [[n] for n in layers if n not in paired]
     return [*cuts, layers] if len(cuts) == len(layers) > 1 else cuts
 
@@ -207,7 +208,7 @@ def unpaired_cuts(networks: pd.DataFrame, effect: Effect, paired: set[int]) -> l
 def unpaired_at(networks: pd.DataFrame, effect: Effect, layers: list[int], unbalanced: bool) -> Iterator[dict]:
     """The rows, one a read-out, of an effect at layers where no pair is: means minus means, where asked for."""
     treated = networks[(networks["treatment"] == effect.treatment) & networks["n"].isin(layers)]
-    cut = [0] if effect.reference == "base" else layers
+    cut = [0] if is_base(effect.reference) else layers
     references = networks[(networks["treatment"] == effect.reference) & networks["n"].isin(cut)]
     note = (
         f"{'unbalanced' if unbalanced else 'refused, unless asked for'}: no pair; "
@@ -234,7 +235,7 @@ def unpaired_rows(networks: pd.DataFrame, pairs: pd.DataFrame, unbalanced: bool)
     rows = []
     for values, group in networks[networks["trained"]].groupby(GROUP, dropna=False):
         key = tuple(0 if pd.isna(value) else value for value in values)
-        for effect in effects_of(group["treatment"]):
+        for effect in effects_of(group["treatment"], recipes_in(group)):
             for layers in unpaired_cuts(group, effect, paired.get((effect.name, *key), set())):
                 rows += [
                     dict(zip(GROUP, values, strict=True)) | row
@@ -245,7 +246,7 @@ def unpaired_rows(networks: pd.DataFrame, pairs: pd.DataFrame, unbalanced: bool)
 
 def ordered(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of effects.csv by kind, volumes, read-out, effect and n."""
-    effects = {effect.name: rank for rank, effect in enumerate(effects_of({*table["treatment"], *table["reference"]}))}
+    effects = {effect.name: rank for rank, effect in enumerate(effects_named(table["effect"]))}
     read_outs = {read_out.name: rank for rank, read_out in enumerate(READ_OUTS)}
     ranks = {"read_out": table["read_out"].map(read_outs), "effect": table["effect"].map(effects)}
     keys = table[["kind", "volume", "other_volume", "n"]].assign(**ranks)

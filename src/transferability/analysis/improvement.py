@@ -13,11 +13,14 @@ import pandas as pd
 from transferability.analysis.intervals import Estimate
 from transferability.analysis.read_outs import LEARNING
 from transferability.analysis.replication import estimate_replicated
+from transferability.networks.notation import SIDES
 
 LAST = 0.25
 """The share of a training's steps, at its end, that is looked at."""
 FEWEST = 3
 """Validations that a line through the end of a curve needs."""
+BASES = tuple(f"base{side}" for side in SIDES)
+"""The networks that differences are from: not those by recipes, which may have other steps."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def late_improvement(learning: pd.DataFrame) -> Improvement:
 
     A unit is a split and seed, of which the base networks are averaged first, as for effects.
     """
-    curves = learning[learning["network"].str.startswith("base")].sort_values("step")
+    curves = learning[learning["network"].isin(BASES)].sort_values("step")
     gains = [
         (split, seed, late_gain(curve["step"].to_numpy(), measured(curve)))
         for (split, seed, _), curve in curves.groupby(["split", "seed", "network"])

@@ -6,6 +6,7 @@ import pandas as pd
 from transferability.analysis.contrasts import Effect, effects_of
 from transferability.analysis.read_outs import READ_OUTS, ReadOut
 from transferability.analysis.tables import PAIR_COLUMNS, refuse_twice, shape_table
+from transferability.analysis.treatments import is_base, recipes_in
 
 CELL = ["dataset", "architecture", "split", "kind", "seed", "target"]
 SCORES = dict.fromkeys(name for read_out in READ_OUTS for name in (read_out.name, read_out.chance) if name)
@@ -20,7 +21,7 @@ def match_networks(networks: pd.DataFrame, effect: Effect) -> pd.DataFrame:
     `trained` is whether both trained, and `doubtful` counts those of them that have a `reason` all the same.
     """
     # A base network has no n: it is compared with every n.
-    keys = CELL if effect.reference == "base" else [*CELL, "n"]
+    keys = CELL if is_base(effect.reference) else [*CELL, "n"]
     treated = networks[networks["treatment"] == effect.treatment]
     references = networks.loc[networks["treatment"] == effect.reference, [*keys, *COMPARED]]
     joined = treated.merge(references, on=keys, suffixes=("", "_reference"), validate="many_to_one")
@@ -64,7 +65,7 @@ def match_pairs(networks: pd.DataFrame) -> pd.DataFrame:
     share of one image in the accuracy, 0 where that is not known.
     """
     refuse_twice(networks, "networks.csv")
-    joined = [match_networks(networks, effect) for effect in effects_of(networks["treatment"])]
+    joined = [match_networks(networks, effect) for effect in effects_of(networks["treatment"], recipes_in(networks))]
     tables = [differences(table, read_out) for table in joined for read_out in READ_OUTS]
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else shape_table([], MATCHED)
@@ -82,7 +83,7 @@ def pairs_table(networks: pd.DataFrame) -> pd.DataFrame:
 
 def paired_networks(networks: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """The networks that some pairs are the differences of, each once."""
-    cut = pairs["n"].where(pairs["reference"] != "base", 0)
+    cut = pairs["n"].where(~pairs["reference"].map(is_base), 0)
     cells = [pairs[name] for name in ("split", "seed", "target")]
     ends = {
         *zip(*cells, pairs["treatment"], pairs["n"], strict=True),

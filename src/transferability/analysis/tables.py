@@ -161,6 +161,31 @@ COVERAGE_COLUMNS = {
 }
 """coverage.csv: one row a network that the study asks for; `state` is present, did not train or missing."""
 
+STRATEGY_COLUMNS = {
+    "dataset": "str",
+    "architecture": "str",
+    "kind": "str",
+    "volume": "Int64",
+    "other_volume": "Int64",
+    "strategy": "str",
+    "n": "int64",
+    "rank": "int64",
+    "validation": "float64",
+    "test": "float64",
+    "behind": "float64",
+    "low": "float64",
+    "high": "float64",
+    "tie": "bool",
+    "units": "int64",
+    "training_seconds": "float64",
+    "note": "object",
+}
+"""strategies.csv: one row a condition and strategy, a treatment with the cut that is best on validation images.
+
+`rank` is by accuracy on them. `behind` is what the first strategy scores more on test images, a paired mean over splits
+and seeds with its interval; with a `tie` it is not told apart from the first. `training_seconds` are a network's.
+"""
+
 EMBEDDING_COLUMNS = {
     "cut": "str",
     "n": "int64",

@@ -1,6 +1,7 @@
 """Treatments: their records, and the order in which tables and figures show them."""
 
 import re
+from collections.abc import Collection
 
 import pandas as pd
 
@@ -11,14 +12,25 @@ EXCHANGED = str.maketrans("AB", "BA")
 
 
 def rank_of(name: str) -> tuple[int, int, str]:
-    """Where a treatment stands in a table: in the order of TREATMENTS, each before its preserved ones and probes."""
+    """Where a treatment stands in a table: in the order of TREATMENTS, each before its preserved ones, probes
+    and recipes."""
     treated = split_treatment(name)
     return list(TREATMENTS).index(treated.treatment.name), treated.preserved, treated.option
 
 
-def is_probe(name: str) -> bool:
-    """Whether a treatment reads features by a probe: it trains no network."""
-    return bool(split_treatment(name).option)
+def is_base(name: str) -> bool:
+    """Whether the networks of a treatment are trained from scratch: they are not cut, and have no n."""
+    return split_treatment(name).source is None
+
+
+def probed_rows(networks: pd.DataFrame) -> pd.DataFrame:
+    """The rows of networks.csv of probes, which train no network."""
+    return networks[networks["pooling"].notna()]
+
+
+def recipes_in(networks: pd.DataFrame) -> set[str]:
+    """The treatments of networks.csv that are trained by a recipe; the other ones with an option are read by probes."""
+    return set(networks["treatment"][networks["option"].notna() & networks["pooling"].isna()])
 
 
 def copies_stages(name: str) -> bool:
@@ -43,9 +55,16 @@ def for_tasks(text: str, table: pd.DataFrame) -> str:
     return CURVE.sub(lambda curve: curve[0].translate(EXCHANGED), text)
 
 
-def meaning_of(name: str) -> str:
-    """A treatment in a sentence."""
+def curve_name(treatment: str) -> str:
+    """A treatment's curve in the paper's notation, for target B: AnB+; base for the base networks of both."""
+    return treatment if is_base(treatment) else curves_of(treatment)[1]
+
+
+def meaning_of(name: str, recipes: Collection[str] = ()) -> str:
+    """A treatment in a sentence; those of `recipes` are trained by a recipe, others with an option read by a probe."""
     treated = split_treatment(name)
+    if name in recipes:
+        return f"{meaning_of(name.removesuffix(f'-{treated.option}'))}; trained by the recipe {treated.option}"
     if treated.option:
         return (
             f"the features of {treated.treatment.features}, read by the probe {treated.option}; no network is trained"

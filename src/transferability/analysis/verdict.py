@@ -9,7 +9,7 @@ from transferability.analysis.contrasts import effect_of
 from transferability.analysis.judging import GAINS, KEEPS, LOSES, OPEN, estimate_text, extreme_of, judge
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import cut_name, stage_names
-from transferability.analysis.treatments import for_tasks, is_probe
+from transferability.analysis.treatments import for_tasks, probed_rows
 from transferability.networks.notation import split_treatment
 from transferability.words import counted, in_words, points
 
@@ -208,7 +208,8 @@ def image_of(networks: pd.DataFrame, read_out: str) -> tuple[float, int]:
 
 def probe_verdict(networks: pd.DataFrame, read_out: str) -> list[str]:
     """Where features are read best, for a study that reads them by probes; a tie within one image is said."""
-    rows = networks[networks["treatment"].map(is_probe) & networks["trained"] & networks[read_out].notna()]
+    rows = probed_rows(networks)
+    rows = rows[rows["trained"] & rows[read_out].notna()]
     rows = unreduced(rows[rows["treatment"].map(lambda name: split_treatment(name).treatment.name) != "random"])
     if rows.empty:
         return []

@@ -32,6 +32,7 @@ FIGURES = (
     "invariance",
     "retrieval",
     "maps",
+    "strategies",
 )
 """The figures of a study, each a module of this room with `draw(study, options) -> Drawing`.
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from transferability.analysis.conditions import conditions_of, label_of
-from transferability.analysis.contrasts import effect_of, effects_of
+from transferability.analysis.contrasts import effect_of, effects_named
 from transferability.analysis.read_outs import NATS, READ_OUTS, read_out_of
 from transferability.analysis.treatments import for_tasks
 from transferability.words import counted, points
@@ -98,8 +98,7 @@ def effect_tables(effects: pd.DataFrame, read_out: str) -> list[dict]:
 
 def effect_meanings(effects: pd.DataFrame) -> list[tuple[str, str]]:
     """The effects of a study, and what each of them tells."""
-    present, treatments = set(effects["effect"]), {*effects["treatment"], *effects["reference"]}
-    shown = [effect for effect in effects_of(treatments) if effect.name in present]
+    shown = effects_named(effects["effect"])
     return [(effect.label, f"{for_tasks(effect.notation, effects)}: {effect.meaning}") for effect in shown]
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from transferability.analysis.conditions import conditions_of, unreduced
-from transferability.analysis.contrasts import PROBE_CONTRASTS, Effect, effects_of
+from transferability.analysis.contrasts import CONTRASTS, Effect, effects_named
 from transferability.analysis.pairs import paired_networks
 from transferability.analysis.tables import stage_names
 from transferability.analysis.treatments import for_tasks
@@ -39,9 +39,7 @@ class Shown:
         self.read_out = read_out
         self.pairs = unreduced(study.pairs[study.pairs["read_out"] == read_out])
         self.rows = unreduced(study.effects[study.effects["read_out"] == read_out])
-        present = set(self.pairs["effect"])
-        treatments = {*self.pairs["treatment"], *self.pairs["reference"]}
-        self.effects = [effect for effect in effects_of(treatments) if effect.name in present]
+        self.effects = effects_named(self.pairs["effect"])
         self.conditions = conditions_of(self.pairs)
         labels = [label for label, _ in self.conditions]
         self.looks = dict(zip(labels, SERIES * len(labels), strict=False))
@@ -90,8 +88,8 @@ def draw_panel(panel: Axes, shown: Shown, effect: Effect) -> int:
 
 
 def share_scales(panels: dict[str, Axes]) -> None:
-    """Let the panels of comparable effects share their scale: those of SHARED, and of probes each contrast's."""
-    contrasts = [[name for name in panels if name.startswith(f"{contrast.name}, ")] for contrast in PROBE_CONTRASTS]
+    """Let the panels of comparable effects share their scale: those of SHARED, and each contrast's."""
+    contrasts = [[name for name in panels if name.startswith(f"{contrast}, ")] for contrast in CONTRASTS]
     for group in (*SHARED, *contrasts):
         for first, second in pairwise([panels[name] for name in group if name in panels]):
             second.sharey(first)

@@ -4,7 +4,7 @@ It is a table and a legend in one: what is copied from where, what is frozen, an
 """
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Arc, Circle, FancyBboxPatch, Rectangle
 
 from transferability.analysis.conditions import unreduced
-from transferability.analysis.treatments import curves_of
+from transferability.analysis.treatments import curves_of, recipes_in
 from transferability.figures.captions import footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
 from transferability.figures.styles import Style, finish, ordered_treatments, set_theme, styles_of
@@ -40,12 +40,16 @@ CHARACTERS = 15
 
 @dataclass(frozen=True)
 class Sketch:
-    """What a row draws: a treatment's network for a target, of `depth` stages, cut after `cut` of them."""
+    """What a row draws: a treatment's network for a target, of `depth` stages, cut after `cut` of them.
+
+    One with an option is trained `by_recipe`, or read by a probe.
+    """
 
     name: str
     target: str
     depth: int
     cut: int
+    by_recipe: bool = False
 
     @property
     def treated(self) -> Treated:
@@ -70,9 +74,11 @@ class Sketch:
         return 0 if self.treated.treatment.fine_tune or not self.copied else self.cut
 
 
-def words_of(treated: Treated) -> str:
-    """A treatment in words that stand alone."""
+def words_of(treated: Treated, by_recipe: bool) -> str:
+    """A treatment in words that stand alone; one with an option is trained `by_recipe`, or read by a probe."""
     record = treated.treatment
+    if by_recipe:
+        return f"{words_of(replace(treated, option=''), by_recipe=False).split(':')[0]}; by the recipe {treated.option}"
     if record.source is None:
         return "trained from scratch: the reference"
     place = {
@@ -124,7 +130,7 @@ def draw_stack(axes: Axes, y: float, sketch: Sketch) -> None:
     for index in range(sketch.depth):
         x = STACK + STEP * index
         new = index >= sketch.copied
-        if new and sketch.treated.option:
+        if new and sketch.treated.option and not sketch.by_recipe:
             draw_probe(axes, x, y, sketch)
             break
         base = sketch.treated.treatment.source is None
@@ -144,7 +150,7 @@ def draw_row(axes: Axes, y: float, sketch: Sketch, style: Style) -> None:
     axes.plot(0.22, y, marker=style.marker, markersize=5 * style.size, color=style.colour, markeredgecolor="white")
     axes.text(0.47, y, name, fontsize=8, va="center", color="0.1", fontweight="bold")
     draw_stack(axes, y, sketch)
-    words = textwrap.fill(words_of(sketch.treated), int(CHARACTERS * (width - x)))
+    words = textwrap.fill(words_of(sketch.treated, sketch.by_recipe), int(CHARACTERS * (width - x)))
     axes.text(x, y - below, words, fontsize=7.5, va="top" if below else "center", color="0.15")
 
 
@@ -184,7 +190,9 @@ def draw(study: Study, options: Options) -> Drawing:
     set_theme()
     row = ROW if options.width >= NARROW else ROW + LINES
     figure, axes = plt.subplots(figsize=(options.width, row * len(treatments) + 0.75), layout="constrained")
-    styles, sketches = styles_of(treatments), [Sketch(name, target, depth, cut) for name in treatments]
+    recipes = recipes_in(networks)
+    styles = styles_of(treatments, recipes)
+    sketches = [Sketch(name, target, depth, cut, name in recipes) for name in treatments]
     for index, sketch in enumerate(sketches):
         draw_row(axes, -row * index, sketch, styles[sketch.name])
     axes.set(xlim=(0, options.width), ylim=(0.6 * ROW - row * len(treatments), 0.55 * ROW), aspect="equal")

@@ -17,7 +17,7 @@ from transferability.analysis.contrasts import EFFECTS, effect_of
 from transferability.analysis.coverage import means_table
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import stage_names
-from transferability.analysis.treatments import copies_stages, for_tasks
+from transferability.analysis.treatments import copies_stages, curve_name, for_tasks, is_base, recipes_in
 from transferability.figures.axes import (
     as_percent,
     as_points,
@@ -36,7 +36,6 @@ from transferability.figures.captions import effect_rows, extreme_text, footer
 from transferability.figures.records import Drawing, Options, Study, trained_of
 from transferability.figures.styles import (
     Style,
-    curve_name,
     finish,
     legend_label,
     ordered_treatments,
@@ -146,9 +145,9 @@ def draw_means(axes: Axes, means: pd.DataFrame, styles: dict[str, Style]) -> Non
     """
     table = means.set_index(["treatment", "n"])
     layers = sorted(set(means["n"]) - {0})
-    curves = {name: table["mean"][name].reindex(layers) for name in ordered_treatments(means) if name != "base"}
-    if ("base", 0) in table.index:
-        base_level(axes, table["mean"]["base", 0], "black", size=5)
+    curves = {name: table["mean"][name].reindex(layers) for name in ordered_treatments(means) if not is_base(name)}
+    for name in filter(is_base, ordered_treatments(means)):
+        base_level(axes, table["mean"][name, 0], styles[name].colour, size=5)
     ends = []
     for name, curve in curves.items():
         drawn = curve.dropna()
@@ -210,7 +209,7 @@ def legend_handles(networks: pd.DataFrame, styles: dict[str, Style], hollow: boo
         style = styles[treatment]
         line = Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker)
         line.set_markersize(5 * style.size)
-        line.set_label(for_tasks(legend_label(treatment), networks))
+        line.set_label(for_tasks(legend_label(treatment, style), networks))
         handles.append(line)
     for first, second, colour, hatch, name in DROPS:
         if {first, second} <= set(treatments):
@@ -332,8 +331,8 @@ def draw(study: Study, options: Options) -> Drawing:
     """
     trained = chosen_networks(study.networks, options.read_out)
     means = means_table(trained, options.read_out, options.unbalanced)
-    treatments = ordered_treatments(trained)
-    shown = Shown(trained, means, study.effects, study.pairs, options.read_out, styles_of(treatments))
+    treatments, recipes = ordered_treatments(trained), recipes_in(trained)
+    shown = Shown(trained, means, study.effects, study.pairs, options.read_out, styles_of(treatments, recipes))
     conditions = {label: shown.condition(label) for label, _ in conditions_of(trained)}
     figure, panels = folded_panels(len(conditions), shown.has_gains, options.width)
     columns = panels[0, 0].get_subplotspec().get_gridspec().ncols

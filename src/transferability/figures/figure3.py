@@ -11,6 +11,7 @@ from transferability.analysis.conditions import conditions_of, in_a_line, unredu
 from transferability.analysis.coverage import means_table
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import stage_names
+from transferability.analysis.treatments import curve_name
 from transferability.figures.axes import (
     as_percent,
     as_points,
@@ -27,7 +28,7 @@ from transferability.figures.axes import (
 )
 from transferability.figures.captions import effect_rows, extreme_phrase, footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, trained_of
-from transferability.figures.styles import SERIES, curve_name, finish, looks_of, set_theme
+from transferability.figures.styles import SERIES, finish, looks_of, set_theme
 from transferability.words import in_words
 
 MEANT = ("groups", "classes")

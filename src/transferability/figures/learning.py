@@ -9,13 +9,13 @@ from transferability.analysis.conditions import unreduced
 from transferability.analysis.coverage import cells_of
 from transferability.analysis.read_outs import LEARNING, read_out_of
 from transferability.analysis.tables import IDENTITY, cut_name, stage_names
-from transferability.analysis.treatments import for_tasks, is_probe
+from transferability.analysis.treatments import curve_name, for_tasks, is_base, probed_rows
 from transferability.data.tasks import MULTI, SINGLE
 from transferability.errors import InputError
 from transferability.figures.axes import as_percent, panel_grid
 from transferability.figures.captions import footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, trained_of
-from transferability.figures.styles import curve_name, finish, ordered_treatments
+from transferability.figures.styles import finish, ordered_treatments
 from transferability.words import counted, in_words, points
 
 NAMED = 10
@@ -69,7 +69,7 @@ def draw_panel(panel: Axes, treatment: str, steps: pd.DataFrame, means: pd.Serie
     for n in sorted(set(rows["n"]) - {0}):
         curve = means[treatment, n]
         panel.plot(curve.index, curve, color=colour_of(n, deepest), linewidth=1.1, zorder=3)
-    if treatment == "base":
+    if is_base(treatment):
         for _, network in rows.groupby(IDENTITY):
             panel.plot(network["step"], network[means.name], color="0.6", linewidth=0.7, zorder=2)
     as_percent(panel)
@@ -116,7 +116,7 @@ def draw(study: Study, options: Options) -> Drawing:
     other splits, seeds or targets than theirs. A network that learning.csv does not tell of is an InputError.
     """
     learning = learning_of(study)
-    learnt = study.networks[~study.networks["treatment"].map(is_probe)]
+    learnt = study.networks.drop(probed_rows(study.networks).index)
     if learnt.empty:
         raise NothingToDrawError("this study has probes alone, and they train no network")
     read_out = read_out_of_learning(learnt)
@@ -128,7 +128,7 @@ def draw(study: Study, options: Options) -> Drawing:
     for panel, treatment in zip(grid.panels, treatments, strict=True):
         draw_panel(panel, treatment, steps, means)
         name = for_tasks(curve_name(treatment), trained)
-        panel.set_title(treatment if treatment == "base" else f"{treatment} {name}")
+        panel.set_title(treatment if is_base(treatment) else f"{treatment} {name}")
     grid.label("Step", read_out_of(read_out).label)
     layers, stages = sorted(set(trained["n"]) - {0}), stage_names(trained)
     handles = legend_handles(layers, stages, "base" in treatments)

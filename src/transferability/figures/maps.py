@@ -12,7 +12,7 @@ from PIL import Image
 
 from transferability import files
 from transferability.analysis.tables import cut_name, stage_names
-from transferability.analysis.treatments import is_probe
+from transferability.analysis.treatments import probed_rows
 from transferability.errors import InputError
 from transferability.figures.axes import panel_grid
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, trained_of
@@ -29,7 +29,7 @@ def patched_rows(study: Study, read_out: str) -> list[tuple[pd.Series, dict]]:
     if study.tables is None:
         return []
     rows, found = trained_of(study.networks, read_out), []
-    for _, row in rows[rows["treatment"].map(is_probe)].iterrows():
+    for _, row in probed_rows(rows).iterrows():
         path = study.tables / row["split"] / f"seed{row['seed']}" / f"{row['network']}.json"
         probe = files.read_json(path)["probe"]
         if "pointing" in probe:

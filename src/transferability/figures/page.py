@@ -9,9 +9,10 @@ import jinja2
 import pandas as pd
 
 from transferability import files
+from transferability.analysis.advice import advice_sentences
 from transferability.analysis.conditions import KINDS, conditions_of, label_of
 from transferability.analysis.coverage import MISSING, PRESENT, UNTRAINED, coverage_line
-from transferability.analysis.improvement import late_improvement
+from transferability.analysis.improvement import BASES, late_improvement
 from transferability.analysis.read_outs import READ_OUTS, SHARES, read_out_of
 from transferability.analysis.tables import (
     COVERAGE_COLUMNS,
@@ -23,7 +24,7 @@ from transferability.analysis.tables import (
     read_table,
     stage_names,
 )
-from transferability.analysis.treatments import for_tasks, rank_of
+from transferability.analysis.treatments import curve_name, for_tasks, rank_of, recipes_in
 from transferability.analysis.unpaired import unpaired_argument
 from transferability.analysis.verdict import verdict_of
 from transferability.errors import InputError, exit_plainly
@@ -38,7 +39,7 @@ from transferability.figures.effect_texts import (
 from transferability.figures.inline import inline_svg, packed, read_svg
 from transferability.figures.pretraining import pretrained_record, pretraining_facts
 from transferability.figures.runs import network_folder, parameter_facts, provenance_facts, read_runs
-from transferability.figures.styles import curve_name, ordered_treatments, styles_of
+from transferability.figures.styles import ordered_treatments, styles_of
 from transferability.forms.captions import Captions
 from transferability.forms.exports import Exports
 from transferability.forms.split import Split
@@ -154,7 +155,7 @@ def network_links(network: dict, places: Places) -> list[tuple[str, str]]:
         return []
     folder, metrics = places.models / network_folder(network), places.tables / network_folder(network)
     metrics = metrics.with_name(f"{network['network']}.json")
-    if network["option"]:
+    if network["pooling"]:
         return [("metrics", places.link(metrics))]
     linked = {
         "weights": folder / "model.safetensors",
@@ -200,7 +201,7 @@ def embedded_tables(folder: Path) -> dict[str, str]:
 
 def exploring(networks: pd.DataFrame, places: Places, read_out: str) -> dict:
     """What the page's script draws networks with: the styles of treatments, the read-outs, and where links lead."""
-    styles = styles_of(ordered_treatments(networks))
+    styles = styles_of(ordered_treatments(networks), recipes_in(networks))
     measured = [record for record in READ_OUTS if record.name in SHARES and networks[record.name].notna().any()]
     return {
         "treatments": [
@@ -250,11 +251,17 @@ def design_part(tables: Tables, places: Places, read_out: str) -> dict:
     }
 
 
+def advised(places: Places) -> list[str]:
+    """What the study advises, a sentence a condition; nothing where it compares no strategies."""
+    compares = "strategies" in files.read_json(places.figures / "captions.json")
+    return advice_sentences(places.tables / "advice.json") if compares else []
+
+
 def improvement_sentence(tables: Path) -> str:
     """Whether base networks were still improving at their end, as the folder's learning.csv shows, if it has one."""
     path = tables / "learning.csv"
     learning = read_table(path, LEARNING_COLUMNS) if path.exists() else None
-    if learning is None or not learning["network"].str.startswith("base").any():
+    if learning is None or not learning["network"].isin(BASES).any():
         return ""
     return late_improvement(learning).sentence
 
@@ -283,7 +290,7 @@ def write_page(places: Places, read_out: str) -> None:
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         **design_part(tables, places, read_out),
         **effects_part(tables, read_out),
-        verdict=verdict_of(tables.networks, tables.effects, tables.drops, read_out),
+        verdict=[*verdict_of(tables.networks, tables.effects, tables.drops, read_out), *advised(places)],
         argument=unpaired_argument(tables.networks, tables.pairs, read_out),
         embedded=embedded_tables(places.tables),
         exploring=exploring(tables.networks, places, read_out),

@@ -19,7 +19,7 @@ def read_runs(networks: pd.DataFrame, models: Path) -> list[dict]:
     """What each network was made from, but for probes, which train none; a run.json that is missing or not whole is an
     InputError that names it."""
     runs = []
-    for network in networks[networks["option"].isna()].to_dict("records"):
+    for network in networks[networks["pooling"].isna()].to_dict("records"):
         runs.append(files.read_json(models / network_folder(network) / "run.json", Run))
     return runs
 

@@ -1,6 +1,7 @@
 """Styles: how treatments and series are told apart, the look of all figures, their legend, and their files."""
 
 import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from transferability import files
-from transferability.analysis.treatments import curves_of, is_probe, rank_of
+from transferability.analysis.treatments import curve_name, is_base, rank_of
 from transferability.networks.notation import split_treatment
 
 CHARACTERS = 18
@@ -51,7 +52,7 @@ PRESERVED = {
     "transfer": Style("frozen, {} above preserved", "#CC79A7", ">", "", 0.31),
     "pretrained": Style("frozen, {} above preserved", "#882255", "p", "", 0.255),
 }
-PROBES = {
+OPTIONAL = {
     "selffer": (0, (2, 1)),
     "selffer+": (0, (2, 1, 1, 1)),
     "transfer": (0, (3, 1.5)),
@@ -60,9 +61,11 @@ PROBES = {
     "pretrained": (0, (2, 2)),
     "pretrained+": (0, (2, 1, 1, 1, 1, 1)),
 }
-"""The dashes of a treatment whose features are read by probes."""
+"""The dashes of a treatment whose features are read by probes, or that is trained by recipes."""
+BY_RECIPE = "#555555"
+"""The colour of base networks that are trained by recipes."""
 MARKERS = (("*", 1.5), ("h", 1.15), ("d", 1.1), ("8", 1.0), ("H", 1.15))
-"""The markers of probes and their sizes: of a figure's first one, its second, ..."""
+"""The markers of probes and recipes and their sizes: of a figure's first one, its second, ..."""
 
 # One for each number of preserved stages.
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -103,21 +106,33 @@ def style_of(treatment: str) -> Style:
     return Style(words, shared.colour, shared.marker, DASHES[(preserved - 1) % len(DASHES)], offset)
 
 
-def styles_of(treatments: list[str]) -> dict[str, Style]:
-    """The styles of the treatments of a figure; a probe has its treatment's colour, and a marker of its own.
+def styles_of(treatments: list[str], recipes: Collection[str] = ()) -> dict[str, Style]:
+    """The styles of the treatments of a figure; one by a probe, or by one of the `recipes`, has its treatment's colour,
+    and a marker of its own.
 
-    The points of probes lie where the figure's other treatments leave room; base networks are not cut.
+    The points of probes and recipes lie where the figure's other treatments leave room; base networks are not cut.
     """
-    styles = {name: style_of(name) for name in treatments if not is_probe(name)}
-    probed = [name for name in treatments if is_probe(name)]
-    options = sorted({split_treatment(name).option for name in probed})
-    taken = [style.offset for name, style in styles.items() if name != "base"]
-    for name, offset in zip(probed, free_offsets(taken, len(probed)), strict=True):
+    styles = {name: style_of(name) for name in treatments if not split_treatment(name).option}
+    optional = [name for name in treatments if split_treatment(name).option]
+    options = sorted({split_treatment(name).option for name in optional})
+    taken = [style.offset for name, style in styles.items() if not is_base(name)]
+    for name, offset in zip(optional, free_offsets(taken, len(optional)), strict=True):
         treated = split_treatment(name)
-        kind, (marker, size) = treated.treatment.name, MARKERS[options.index(treated.option) % len(MARKERS)]
-        words = f"features of {curves_of(kind)[1]} read by {treated.option}"
-        styles[name] = Style(words, STYLES[kind].colour, marker, PROBES[kind], offset, size)
+        marker, size = MARKERS[options.index(treated.option) % len(MARKERS)]
+        plain = style_of(name.removesuffix(f"-{treated.option}"))
+        words = option_words(name, recipes)
+        if is_base(name):
+            styles[name] = Style(words, BY_RECIPE, marker, ":", 0.0, size)
+        else:
+            styles[name] = Style(words, plain.colour, marker, OPTIONAL[treated.treatment.name], offset, size)
     return styles
+
+
+def option_words(name: str, recipes: Collection[str]) -> str:
+    """What the legend says of a treatment by a probe, or by one of the `recipes`."""
+    option = split_treatment(name).option
+    plain = curve_name(name.removesuffix(f"-{option}"))
+    return f"{plain} trained by {option}" if name in recipes else f"features of {plain} read by {option}"
 
 
 def free_offsets(taken: list[float], count: int) -> list[float]:
@@ -130,22 +145,21 @@ def free_offsets(taken: list[float], count: int) -> list[float]:
     return sorted(free)
 
 
-def curve_name(treatment: str) -> str:
-    """A treatment's curve in the paper's notation, for target B: AnB+; base for the base networks."""
-    return "base" if treatment == "base" else curves_of(treatment)[1]
+def legend_label(treatment: str, style: Style) -> str:
+    """A treatment of a style as the legend names it."""
+    return f"{label_name(treatment)}: {style.words}" if style.words else label_name(treatment)
 
 
-def legend_label(treatment: str) -> str:
-    """A treatment as the legend names it."""
-    kind = split_treatment(treatment).treatment
-    if is_probe(treatment):
-        return f"{curve_name(treatment)}: {styles_of([treatment])[treatment].words}"
-    words = style_of(treatment).words
-    return f"{kind.name.removesuffix('+')} {curve_name(treatment)}: {words}" if words else kind.name
+def label_name(treatment: str) -> str:
+    """A treatment's name and its curve; of a base network, a probe or a recipe the curve says both."""
+    treated = split_treatment(treatment)
+    if treated.option or is_base(treatment):
+        return curve_name(treatment)
+    return f"{treated.treatment.name.removesuffix('+')} {curve_name(treatment)}"
 
 
 def ordered_treatments(networks: pd.DataFrame) -> list[str]:
-    """The treatments of a table in the order of the legend: preserved ones last, then probes, one after another."""
+    """The treatments of a table in the order of the legend: preserved ones last, then those of each probe or recipe."""
 
     def rank(name: str) -> tuple:
         treated = split_treatment(name)

@@ -15,7 +15,7 @@ from transferability.analysis.treatments import for_tasks
 from transferability.figures.axes import as_percent, panel_grid, series_handle
 from transferability.figures.captions import footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
-from transferability.figures.styles import SERIES, finish, legend_label, looks_of, ordered_treatments
+from transferability.figures.styles import SERIES, finish, label_name, looks_of, ordered_treatments
 from transferability.words import points
 
 OTHERS = {
@@ -100,7 +100,7 @@ def draw_panel(panel: Axes, shown: Shown, treatment: str, kind: str) -> None:
     )
     for (n, other), line in rows.groupby(["n", "other"]):
         draw_lines(panel, line, shown.read_out, shown.look_of(n, other), full[full["n"] == n])
-    name = "base networks" if treatment == "base" else for_tasks(legend_label(treatment).split(":")[0], rows)
+    name = "base networks" if treatment == "base" else for_tasks(label_name(treatment), rows)
     panel.set_title(f"{name},\n{in_a_line(KINDS[kind])}" if len(shown.kinds) > 1 else name)
 
 

@@ -10,6 +10,8 @@ Channels = Annotated[int, Meta(ge=1, le=16)]
 Side = Annotated[int, Meta(ge=1, le=16384)]
 """Pixels a side: more than any network is built for, and less than fills a memory with its first stage alone."""
 
+Width = Annotated[int, Meta(ge=1, le=2**20)]
+
 
 class NetworkCard(TypedDict):
     """models/.../model.safetensors, metadata `transferability`: what is needed to rebuild a network and to feed it."""
@@ -21,3 +23,4 @@ class NetworkCard(TypedDict):
     mean: list[float]
     std: list[Positive]
     channels: NotRequired[Text]
+    hidden: NotRequired[Annotated[list[Width], Meta(max_length=16)]]

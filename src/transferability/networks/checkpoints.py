@@ -15,6 +15,7 @@ from transferability import files
 from transferability.errors import InputError
 from transferability.forms.network import NetworkCard
 from transferability.networks.building import build_network
+from transferability.networks.heads import add_hidden_layers
 from transferability.networks.stages import Architecture, architecture_of, section_of
 from transferability.networks.treatments import copy_stages
 
@@ -28,7 +29,8 @@ class Card:
 
     `network` in the paper's notation, or "pretrained"; `shape` (C, H, W) of its images; `classes` in the order of its
     logits; `mean` and `std` of a channel in units of 0..1, by which images are normalised; `channels` is the order of
-    the colours that it expects, "rgb" or "bgr".
+    the colours that it expects, "rgb" or "bgr"; `hidden` the widths of the layers that a recipe has put below the
+    classifier.
     """
 
     network: str
@@ -38,19 +40,22 @@ class Card:
     mean: list[float]
     std: list[float]
     channels: str = "rgb"
+    hidden: tuple[int, ...] = ()
 
     def to_json(self) -> str:
-        """The card as JSON, the same bytes for the same card; the usual order of the colours goes without saying."""
+        """The card as JSON, the same bytes for the same card; what is as usual goes without saying."""
         content = asdict(self) | {"architecture": section_of(self.architecture)}
-        if self.channels == "rgb":
-            del content["channels"]
+        for name, usual in (("channels", "rgb"), ("hidden", ())):
+            if content[name] == usual:
+                del content[name]
         return json.dumps(content, sort_keys=True)
 
     @classmethod
     def from_content(cls, content: dict) -> "Card":
         """The card of what `to_json` has written."""
         architecture, shape = architecture_of(content["architecture"]), tuple(content["shape"])
-        return cls(**{**content, "architecture": architecture, "shape": shape})
+        hidden = tuple(content.get("hidden", ()))
+        return cls(**{**content, "architecture": architecture, "shape": shape, "hidden": hidden})
 
 
 def save_checkpoint(path: Path, network: nn.Sequential, card: Card) -> None:
@@ -109,6 +114,7 @@ def load_network(path: Path, shape: tuple[int, int, int] | None = None) -> tuple
     card, state = read_checkpoint(path)
     own, card = card, replace(card, shape=shape or card.shape)
     network = build_network(card.architecture, card.shape, len(card.classes))
+    add_hidden_layers(network, card.hidden)
     try:
         copy_stages(state, network, len(network))
     except InputError as error:

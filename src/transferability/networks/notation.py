@@ -8,6 +8,8 @@
     P3B P3B+ pretrained: stages 1..3 from the architecture's pretrained weights
     A3B-k2   preserved: as A3B, and the 2 stages above the cut also start from the source's weights, and learn
     A3B-svm  probe: the features of A3B's stages 1..3, read by the classifier that `probes` calls svm
+    A3B+-slides, baseB-longer
+             recipe: A3B+ and baseB trained in the way that `recipes` calls slides, or longer
 
 All are cases of one operation, (source, n, target, fine_tune, option).
 """
@@ -114,7 +116,7 @@ TREATMENTS = {
     )
 }
 """All treatments by name, in the order of legends. A preserved one is its treatment's with -k and a number, a probe's
-its treatment's with - and the probe's name."""
+or a recipe's its treatment's with - and the name of that."""
 
 PRESERVED = r"-k(?P<k>[1-9][0-9]?)"
 OPTION = r"-(?P<option>(?!k[0-9]*(?![A-Za-z0-9]))[A-Za-z][A-Za-z0-9]*)"
@@ -123,11 +125,22 @@ OPTION = r"-(?P<option>(?!k[0-9]*(?![A-Za-z0-9]))[A-Za-z][A-Za-z0-9]*)"
 
 @dataclass(frozen=True)
 class Treated:
-    """What the name of a treatment says: its record, the number of preserved stages above the cut, and the option."""
+    """What the name of a treatment says: its record, the number of preserved stages above the cut, and the option, the
+    name of a probe or a recipe."""
 
     treatment: Treatment
     preserved: int = 0
     option: str = ""
+
+    @property
+    def source(self) -> str | None:
+        """Where the copied stages come from, as the record has it."""
+        return self.treatment.source
+
+    @property
+    def has_seen_target(self) -> bool:
+        """Whether the stages that are read or copied have learnt from the target's images."""
+        return self.treatment.fine_tune or self.source in (None, "target")
 
     @property
     def ending(self) -> str:
@@ -153,7 +166,8 @@ class Network:
     """The identity of one network of a split: `n` stages from `source`, trained on `target`.
 
     A base network has no source and n = 0. `preserved` is the number of stages above the cut that start from the
-    source too. With an `option`, a probe's name, no network is trained: stages 1 to n are read by that probe.
+    source too. An `option` is the name of a recipe, by which the network is trained, or of a probe: then no network is
+    trained, and stages 1 to n are read by that probe. The params tell which of the two.
     """
 
     source: str | None
@@ -167,7 +181,7 @@ class Network:
     def name(self) -> str:
         """The network in the paper's notation; also the name of its folder."""
         if self.source is None:
-            return f"base{self.target}"
+            return f"base{self.target}{ending_of(0, self.option)}"
         plus = "+" if self.fine_tune else ""
         return f"{self.source}{self.n}{self.target}{plus}{ending_of(self.preserved, self.option)}"
 
@@ -186,6 +200,11 @@ class Network:
         return 0 if self.source in (None, RANDOM) else self.n + self.preserved
 
     @property
+    def below(self) -> int:
+        """The number of stages below the new ones: those that are copied, or random."""
+        return self.n + self.preserved
+
+    @property
     def frozen(self) -> int:
         """The number of stages that do not learn, from the first one on."""
         return 0 if self.fine_tune else self.n
@@ -202,8 +221,8 @@ class Network:
 
 
 GRAMMAR = re.compile(
-    r"base(?P<base>[AB])|(?P<source>[ABRP])(?P<n>0|[1-9][0-9]?)(?P<target>[AB])(?P<plus>\+)?"
-    rf"(?:{PRESERVED})?(?:{OPTION})?"
+    r"(?:base(?P<base>[AB])|(?P<source>[ABRP])(?P<n>0|[1-9][0-9]?)(?P<target>[AB])(?P<plus>\+)?"
+    rf"(?:{PRESERVED})?)(?:{OPTION})?"
 )
 
 
@@ -216,7 +235,7 @@ def parse_network(name: str, depth: int | None = None) -> Network:
     if match is None:
         raise InputError(f"{name!r} is no network; names are like baseA, B3B, A3B+, R3B, P3B, A3B-k2 or A3B-svm")
     if match["base"]:
-        return Network(None, 0, match["base"], fine_tune=False, preserved=0)
+        return Network(None, 0, match["base"], False, 0, match["option"] or "")
     ending = int(match["k"] or 0), match["option"] or ""
     network = Network(match["source"], int(match["n"]), match["target"], bool(match["plus"]), *ending)
     if network.n < 1:

@@ -31,16 +31,21 @@ def copy_stages(source: dict[str, Tensor], target: nn.Sequential, stages: int) -
             tensor.copy_(given[name])
 
 
-def freeze_stages(network: nn.Sequential, stages: int, dropout: bool) -> None:
-    """Put a network in training mode with its first `stages` stages frozen, parameters and buffers.
+def freeze(part: nn.Module, dropout: bool) -> None:
+    """Freeze a part of a network, parameters and buffers.
 
-    Batch norm in a frozen stage uses its stored statistics and leaves them alone. Dropout and stochastic depth in a
-    frozen stage stay on if `dropout` is true, as dropout does in the original study (n = 6, 7).
+    Batch norm in it uses its stored statistics and leaves them alone. Dropout and stochastic depth in it stay on if
+    `dropout` is true, as dropout does in the original study (n = 6, 7).
     """
-    network.train()
-    frozen = network[:stages].eval().requires_grad_(False)
-    for _, module in random_modules(frozen) if dropout else ():
+    part.eval().requires_grad_(False)
+    for _, module in random_modules(part) if dropout else ():
         module.train()
+
+
+def freeze_stages(network: nn.Sequential, stages: int, dropout: bool) -> None:
+    """Put a network in training mode with its first `stages` stages frozen, as `freeze` does."""
+    network.train()
+    freeze(network[:stages], dropout)
 
 
 def prepare_network(
@@ -56,3 +61,8 @@ def prepare_network(
     if source is not None:
         copy_stages(source, network, identity.copied)
     freeze_stages(network, identity.frozen, frozen_dropout)
+
+
+def stage_names(network: nn.Sequential) -> tuple[str, ...]:
+    """The names of a network's stages."""
+    return tuple(name for name, _ in network.named_children())

@@ -17,6 +17,7 @@ from transferability.study.jobs import Job, critical_path, probe_jobs, score_job
 from transferability.study.params import check_networks, check_params
 from transferability.study.rates import measure_rate
 from transferability.study.reading import read_study
+from transferability.study.recipes import trials_of
 from transferability.study.work import (
     START,
     checkpoint_bytes,
@@ -70,7 +71,7 @@ def table_lines(params: dict, jobs: list[Job], rates: dict[str, float]) -> list[
         values = [
             count,
             1,
-            count * schedule["steps"] * schedule["batch_size"],
+            count * trials_of(params, job.networks[0]) * schedule["steps"] * schedule["batch_size"],
             2 * work.forward,
             2 * work.backward,
             count * checkpoint_bytes(stages),

@@ -15,6 +15,7 @@ from transferability.networks.notation import (
 )
 from transferability.networks.stages import AlexNet, architecture_of
 from transferability.study.architectures import depth_of
+from transferability.study.recipes import check_trained, is_trained
 
 VISIBLE = 5
 """Pixels a side from which on filters show a reader something."""
@@ -52,6 +53,8 @@ def treated_networks(treatment: str, layers: list[int], sides: tuple[str, ...], 
             f"params: study.treatment names {treatment}, but of {depth} stages at most {depth - 2} can be preserved"
         )
     networks = []
+    if record.source is None:
+        return [Network(None, 0, side, False, 0, treated.option) for side in sides]
     for target in sides:
         other = SIDES[1 - SIDES.index(target)]
         source = {"target": target, "other": other}.get(record.source, record.source)
@@ -80,6 +83,8 @@ def study_networks(params: dict, architecture: str, split: str) -> list[Network]
                     f"params: study.networks.{split} names {network.name}, but a whole data set has no task B"
                 )
     check_sources(params, architecture, networks)
+    for network in networks:
+        check_trained(params, architecture, split, network)
     return list(dict.fromkeys(networks))
 
 
@@ -120,15 +125,15 @@ def study_figures(params: dict) -> list[str]:
 
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
-    networks, and filters of five pixels or more. Scores, their criterion, CKA, t-SNE, what units answer to and
-    retrieval are drawn where the params ask for it, and score maps where a probe reads patches.
+    networks, and filters of five pixels or more. Scores, their criterion, CKA, t-SNE, what units answer to,
+    retrieval and strategies are drawn where the params ask for it, and score maps where a probe reads patches.
     """
     volumes, transferred, chosen, trained, patched = set(), set(), set(), set(), False
     probes = params.get("probes", {})
     for split in params["study"]["split"]:
         definition = params["splits"][split]
         networks = study_networks(params, params["study"]["architecture"][0], split)
-        trained |= {network.treatment for network in networks if not network.option}
+        trained |= {network.treatment for network in networks if is_trained(params, network)}
         patched |= any(probes.get(each.option, {}).get("classifier") == "patches" for each in networks)
         volumes |= {definition["volume"].get(network.target) for network in networks if "volume" in definition}
         if "volume" not in definition and any(network.treatment == "transfer" for network in networks):
@@ -152,5 +157,6 @@ def study_figures(params: dict) -> list[str]:
         "invariance": "shows" in params,
         "retrieval": "retrieval" in params,
         "maps": patched,
+        "strategies": "recipes" in params,
     }
     return [name for name, given in possible.items() if given]

@@ -8,6 +8,7 @@ from transferability.networks.notation import RANDOM, SIDES, Network
 from transferability.study.architectures import depth_of
 from transferability.study.grid import cuts, expand_curve, study_networks
 from transferability.study.probes import read_network
+from transferability.study.recipes import is_trained
 from transferability.study.scores import scored_networks
 
 
@@ -33,12 +34,12 @@ class Job:
 
 
 NAMES = {
-    "base": "base{target}",
-    "curve": "{source}{n}{target}{plus}",
-    "random": "R{n}{target}",
-    "preserved": "{source}{n}{target}-k{k}",
+    "base": "base{target}{recipe}",
+    "curve": "{source}{n}{target}{plus}{recipe}",
+    "random": "R{n}{target}{recipe}",
+    "preserved": "{source}{n}{target}-k{k}{recipe}",
     "evaluate": "{network}",
-    "evaluate_curve": "{source}{n}{target}{plus}",
+    "evaluate_curve": "{source}{n}{target}{plus}{recipe}",
     "probe": "{source}{n}{target}-{probe}",
     "probe_tuned": "{source}{n}{target}+-{probe}",
     "scores": "{source}{n}{target}-scores",
@@ -63,7 +64,7 @@ def trains_random_alone(params: dict) -> bool:
         for network in (*study_networks(params, architecture, split), *scored_networks(params, architecture, split))
         if network.source == RANDOM
     ]
-    return bool(random) and all(network.option for network in random)
+    return bool(random) and not any(is_trained(params, network) for network in random)
 
 
 def own_name(rule: str) -> str:
@@ -87,7 +88,7 @@ def training_curves(params: dict, architecture: str, split: str) -> list[tuple[N
     """
     layers, depth = cuts(params, architecture), depth_of(params, architecture)
     named = [*study_networks(params, architecture, split), *scored_networks(params, architecture, split)]
-    read = [read_network(network, layers) if network.option else network for network in named]
+    read = [network if is_trained(params, network) else read_network(network, layers) for network in named]
     networks = [network for network in read if network]
     sources = {network.source for network in networks} & set(SIDES)
     bases = [Network(None, 0, source, fine_tune=False, preserved=0) for source in sorted(sources)]
@@ -111,7 +112,8 @@ def read_together(params: dict, named: list[Network]) -> list[tuple[Network, ...
 
 def probed_curves(params: dict, architecture: str, split: str) -> list[tuple[Network, ...]]:
     """The probes of each job of a seed of a split."""
-    return read_together(params, [probe for probe in study_networks(params, architecture, split) if probe.option])
+    networks = study_networks(params, architecture, split)
+    return read_together(params, [network for network in networks if not is_trained(params, network)])
 
 
 def scored_curves(params: dict, architecture: str, split: str) -> list[tuple[Network, ...]]:

@@ -17,6 +17,7 @@ from transferability.study.grid import members_of, study_networks
 from transferability.study.labels import check_labels
 from transferability.study.looks import check_looks
 from transferability.study.probes import check_probes
+from transferability.study.recipes import check_recipe_names
 from transferability.study.scores import scored_networks
 from transferability.study.sections import GROUPED, listed, named_groups
 
@@ -101,6 +102,7 @@ def check_params(params: dict, schema: Path) -> None:
     refuse_large(params)
     check_schema(params, schema)
     check_names(params)
+    check_recipe_names(params)
     check_probes(params)
     check_labels(params)
     for dataset, split in product(params["study"]["dataset"], params["study"]["split"]):

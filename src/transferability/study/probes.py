@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from transferability.errors import InputError
-from transferability.networks.notation import PRETRAINED, RANDOM, Network, split_treatment
+from transferability.networks.notation import PRETRAINED, RANDOM, Network, Treated, split_treatment
 from transferability.study.grid import expand_curve
+from transferability.study.recipes import is_recipe, is_trained, options_in_words
 
 DROPPING = ("svm", "logreg")
 """The classifiers that learn with values dropped out."""
@@ -81,21 +82,27 @@ def check_probes(params: dict) -> None:
                 f"params: probes.{name}.draws: {probe['draws']} draws of all training images are the same; "
                 "set images_per_class too, or leave draws out"
             )
-    for key, name, option, has_seen_target in named_probes(params):
-        if option not in probes:
+    for key, name, network in named_options(params):
+        if network.option not in probes:
             raise InputError(
-                f"params: {key} names {name}, but probes has no {option!r} (there are: {', '.join(probes) or 'none'})"
+                f"params: {key} names {name}, but neither probes nor recipes has {network.option!r} "
+                f"(there are: {options_in_words(params)})"
             )
-        if has_seen_target and probes[option].get("redraw"):
+        if network.source is None or network.preserved:
             raise InputError(
-                f"params: {key} names {name}, but probes.{option}.redraw tests on images that this network has learnt "
-                "from; read another source's stages, or leave redraw out"
+                f"params: {key} names {name}, but a probe reads the stages below a cut, and keeps none above; "
+                "give it another treatment"
+            )
+        if network.has_seen_target and probes[network.option].get("redraw"):
+            raise InputError(
+                f"params: {key} names {name}, but probes.{network.option}.redraw tests on images that this network has "
+                "learnt from; read another source's stages, or leave redraw out"
             )
     for split in params["study"]["split"]:
         if params["splits"][split]["kind"] == "whole":
             check_alone(params, split)
     for name in params["export"]:
-        if expand_curve(name, [1])[0].option:
+        if not is_trained(params, expand_curve(name, [1])[0]):
             raise InputError(
                 f"params: export names {name}, a probe, which is never exported; "
                 "export the network whose stages it reads"
@@ -123,17 +130,15 @@ def check_alone(params: dict, split: str) -> None:
             )
 
 
-def named_probes(params: dict) -> Iterator[tuple[str, str, str, bool]]:
-    """What of a study names a probe: the key, the name that stands there, the probe's, and whether the stages that are
-    read have learnt from the target."""
+def named_options(params: dict) -> Iterator[tuple[str, str, Network | Treated]]:
+    """What of a study has an option that is no recipe: the key, the name that stands there, and what it means."""
     study = params["study"]
     for name in study["treatment"]:
         treated = split_treatment(name)
-        if treated.option:
-            learnt = treated.treatment.fine_tune or treated.treatment.source == "target"
-            yield "study.treatment", name, treated.option, learnt
+        if treated.option and not is_recipe(params, treated.option):
+            yield "study.treatment", name, treated
     for split, names in study.get("networks", {}).items():
         for name in names:
-            (network,) = expand_curve(name, [1])
-            if network.option:
-                yield f"study.networks.{split}", name, network.option, network.has_seen_target
+            network = expand_curve(name, [1])[0]
+            if not is_trained(params, network):
+                yield f"study.networks.{split}", name, network

@@ -6,6 +6,7 @@ from transferability.errors import InputError
 from transferability.networks.notation import PRETRAINED, SCORES, Network, parse_network
 from transferability.study.architectures import depth_of
 from transferability.study.grid import cuts
+from transferability.study.recipes import check_trained, is_trained, options_in_words
 
 PATTERN = re.compile(r"(?:models|results)/([^/]+)/([^/]+)/([^/]+)/seed([^/]+)/(?![ABRP]n)([^/.]+)(/.*|\.json)")
 
@@ -26,8 +27,9 @@ def check_target(path: str, params: dict) -> None:
     architecture, split, name, file = match[2], match[3], match[5], match[6]
     try:
         network = parse_network(name, depth_of(params, architecture))
-        if network.option:
+        if not is_trained(params, network):
             check_probe(network, params, file)
+        check_trained(params, architecture, split, network)
         check_network(network, params, architecture, split)
         if file == "/model.onnx" and network.name not in params["export"]:
             raise InputError(f"{network.name} is not in export; add it there")
@@ -46,12 +48,14 @@ def check_weights(path: str, architecture: str, params: dict) -> None:
 
 
 def check_probe(probe: Network, params: dict, file: str) -> None:
-    """Refuse a probe that the params lack, and a file of it other than its result."""
+    """Refuse an option that the params lack, and of a probe a file of it other than its result."""
     probes = params.get("probes", {})
     if probe.option == SCORES:
         check_scores(probe, params)
     elif probe.option not in probes:
-        raise InputError(f"probes has no {probe.option!r} (there are: {', '.join(probes) or 'none'})")
+        raise InputError(f"neither probes nor recipes has {probe.option!r} (there are: {options_in_words(params)})")
+    if probe.source is None:
+        raise InputError("a probe reads the stages below a cut, and a base network is not cut")
     if file != ".json":
         raise InputError("a probe is no network, and its only file is its result, results/.../seed0/A5B-svm.json")
     if probe.preserved:

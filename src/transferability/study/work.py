@@ -8,15 +8,17 @@ that frozen networks of one job share are passed once.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES, Network, parse_network
+from transferability.networks.recipes import PLAIN, Recipe, frozen_below, stages_learning
 from transferability.networks.stages import Stage
 from transferability.study.architectures import stages_of
 from transferability.study.jobs import Job
 from transferability.study.probes import patch_count, pooling_section, reads_patches
+from transferability.study.recipes import network_recipe, network_schedule, trials_of
 from transferability.study.scores import score_options
-from transferability.study.sections import schedule_of
 from transferability.study.sizes import task_size
 
 START = 2.2
@@ -58,43 +60,74 @@ class Work:
 
 def job_stages(params: dict, job: Job) -> tuple[Stage, ...]:
     """The stages of a job's networks."""
-    classes = task_size(params, job.dataset, job.split, job.networks[0].target).classes
+    network = job.networks[0]
+    classes = task_size(params, job.dataset, job.split, network.target).classes
     stages = stages_of(params, job.architecture, job.dataset, classes)
     if stages is None:
         raise InputError(f"architectures.{job.architecture}: its stages are not known; name it in study.architecture")
-    return stages
+    hidden = job_recipe(params, job).hidden
+    return (*stages[:-1], with_hidden(stages[-1], hidden, classes)) if hidden else stages
 
 
-def forward_work(stages: tuple[Stage, ...], networks: Iterable[Network]) -> int:
+def job_recipe(params: dict, job: Job) -> Recipe:
+    """The recipe of a job's networks; a probe trains by none."""
+    return network_recipe(params, job.networks[0])
+
+
+def with_hidden(head: Stage, hidden: tuple[int, ...], classes: int) -> Stage:
+    """A head, of one linear layer, with further ones of some widths below it."""
+    features = round(head.parameters / classes) - 1
+    widths = (features, *hidden, classes)
+    products = sum(below * above for below, above in pairwise(widths))
+    added = products - features * classes
+    return replace(
+        head,
+        parameters=head.parameters + added + sum(hidden),
+        multiply_adds=head.multiply_adds + added,
+        outputs=head.outputs + 2 * sum(hidden),
+    )
+
+
+def learning_stages(stages: tuple[Stage, ...], network: Network, recipe: Recipe) -> tuple[list[bool], int]:
+    """Which stages of a network learn at any time, and how many frozen ones lie below the lowest of them."""
+    learning = stages_learning(network, recipe, tuple(stage.name for stage in stages))
+    return [bool(stage.rate) for stage in learning], frozen_below(learning)
+
+
+def forward_work(stages: tuple[Stage, ...], networks: Iterable[Network], recipe: Recipe = PLAIN) -> int:
     """Multiply-adds of one image's forward pass through networks of one job, whose frozen stages are passed once."""
     each = [stage.multiply_adds for stage in stages]
-    frozen = [network.frozen for network in networks]
+    frozen = [learning_stages(stages, network, recipe)[1] for network in networks]
     return sum(each[: max(frozen)]) + sum(sum(each[n:]) for n in frozen)
 
 
-def backward_work(stages: tuple[Stage, ...], network: Network) -> int:
-    """Multiply-adds of one image's backward pass: the stages that learn, but for the input of the lowest."""
-    learning = [stage.multiply_adds for stage in stages[network.frozen :]]
-    return 2 * sum(learning) - learning[0]
+def backward_work(stages: tuple[Stage, ...], network: Network, recipe: Recipe = PLAIN) -> int:
+    """Multiply-adds of one image's backward pass, for the weights of the stages that learn and for the input of all
+    above the lowest of them."""
+    learns, lowest = learning_stages(stages, network, recipe)
+    each = [stage.multiply_adds for stage in stages]
+    weights = sum(work for work, learn in zip(each, learns, strict=True) if learn)
+    return weights + sum(each[lowest + 1 :])
 
 
 def job_schedule(params: dict, job: Job) -> dict:
     """The schedule by which a job's networks are trained."""
-    return schedule_of(params, job.split, "base" if job.networks[0].source is None else "transferred")
+    return network_schedule(params, job.split, job.networks[0])
 
 
 def training_work(params: dict, job: Job) -> Work:
-    """The arithmetic of a job: its training and, where the number of images is known, its validations.
+    """The arithmetic of a job: its training, once for each learning rate that is tried, and, where the number of images
+    is known, its validations.
 
     At the end the test images are passed once.
     """
-    stages, schedule = job_stages(params, job), job_schedule(params, job)
-    images = schedule["steps"] * schedule["batch_size"]
+    stages, schedule, recipe = job_stages(params, job), job_schedule(params, job), job_recipe(params, job)
+    trials, images = trials_of(params, job.networks[0]), schedule["steps"] * schedule["batch_size"]
     size = task_size(params, job.dataset, job.split, job.networks[0].target)
     seen = schedule["validations"] * (size.validation or 0) + (size.test or 0)
-    forward = forward_work(stages, job.networks)
-    backward = sum(backward_work(stages, network) for network in job.networks)
-    return Work(forward * (images + seen), backward * images)
+    forward = forward_work(stages, job.networks, recipe)
+    backward = sum(backward_work(stages, network, recipe) for network in job.networks)
+    return Work(trials * forward * (images + seen), trials * backward * images)
 
 
 def checkpoint_bytes(stages: tuple[Stage, ...]) -> int:
@@ -227,6 +260,6 @@ def memory_mb(params: dict, job: Job) -> int:
     else:
         parts = [size.train, size.validation, size.test]
         images = sum(min(IN_MEMORY, size.pixels * (count or 0)) for count in parts)
-    networks = 4 * len(job.networks) * checkpoint_bytes(stages)
+    networks = 4 * len(job.networks) * trials_of(params, job.networks[0]) * checkpoint_bytes(stages)
     left = 4 * 4 * batch * sum(stage.outputs for stage in stages)
     return max(LEAST_MB, PROCESS_MB + math.ceil(MARGIN * (images + networks + left) / 1e6))

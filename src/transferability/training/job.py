@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,18 +21,18 @@ from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
 from transferability.forms.packed import PackedCard
 from transferability.locks import only_writer
-from transferability.networks.checkpoints import Card, save_checkpoint
+from transferability.networks.checkpoints import Card, read_card, save_checkpoint
 from transferability.networks.notation import PRETRAINED, Network, parse_network
+from transferability.networks.recipes import Recipe, recipe_of
 from transferability.networks.stages import AlexNet, Architecture, architecture_of
-from transferability.training.history import write_history
+from transferability.training.history import HistoryRow, write_history
 from transferability.training.learner import Learner
-from transferability.training.loop import train
 from transferability.training.optimizers import Schedule
 from transferability.training.randomness import Draws
 from transferability.training.resuming import Keeper
 from transferability.training.setup import Setup
-from transferability.training.sharing import share_frozen_stages, state_hash
-from transferability.training.start import start_networks, with_preprocessing
+from transferability.training.start import follow_recipe, start_networks, with_preprocessing
+from transferability.training.trials import Trial, choose, learners_of, run_trial, setups_of, trial_record
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Request:
     `split`, a split's file, and `packed`, the folder of its data set; `architecture`, `augmentation` and `schedule` as
     in the params; `models`, the checkpoints to write, NETWORK/model.safetensors: run.json and history.csv go beside
     each. `source` is the checkpoint that stages are copied from, `pretrained` that of the architecture's pretrained
-    weights, if it has some. In the folder `states` the job keeps what it resumes from if it is stopped.
+    weights, if it has some. `recipe` is that of the networks, without what the schedule already says. In the folder
+    `states` the job keeps what it resumes from if it is stopped.
     """
 
     split: Path
@@ -57,6 +58,7 @@ class Request:
     models: list[Path]
     source: Path | None = None
     pretrained: Path | None = None
+    recipe: dict = field(default_factory=dict)
     save_seconds: float = 60
 
     @property
@@ -68,6 +70,11 @@ class Request:
     def built(self) -> Architecture:
         """The architecture of the networks."""
         return architecture_of(self.architecture)
+
+    @property
+    def way(self) -> Recipe:
+        """The recipe by which the networks are trained."""
+        return recipe_of(self.recipe)
 
     @property
     def frozen_dropout(self) -> bool:
@@ -83,28 +90,45 @@ def make_checkpoints(request: Request) -> None:
     with only_writer([request.states / f"{identity.name}.lock" for identity in request.identities]):
         started = time.time()
         setup = open_setup(request)
-        networks = start_networks(
-            request.identities, request.built, setup.shape, setup.draws, request.source, request.frozen_dropout
-        )
-        hashes = share_frozen_stages(networks, [identity.frozen for identity in request.identities])
         origin = origin_of(request, setup.device)
-        name = "_".join(identity.name for identity in request.identities)
-        keeper = Keeper(request.states / f"{name}.safetensors", origin, request.save_seconds)
-        ready = time.time()
-        with fitting(*advice(request, setup.schedule)), keeper.listening():
-            learners = learners_of(request, networks, setup)
-            train(learners, setup, tell, keeper)
-        trained = time.time()
-        check_frozen(learners, hashes)
+        trials = run_trials(request, setup, origin)
+        chosen = [choose(trials, number) for number in range(len(request.models))]
+        earlier = sum(trial.keeper.earlier for trial in trials)
         job = {
-            "networks": len(learners),
-            "seconds": round(keeper.earlier + time.time() - started, 3),
-            "training_seconds": round(keeper.earlier + trained - ready, 3),
+            "networks": len(chosen),
+            "seconds": round(earlier + time.time() - started, 3),
+            "training_seconds": round(earlier + sum(trial.seconds for trial in trials), 3),
         }
-        record = origin | record_of(setup) | {"job": job}
-        for path, learner, digest in zip(request.models, learners, hashes, strict=True):
-            write_files(path, learner, setup, request.built, record | frozen_record(learner, digest))
-        keeper.forget()
+        record = origin | record_of(setup, len(trials)) | {"job": job}
+        for number, place in enumerate(chosen):
+            write_files(request, trials, number, place, record)
+        for trial in trials:
+            trial.keeper.forget()
+
+
+def run_trials(request: Request, setup: Setup, origin: dict) -> list[Trial]:
+    """The networks of a job, trained at each of the learning rates that their recipe tries, or at the only one."""
+    trials, setups = [], setups_of(setup, request.way)
+    name = "_".join(identity.name for identity in request.identities)
+    for number, tried in enumerate(setups):
+        file, rate = (f"{name}-{number}", tried.schedule.learning_rate) if len(setups) > 1 else (name, None)
+        identity = origin | ({"learning_rate": rate} if rate else {})
+        keeper = Keeper(request.states / f"{file}.safetensors", identity, request.save_seconds)
+        with fitting(*advice(request, setup.schedule)):
+            learners = learners_of(request.identities, started(request, tried), tried, request.way)
+            trials.append(run_trial(learners, tried, keeper, tell))
+    return trials
+
+
+def started(request: Request, setup: Setup) -> list[nn.Sequential]:
+    """The networks of a job before their first step."""
+    networks = start_networks(
+        request.identities, request.built, setup.shape, setup.draws, request.source, request.frozen_dropout
+    )
+    if request.recipe:
+        for identity, network in zip(request.identities, networks, strict=True):
+            follow_recipe(identity, network, request.way, setup.draws, request.frozen_dropout)
+    return networks
 
 
 def open_setup(request: Request) -> Setup:
@@ -114,6 +138,8 @@ def open_setup(request: Request) -> Setup:
         raise InputError(f"a job trains networks of one target, not of {' and '.join(sorted(targets))}; make it two")
     if request.pretrained is None and any(identity.source == PRETRAINED for identity in request.identities):
         raise InputError("networks of pretrained weights need --pretrained, by which their images are normalised")
+    if request.source:
+        read_card(request.source)  # one that is missing or not whole says so before it is hashed
     schedule = Schedule(**{key: value for key, value in request.schedule.items() if key != "frozen_dropout"})
     device = choose_device(request.device, request.threads)
     slow = device.type == "cpu" and "AVX512" not in torch.backends.cpu.get_cpu_capability()
@@ -135,6 +161,7 @@ def origin_of(request: Request, device: torch.device) -> dict:
             "augmentation": request.augmentation,
             "schedule": request.schedule,
             "seed": request.seed,
+            **({"recipe": request.recipe} if request.recipe else {}),
         },
         "inputs": {str(path): files.sha256(path) for path in inputs if path},
         "images": files.read_json(request.packed / "card.json", PackedCard)["content"],
@@ -156,45 +183,41 @@ def advice(request: Request, schedule: Schedule) -> tuple[str, str]:
     )
 
 
-def learners_of(request: Request, networks: list[nn.Sequential], setup: Setup) -> list[Learner]:
-    """The networks on the device, ready to learn."""
-    return [
-        Learner(identity, network.to(setup.device, memory_format=torch.channels_last), setup.schedule)
-        for identity, network in zip(request.identities, networks, strict=True)
-    ]
-
-
-def check_frozen(learners: list[Learner], hashes: list[str]) -> None:
-    """Raise a RuntimeError if frozen stages are no longer what they were before training."""
-    for learner, before in zip(learners, hashes, strict=True):
-        if state_hash(learner.frozen) != before:
-            raise RuntimeError(f"{learner.name}: its {len(learner.frozen)} frozen stages changed in training")
-
-
-def record_of(setup: Setup) -> dict:
-    """What run.json says of a job beside its origin."""
+def record_of(setup: Setup, trials: int) -> dict:
+    """What run.json says of a job beside its origin; the images of all its trials count."""
     return {
         "git": provenance.git_revision(),
         "gpu": torch.cuda.get_device_name(setup.device) if setup.device.type == "cuda" else None,
-        "images_seen": setup.schedule.steps * setup.schedule.batch_size,
+        "images_seen": trials * setup.schedule.images_seen,
     }
 
 
 def frozen_record(learner: Learner, digest: str) -> dict:
     """What run.json says of a network's frozen stages: how many, and the hash of their weights."""
-    frozen = learner.identity.frozen
+    frozen = len(learner.kept)
     return {"frozen": {"layers": frozen, "sha256": digest if frozen else None}}
 
 
-def write_files(path: Path, learner: Learner, setup: Setup, architecture: Architecture, record: dict) -> None:
-    """Write a network's checkpoint, and its history and record beside it."""
-    identity, task = learner.identity, setup.task
-    card = Card(identity.name, architecture, setup.shape, task.classes, task.mean, task.std, setup.channels)
+def write_files(request: Request, trials: list[Trial], number: int, place: int, record: dict) -> None:
+    """Write the checkpoint of the network of a number, and its history and record beside it, from the trial chosen."""
+    path, trial = request.models[number], trials[place]
+    learner, task = trial.learners[number], trial.setup.task
+    identity, shape, channels = learner.identity, trial.setup.shape, trial.setup.channels
+    card = Card(identity.name, request.built, shape, task.classes, task.mean, task.std, channels, request.way.hidden)
     save_checkpoint(path, learner.network, card)
-    write_history(path.parent / "history.csv", learner.history, task.kind)
+    write_history(path.parent / "history.csv", with_trials(learner.history, trials), task.kind)
     network = {"name": identity.name, "treatment": identity.treatment, **asdict(identity)}
     run = {"network": network, "model_sha256": files.sha256(path), **record}
+    run |= frozen_record(learner, trial.hashes[number])
+    if identity.option:
+        run |= {"recipe": trial_record(trials, number) | {"learning_rate": trial.setup.schedule.learning_rate}}
     files.write_json(path.parent / "run.json", run)
+
+
+def with_trials(history: list[HistoryRow], trials: list[Trial]) -> list[HistoryRow]:
+    """A history in which the images that other trials have seen count before all of its own."""
+    earlier = (len(trials) - 1) * trials[0].setup.schedule.images_seen
+    return [row | {"images_seen": row["images_seen"] + earlier} for row in history]
 
 
 def tell(line: str) -> None:
@@ -209,6 +232,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--architecture", type=json.loads, required=True, help="architectures.* of the params")
     parser.add_argument("--augmentation", type=json.loads, required=True, help="datasets.*.augmentation of the params")
     parser.add_argument("--schedule", type=json.loads, required=True, help="training.* of the params")
+    parser.add_argument("--recipe", type=json.loads, default={}, help="recipes.* of the params, but for its schedule")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, required=True)

@@ -8,6 +8,17 @@ from torch import Tensor, nn
 from transferability.errors import InputError
 from transferability.networks.dropout import random_modules
 from transferability.networks.notation import Network
+from transferability.networks.recipes import (
+    PLAIN,
+    RE_ESTIMATED,
+    SOURCE,
+    Learning,
+    Recipe,
+    frozen_below,
+    stages_learning,
+)
+from transferability.networks.treatments import freeze, stage_names
+from transferability.training.batch_norm import batch_norms
 from transferability.training.history import HistoryRow
 from transferability.training.optimizers import Group, Schedule, descend, learning_groups
 from transferability.training.setup import Setup
@@ -16,17 +27,23 @@ from transferability.training.sharing import Taps
 
 @dataclass(eq=False)
 class Learner:
-    """A network in training, on its device, whose first `identity.frozen` stages are frozen.
+    """A network in training, on its device, as a recipe says, if not plainly.
 
-    `losses` float (steps,): the training loss of each step so far; `best`: a copy of what learns, as it was at the
-    best validation; `history`: a row a validation.
+    `frozen` are the stages below the lowest that learns, which networks may share, and `learning` the rest. `kept` are
+    all stages that stay as they are, with their names; `waiting` those that are yet to learn, with the step from which
+    they do. `losses` float (steps,): the training loss of each step so far; `best`: a copy of what learns, as it was
+    at the best validation; `history`: a row a validation. One that is `forgiving` goes on where its loss is not finite.
     """
 
     identity: Network
     network: nn.Sequential
     schedule: Schedule
+    recipe: Recipe = PLAIN
+    forgiving: bool = False
     frozen: nn.Sequential = field(init=False)
     learning: nn.Sequential = field(init=False)
+    kept: list[tuple[str, nn.Module]] = field(init=False)
+    waiting: list[tuple[int, nn.Module]] = field(init=False)
     groups: list[Group] = field(init=False)
     random: list[tuple[str, nn.Module]] = field(init=False)
     best: dict[str, Tensor] = field(init=False)
@@ -35,9 +52,19 @@ class Learner:
 
     def __post_init__(self) -> None:
         device = next(self.network.parameters()).device
-        self.frozen = self.network[: self.identity.frozen]
-        self.learning = self.network[self.identity.frozen :]
-        self.groups = learning_groups(self.learning, self.schedule)
+        stages = list(zip(self.network, self.stages_learning, strict=True))
+        first = frozen_below(self.stages_learning)
+        self.frozen, self.learning = self.network[:first], self.network[first:]
+        named = zip(self.network.named_children(), self.stages_learning, strict=True)
+        self.kept = [child for child, how in named if not how.rate]
+        self.groups = []
+        for rate in dict.fromkeys(how.rate for _, how in stages if how.rate):
+            part = nn.Sequential(*(stage for stage, how in stages if how.rate == rate))
+            self.groups += learning_groups(part, self.schedule, rate)
+        self.waiting = [(how.start, stage) for stage, how in stages if how.rate and how.start]
+        for _, stage in self.waiting:
+            freeze(stage, dropout=True)
+        self.fix_statistics()
         self.random = random_modules(self.network)
         for _, module in self.random:
             module.generator = torch.Generator(device)
@@ -49,12 +76,33 @@ class Learner:
         """The network in the paper's notation."""
         return self.identity.name
 
+    @property
+    def stages_learning(self) -> list[Learning]:
+        """How each stage learns."""
+        return stages_learning(self.identity, self.recipe, stage_names(self.network))
+
+    def fix_statistics(self) -> None:
+        """Let the batch norms below the cut use and keep the statistics that they have, where the recipe says so."""
+        if self.recipe.batch_norm in (SOURCE, RE_ESTIMATED):
+            for norm in batch_norms(self.network[: self.identity.below]):
+                norm.eval()
+
+    def begin(self, step: int) -> None:
+        """Let the stages learn that do so from a step on; those that wait are frozen, but for their dropout."""
+        due = [stage for start, stage in self.waiting if start <= step]
+        for stage in due:
+            stage.train().requires_grad_(True)
+        if due:
+            self.waiting = [(start, stage) for start, stage in self.waiting if start > step]
+            self.fix_statistics()
+
     def logits(self, taps: Taps) -> Tensor:
         """The logits (n, classes) of a batch."""
         return taps.overwriting.outputs(self.learning, taps.after(self.frozen))
 
     def learn(self, step: int, taps: Taps, labels: Tensor, setup: Setup) -> None:
         """One step of training, counted from 0, on a batch and its labels."""
+        self.begin(step)
         for name, module in self.random:
             module.generator.manual_seed(setup.draws.key("dropout", name, step))
         with setup.lower_precision():
@@ -90,7 +138,7 @@ class Learner:
     def refuse_infinite(self, losses: Tensor, first_step: int) -> None:
         """Raise an InputError if a loss is NaN or infinite; `losses` are those from `first_step` on."""
         wrong = torch.nonzero(~torch.isfinite(losses))
-        if len(wrong):
+        if len(wrong) and not self.forgiving:
             step = min(first_step + int(wrong[0]), self.schedule.steps - 1)
             section = "base" if self.identity.source is None else "transferred"
             raise InputError(
@@ -98,6 +146,12 @@ class Learner:
                 f"{self.schedule.rate(step):.4g}; lower training.{section}.learning_rate, "
                 "or training.reduced.learning_rate if the split has a volume"
             )
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether a loss of training, or of the last validation, is not finite."""
+        last = torch.tensor(self.history[-1]["validation_loss"])
+        return not bool(torch.isfinite(self.losses).all() and torch.isfinite(last))
 
     @torch.no_grad()
     def exchange_best(self) -> None:

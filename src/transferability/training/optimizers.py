@@ -42,6 +42,11 @@ class Schedule:
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"training.*.optimizer is {self.optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
 
+    @property
+    def images_seen(self) -> int:
+        """The number of images in all batches."""
+        return self.steps * self.batch_size
+
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         if step < self.warmup:

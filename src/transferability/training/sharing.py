@@ -1,42 +1,44 @@
 """Sharing: the frozen stages that networks of a job have in common are one module, and compute a batch once."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 
-def prefix_hashes(network: nn.Sequential) -> Iterator[str]:
-    """After each stage, the SHA-256 of all parameters and buffers up to it, with their names."""
+def running_hashes(stages: Iterable[tuple[str, nn.Module]]) -> Iterator[str]:
+    """After each of some named stages, the SHA-256 of all parameters and buffers up to it, with their names."""
     digest = hashlib.sha256()
-    for name, stage in network.named_children():
+    for name, stage in stages:
         for key, tensor in stage.state_dict(prefix=f"{name}.").items():
             digest.update(key.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         yield digest.hexdigest()
 
 
+def stages_hash(stages: Iterable[tuple[str, nn.Module]]) -> str:
+    """The SHA-256 of all parameters and buffers of some named stages, with their names."""
+    return [hashlib.sha256().hexdigest(), *running_hashes(stages)][-1]
+
+
 def state_hash(network: nn.Sequential) -> str:
     """The SHA-256 of all parameters and buffers of a network, or of its first stages, with their names."""
-    return [hashlib.sha256().hexdigest(), *prefix_hashes(network)][-1]
+    return stages_hash(network.named_children())
 
 
-def share_frozen_stages(networks: list[nn.Sequential], frozen: list[int]) -> list[str]:
+def share_frozen_stages(networks: list[nn.Sequential], frozen: list[int]) -> None:
     """Let networks hold the same modules for the frozen stages in which they are alike from the first one on.
 
-    `frozen` is the number of frozen stages of each. Alike are weights, buffers, and which modules are in training mode
-    (dropout that stays on). Gives the `state_hash` of the frozen stages of each.
+    `frozen` is the number of frozen stages of each, from the first on. Alike are weights, buffers, and which modules
+    are in training mode (dropout that stays on).
     """
     shared: dict[tuple, nn.Module] = {}
-    hashes = []
     for network, count in zip(networks, frozen, strict=True):
-        digest, modes = state_hash(network[:0]), ()
-        for number, digest in enumerate(prefix_hashes(network[:count])):
+        modes = ()
+        for number, digest in enumerate(running_hashes(network[:count].named_children())):
             modes += tuple(module.training for module in network[number].modules())
             network[number] = shared.setdefault((digest, modes), network[number])
-        hashes.append(digest)
-    return hashes
 
 
 @dataclass

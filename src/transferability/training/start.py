@@ -9,9 +9,12 @@ from transferability.data.tasks import Task
 from transferability.errors import InputError
 from transferability.networks.building import draw_network, library_of
 from transferability.networks.checkpoints import Card, read_card, read_checkpoint
+from transferability.networks.dropout import Dropout, random_modules
+from transferability.networks.heads import draw_hidden_layers
 from transferability.networks.notation import PRETRAINED, Network
+from transferability.networks.recipes import Recipe, check_recipe, check_stage_names, stages_learning
 from transferability.networks.stages import Architecture, section_of
-from transferability.networks.treatments import prepare_network
+from transferability.networks.treatments import freeze, prepare_network, stage_names
 from transferability.training.randomness import Draws
 
 
@@ -92,3 +95,27 @@ def other_shape(card: Card | None, shape: tuple[int, int, int]) -> str:
         return ""
     source, here = ("×".join(map(str, sizes)) for sizes in (card.shape, shape))
     return f"; the source is for images of {source}, these are {here}: see datasets.*.images and augmentation.crop"
+
+
+def follow_recipe(
+    identity: Network, network: nn.Sequential, recipe: Recipe, draws: Draws, frozen_dropout: bool
+) -> None:
+    """Make the start of a network, in place, that of one which is trained by a recipe: its head, dropout and stages."""
+    check_recipe(identity, recipe)
+    check_stage_names(recipe, stage_names(network))
+    draw_hidden_layers(network, recipe.hidden, recipe.dropout or 0.0, lambda n: draws.key("weights", "hidden", n))
+    if recipe.dropout is not None:
+        set_dropout(network, recipe.dropout)
+    learning = stages_learning(identity, recipe, stage_names(network))
+    for stage, how in zip(network, learning, strict=True):
+        if not how.rate:
+            freeze(stage, frozen_dropout)
+
+
+def set_dropout(network: nn.Sequential, probability: float) -> None:
+    """Set the probability of every dropout of a network; stochastic depth stays as it is."""
+    dropping = [module for _, module in random_modules(network) if type(module) is Dropout]
+    if not dropping:
+        raise InputError("recipes: the network has no dropout that could be set; leave out dropout")
+    for module in dropping:
+        module.probability = probability

@@ -1,0 +1,57 @@
+"""Heads: fully connected layers between a network's features and its classifier."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from transferability.errors import InputError
+from transferability.networks.dropout import Dropout
+
+
+def classifier_of(network: nn.Sequential) -> tuple[str, nn.Linear]:
+    """The linear layer that gives a network's logits, the last of its head, and its name in the head."""
+    linear = [(name, module) for name, module in network[-1].named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise InputError("recipes: the head ends in no linear layer, so nothing can be put below it; leave out hidden")
+    return linear[-1]
+
+
+def add_hidden_layers(network: nn.Sequential, widths: Sequence[int], dropout: float = 0.0) -> list[nn.Linear]:
+    """Put fully connected layers of some widths below a network's classifier, in place, each with a ReLU and dropout.
+
+    They are part of the last stage. Gives the new linear layers from the lowest on, the new classifier last; no widths
+    change nothing and give none.
+    """
+    if not widths:
+        return []
+    name, classifier = classifier_of(network)
+    parts, features, layers = OrderedDict(), classifier.in_features, []
+    for number, width in enumerate(widths, start=1):
+        layers.append(nn.Linear(features, width))
+        parts |= {f"hidden{number}": layers[-1], f"relu{number}": nn.ReLU(inplace=True)}
+        parts[f"dropout{number}"] = Dropout(dropout)
+        features = width
+    layers.append(nn.Linear(features, classifier.out_features))
+    parts["classifier"] = layers[-1]
+    if name:
+        parent, _, last = name.rpartition(".")
+        setattr(network[-1].get_submodule(parent), last, nn.Sequential(parts))
+    else:
+        network[-1] = nn.Sequential(parts)
+    return layers
+
+
+def draw_hidden_layers(
+    network: nn.Sequential, widths: Sequence[int], dropout: float, seed_of: Callable[[int], int]
+) -> None:
+    """Put hidden layers below a network's classifier, in place, with weights that are drawn after He et al. (2015).
+
+    `seed_of` gives the seed of each layer, from 1 on; the classifier above them is drawn anew too, as the last.
+    """
+    for number, layer in enumerate(add_hidden_layers(network, widths, dropout), start=1):
+        generator = torch.Generator().manual_seed(seed_of(number))
+        with torch.no_grad():
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            layer.bias.zero_()

@@ -1,0 +1,123 @@
+"""Trials: the networks of a job trained at one learning rate; of several rates validation chooses, for each network."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+from torch import nn
+
+from transferability.errors import InputError
+from transferability.networks.notation import Network
+from transferability.networks.recipes import RE_ESTIMATED, Recipe, frozen_below, stages_learning
+from transferability.networks.treatments import stage_names
+from transferability.training.batch_norm import re_estimate
+from transferability.training.learner import Learner
+from transferability.training.loop import keep, train
+from transferability.training.resuming import Keeper
+from transferability.training.setup import Setup
+from transferability.training.sharing import share_frozen_stages, stages_hash
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The networks of a job as they stand after training; `seconds` is what that took in this process."""
+
+    setup: Setup
+    learners: list[Learner]
+    keeper: Keeper
+    hashes: list[str]
+    seconds: float
+
+
+def setups_of(setup: Setup, recipe: Recipe) -> list[Setup]:
+    """What the networks of each trial have in common: one for every learning rate that a recipe tries."""
+    rates = recipe.learning_rates or (setup.schedule.learning_rate,)
+    return [replace(setup, schedule=replace(setup.schedule, learning_rate=rate)) for rate in rates]
+
+
+def learners_of(
+    identities: list[Network], networks: list[nn.Sequential], setup: Setup, recipe: Recipe
+) -> list[Learner]:
+    """Freshly started networks on the device, ready to learn, with the frozen stages that they have in common as one.
+
+    Of several learning rates one may be too high: then it is not chosen, and the others are tried all the same.
+    """
+    if recipe.batch_norm == RE_ESTIMATED:
+        for identity, network in zip(identities, networks, strict=True):
+            network.to(setup.device, memory_format=torch.channels_last)
+            re_estimate(network[: identity.below], epoch_of(setup))
+    frozen = [
+        frozen_below(stages_learning(identity, recipe, stage_names(network)))
+        for identity, network in zip(identities, networks, strict=True)
+    ]
+    share_frozen_stages(networks, frozen)
+    forgiving = len(recipe.learning_rates) > 1
+    return [
+        Learner(
+            identity, network.to(setup.device, memory_format=torch.channels_last), setup.schedule, recipe, forgiving
+        )
+        for identity, network in zip(identities, networks, strict=True)
+    ]
+
+
+def epoch_of(setup: Setup) -> islice:
+    """The batches of training up to the one with which every image has been seen once."""
+    return islice(setup.training_batches(0), -(-len(setup.labels["train"]) // setup.schedule.batch_size))
+
+
+def run_trial(learners: list[Learner], setup: Setup, keeper: Keeper, report: Callable[[str], None]) -> Trial:
+    """Train the networks of a job; frozen stages that are then no longer what they were are a RuntimeError."""
+    ready, hashes = time.time(), [stages_hash(learner.kept) for learner in learners]
+    with keeper.listening():
+        train(learners, setup, report, keeper)
+        if learners[0].forgiving:
+            # The rates that are left may take long, and this one need not be tried again.
+            keep(learners, keeper, setup.schedule.steps)
+    for learner, before in zip(learners, hashes, strict=True):
+        if stages_hash(learner.kept) != before:
+            raise RuntimeError(f"{learner.name}: its {len(learner.kept)} frozen stages changed in training")
+    return Trial(setup, learners, keeper, hashes, time.time() - ready)
+
+
+def choose(trials: list[Trial], number: int) -> int:
+    """The trial whose network of a number is best on validation at the end, the first of equal ones.
+
+    If every rate was too high, an InputError names the lowest.
+    """
+    networks = [trial.learners[number] for trial in trials]
+    finite = [place for place, learner in enumerate(networks) if not learner.has_diverged]
+    if not finite:
+        rates = [trial.setup.schedule.learning_rate for trial in trials]
+        raise InputError(
+            f"{networks[0].name}: the loss is not finite at any of the learning rates {', '.join(map(str, rates))}; "
+            f"give its recipe a lower one than {min(rates):g}"
+        )
+
+    def merit(place: int) -> tuple[float, float]:
+        last = networks[place].history[-1]
+        return last["validation_top1"], -last["validation_loss"]
+
+    return max(finite, key=merit)
+
+
+def trial_record(trials: list[Trial], number: int) -> dict:
+    """What run.json says of how the network of a number was trained by a recipe: stage by stage, and what was tried."""
+    learner = trials[0].learners[number]
+    learning = dict(zip(stage_names(learner.network), learner.stages_learning, strict=True))
+    tried = [
+        {
+            "learning_rate": trial.setup.schedule.learning_rate,
+            "validation_top1": trial.learners[number].history[-1]["validation_top1"],
+            "diverged": trial.learners[number].has_diverged,
+            "images_seen": trial.setup.schedule.images_seen,
+        }
+        for trial in trials
+    ]
+    return {
+        "name": learner.identity.option,
+        "rates": {name: how.rate for name, how in learning.items()},
+        "starts": {name: how.start for name, how in learning.items() if how.start},
+        "tried": tried,
+    }
