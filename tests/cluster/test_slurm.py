@@ -208,7 +208,7 @@ def test_a_killed_snakemake_is_not_followed_by_a_second_writer(cluster, long_stu
     before = contents()
     for options in ([], ["--executor", "local", "--cores", "1"]):
         assert control(study, BASE, *options).wait(60) == 1
-        assert f"{job} (rule_base_wildcards_digits_tiny_random0_0_A)" in said(study)
+        assert f"{job} (rule_base_wildcards_digits_tiny_random0_0_A" in said(study)
         assert f"scancel {job}" in said(study)
     assert contents() == before
     assert jobs_in(cluster, study, "base", "RUNNING") == [job]
