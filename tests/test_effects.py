@@ -15,6 +15,7 @@ from transferability.analysis.contrasts import EFFECTS, effect_of, effects_of, p
 from transferability.analysis.drops import drops_table
 from transferability.analysis.effects import effects_table
 from transferability.analysis.pairs import match_pairs, pairs_table
+from transferability.analysis.read_outs import MULTI
 from transferability.analysis.read_outs import READ_OUTS as RECORDS
 from transferability.analysis.tables import DROP_COLUMNS, EFFECT_COLUMNS, PAIR_COLUMNS
 from transferability.errors import InputError
@@ -31,7 +32,8 @@ SCALES = {
 }
 LAYERS = (1, 4, 7)
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
-READ_OUTS = [read_out.name for read_out in RECORDS]
+READ_OUTS = [read_out.name for read_out in RECORDS if read_out.kind != MULTI]
+"""Those of networks of one label an image, which are planted here."""
 
 
 def contrasts() -> dict[str, tuple[str, str]]:

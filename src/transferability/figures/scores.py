@@ -77,7 +77,8 @@ def draw(study: Study, options: Options) -> Drawing:
     first = curves.iloc[0]
     how = f"{first['pooling']}, {counted(int(first['permutations']), 'permutation')} for the null"
     handles = [
-        series_handle((style.colour, style.marker, style.dashes), legend_label(name)) for name, style in styles.items()
+        series_handle((style.colour, style.marker, style.dashes), legend_label(name, style))
+        for name, style in styles.items()
     ]
     finish(grid.figure, f"Scores above their null; means over targets, splits and seeds. {how}", handles, ncols=2)
     best = curves.loc[curves.groupby(["score", "treatment"], sort=False)["above"].idxmax()]
