@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from transferability.analysis.read_outs import READ_OUTS
+from transferability.analysis.read_outs import MULTI, READ_OUTS
 from transferability.analysis.tables import NETWORK_COLUMNS, shape_table
 from transferability.networks.notation import PRETRAINED, RANDOM, TREATMENTS, Network, split_treatment
 
@@ -41,6 +41,9 @@ PRETRAINED_GAINS = {
 }
 """Those of a study of a pretrained network, whose stages are named STAGES."""
 STAGES = dict(enumerate(["stem", *(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1, 2))][:12], start=1))
+
+ONE_LABEL = [record.name for record in READ_OUTS if record.kind != MULTI]
+"""The read-outs of planted networks, whose images have one label."""
 
 
 def identity_of(treatment: str, n: int, target: str) -> Network:

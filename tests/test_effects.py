@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from planted import GAINS, HALVES, PROBE_GAINS, only, plant
+from planted import GAINS, HALVES, ONE_LABEL, PROBE_GAINS, only, plant
 from scipy import stats
 
 from transferability.analysis.contrasts import EFFECTS, effect_of, effects_of, preserved_effect
 from transferability.analysis.drops import drops_table
 from transferability.analysis.effects import effects_table
 from transferability.analysis.pairs import match_pairs, pairs_table
-from transferability.analysis.read_outs import MULTI
-from transferability.analysis.read_outs import READ_OUTS as RECORDS
+from transferability.analysis.read_outs import READ_OUTS
 from transferability.analysis.tables import DROP_COLUMNS, EFFECT_COLUMNS, PAIR_COLUMNS
 from transferability.errors import InputError
 
@@ -32,8 +31,6 @@ SCALES = {
 }
 LAYERS = (1, 4, 7)
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
-READ_OUTS = [read_out.name for read_out in RECORDS if read_out.kind != MULTI]
-"""Those of networks of one label an image, which are planted here."""
 
 
 def contrasts() -> dict[str, tuple[str, str]]:
@@ -55,7 +52,7 @@ def test_a_pair_is_a_difference_within_target_split_and_seed():
         name: str(kind) for name, kind in pairs.astype(PAIR_COLUMNS).dtypes.items()
     }
     assert list(pairs) == list(PAIR_COLUMNS)
-    for effect, read_out in product(contrasts(), READ_OUTS):
+    for effect, read_out in product(contrasts(), ONE_LABEL):
         treatment, reference = contrasts()[effect]
         rows = pairs[(pairs["effect"] == effect) & (pairs["read_out"] == read_out)]
         places = sorted(zip(rows["split"], rows["seed"], rows["target"], rows["n"], strict=True))
@@ -104,7 +101,7 @@ def test_an_untrained_network_takes_its_pairs_with_it_and_no_others():
     networks.loc[untrained, ["trained", "test_top1"]] = False, 0.0
     left = pairs_table(networks)
     lost = whole.merge(left, how="left", indicator=True).query("_merge == 'left_only'")
-    assert sorted(lost["effect"]) == sorted(["co-adaptation", "specificity"] * len(READ_OUTS))
+    assert sorted(lost["effect"]) == sorted(["co-adaptation", "specificity"] * len(ONE_LABEL))
     assert set(zip(lost["split"], lost["target"], lost["n"], strict=True)) == {("random1", "B", 4)}
     assert len(left) == len(whole) - len(lost)
 
@@ -134,7 +131,7 @@ def test_an_untrained_base_takes_every_comparison_with_it():
     assert set(pairs["effect"]) == {"specificity", "lingering boost"}
 
 
-@pytest.mark.parametrize("read_out", READ_OUTS)
+@pytest.mark.parametrize("read_out", ONE_LABEL)
 def test_planted_effects_are_recovered_with_every_read_out(read_out):
     generator = np.random.default_rng(0)
     networks = plant(seeds=(0, 1), noise=lambda: generator.normal(0, 1e-5))
@@ -316,7 +313,7 @@ def test_every_effect_and_read_out_can_be_declared_primary():
     names = [effect.name for effect in (*EFFECTS, preserved_effect("selffer-k2"), *variant, *effects_of(PROBE_GAINS))]
     assert {"svm16 over svm, transfer", "svm16 over svm, transfer+", "learned over random, transfer-svm"} <= {*names}
     assert all(re.search(schema["effect"]["pattern"], name) for name in names)
-    assert schema["read_out"]["enum"] == [read_out.name for read_out in RECORDS]
+    assert schema["read_out"]["enum"] == [read_out.name for read_out in READ_OUTS]
 
 
 def test_kinds_of_splits_are_kept_apart():
@@ -352,7 +349,7 @@ def lopsided() -> pd.DataFrame:
 def test_a_comparison_without_pairs_is_refused():
     effects = effects_table(lopsided(), unbalanced=False)
     rows = effects[effects["effect"] == "lingering boost"]
-    assert len(rows) == 4 * len(READ_OUTS)
+    assert len(rows) == 4 * len(ONE_LABEL)
     assert rows[["mean", "low", "high", "p"]].isna().all(axis=None)
     assert not rows["balanced"].any()
     note = row_of(effects, "lingering boost", 4)["note"]
@@ -481,7 +478,7 @@ def test_a_study_of_few_treatments_has_few_effects(treatments, expected):
     assert set(effects["effect"]) == set(pairs_table(networks)["effect"]) == expected
     assert list(effects) == list(EFFECT_COLUMNS)
     assert list(drops_table(effects, 0.02)) == list(DROP_COLUMNS)
-    assert len(match_pairs(networks)) == len(expected) * len(READ_OUTS) * 8 * 3
+    assert len(match_pairs(networks)) == len(expected) * len(ONE_LABEL) * 8 * 3
 
 
 def test_a_study_of_one_layer_has_no_row_over_all():

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.markers import MarkerStyle
 from matplotlib.text import Text
-from planted import GAINS, HALVES, PRETRAINED_GAINS, PROBE_GAINS, STAGES, plant
+from planted import GAINS, HALVES, ONE_LABEL, PRETRAINED_GAINS, PROBE_GAINS, STAGES, plant
 
 from transferability.analysis.conditions import KINDS
 from transferability.analysis.effects import effects_table
@@ -67,7 +67,7 @@ def footer_of(drawing: Drawing) -> str:
     return drawing.figure.legends[0].get_title().get_text().replace("\n", " ")
 
 
-@pytest.mark.parametrize("read_out", SHARES)
+@pytest.mark.parametrize("read_out", [name for name in ONE_LABEL if name in SHARES])
 def test_the_upper_panel_has_a_point_a_network(read_out):
     networks = plant()
     upper = draw(networks, read_out).figure.axes[0]
@@ -78,7 +78,7 @@ def test_the_upper_panel_has_a_point_a_network(read_out):
     assert upper.get_ylabel() == read_out_of(read_out).label
 
 
-@pytest.mark.parametrize("read_out", SHARES)
+@pytest.mark.parametrize("read_out", [name for name in ONE_LABEL if name in SHARES])
 def test_the_middle_panel_has_the_means(read_out):
     networks = plant(gains_of(TREATMENTS))
     middle = draw(networks, read_out).figure.axes[1]
