@@ -62,10 +62,11 @@ def settle_files(rules: Iterable) -> list[str]:
 def lost_files(recorded: Iterable[str]) -> dict[Path, str]:
     """The folders of networks and packed images that have lost a file, with its name: a job makes all of a folder.
 
-    A folder that has gone as a whole may have been left out, as by a partial pull.
+    A folder that has gone as a whole may have been left out, as by a partial pull, and images may not be shared.
     """
     paths = [Path(path) for path in recorded if path.startswith(("data/packed/", "models/"))]
-    return {path.parent: path.name for path in paths if path.parent.is_dir() and not path.exists()}
+    lost = [path for path in paths if path.name != "images.npy" and path.parent.is_dir() and not path.exists()]
+    return {path.parent: path.name for path in lost}
 
 
 def modified(path: str) -> float | None:
