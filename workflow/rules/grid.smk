@@ -85,18 +85,15 @@ def in_order(networks):
 
 def lost_metrics(wildcards):
     """The metrics that are gone of networks that are there. Beside no other metrics they were left out, not lost."""
-    places = [
-        f"{dataset}/{architecture}/{split}/seed{seed}"
+    return [
+        f"results/{dataset}/{architecture}/{split}/seed{seed}/{network.name}.json"
         for dataset in STUDY["dataset"]
         for architecture, splits in TRAINED.items()
-        for split in splits
+        for split, networks in splits.items()
         for seed in STUDY["seed"]
-    ]
-    return [
-        f"results/{place}/{network.name}.json"
-        for place in places
+        for place in [Path(dataset, architecture, split, f"seed{seed}")]
         if Path("results", place).is_dir()
-        for network in TRAINED[place.split("/")[1]][place.split("/")[2]]
+        for network in networks
         if Path("models", place, network.name, "model.safetensors").exists()
         and not Path("results", place, f"{network.name}.json").exists()
     ]
