@@ -156,14 +156,8 @@ def broken_contents(form: type, content: dict) -> Iterator[tuple[str, str]]:
         yield f"without {place}", json.dumps(changed(content, place, lambda parent, key: parent.pop(key)))
         for value in WRONG:
             if not fits(value, kind):
-                yield (
-                    f"{place} is {value!r}",
-                    json.dumps(
-                        changed(content, place, lambda parent, key, value=value: parent.update({key: value}))
-                        if isinstance(place[-1], str)
-                        else content
-                    ),
-                )
+                wrong = changed(content, place, lambda parent, key, value=value: parent.update({key: value}))
+                yield f"{place} is {value!r}", json.dumps(wrong)
 
 
 def broken_texts(text: str) -> Iterator[tuple[str, bytes]]:

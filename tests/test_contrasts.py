@@ -12,11 +12,12 @@ from transferability.analysis.effects import effects_table
 from transferability.analysis.read_outs import READ_OUTS, SHARES, read_out_of
 from transferability.analysis.summary import curves, summarise
 from transferability.analysis.tables import NETWORK_COLUMNS, cut_name, stage_names
-from transferability.analysis.treatments import copies_stages, curves_of, meaning_of, rank_of
+from transferability.analysis.treatments import copies_stages, curves_of, rank_of
 from transferability.errors import InputError
+from transferability.figures.experiment import words_of
 from transferability.figures.figure2 import GAINS as LOWER_PANEL
 from transferability.figures.styles import PRESERVED, STYLES, legend_label, style_of, styles_of
-from transferability.networks.notation import TREATMENTS
+from transferability.networks.notation import TREATMENTS, split_treatment
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -52,7 +53,7 @@ def test_a_preserved_treatment_is_told_by_its_number():
     assert curves_of("transfer-k2") == ("BnA-k2", "AnB-k2")
     assert curves_of("pretrained+") == ("PnA+", "PnB+")
     assert curves_of("base") == ("baseA", "baseB")
-    assert meaning_of("selffer-k1").endswith("; the 1 above the cut start from the copied network too")
+    assert words_of(split_treatment("selffer-k1"), by_recipe=False).endswith("; the 1 above are copied too, and learn")
     assert (
         legend_label("pretrained-k12", style_of("pretrained-k12")) == "pretrained PnB-k12: frozen, 12 above preserved"
     )
@@ -123,13 +124,12 @@ def test_the_effects_of_probes_follow_from_their_names():
 
 def test_a_probe_is_told_by_what_it_reads():
     assert curves_of("transfer+-svm") == ("BnA+-svm", "AnB+-svm")
-    assert meaning_of("random-svm").startswith(
-        "the features of stages 1–n as they were drawn: untrained filters, read by"
-    )
+    words = words_of(split_treatment("random-svm"), by_recipe=False)
+    assert words == "stages 1–n untrained, as they were drawn and frozen; the probe svm reads their features"
     probe, recipe = styles_of(["pretrained-svm", "pretrained+-slides"], ["pretrained+-slides"]).values()
     assert legend_label("pretrained-svm", probe) == "PnB-svm: features of PnB read by svm"
     assert legend_label("pretrained+-slides", recipe) == "PnB+-slides: PnB+ trained by slides"
-    assert meaning_of("base-longer", ["base-longer"]) == "trained from scratch; trained by the recipe longer"
+    assert words_of(split_treatment("base-longer"), by_recipe=True) == "trained from scratch; by the recipe longer"
     names = ["transfer-svm", "transfer", "random", "selffer-svm", "transfer-knn", "transfer-k2"]
     order = ["selffer-svm", "transfer", "transfer-knn", "transfer-svm", "transfer-k2", "random"]
     assert sorted(names, key=rank_of) == order

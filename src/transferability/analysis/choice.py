@@ -18,7 +18,7 @@ from transferability.analysis.tables import (
     CHOICE_COLUMNS,
     NETWORK_COLUMNS,
     SCORE_COLUMNS,
-    read_table,
+    read_tables,
     shape_table,
     write_table,
 )
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, required=True, help="choice.csv to write")
     arguments = parser.parse_args()
     scores, networks = (
-        pd.concat([read_table(folder / f"{name}.csv", columns) for folder in arguments.tables], ignore_index=True)
+        read_tables(arguments.tables, name, columns)
         for name, columns in (("scores", SCORE_COLUMNS), ("networks", NETWORK_COLUMNS))
     )
     timed = with_seconds(networks, arguments.results, arguments.models)

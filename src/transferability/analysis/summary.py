@@ -9,7 +9,7 @@ from transferability import files
 from transferability.analysis.conditions import CONDITION, with_volumes
 from transferability.analysis.coverage import means_table
 from transferability.analysis.read_outs import MAIN
-from transferability.analysis.tables import EFFECT_COLUMNS, NETWORK_COLUMNS, read_table, write_table
+from transferability.analysis.tables import EFFECT_COLUMNS, NETWORK_COLUMNS, read_tables, write_table
 from transferability.errors import exit_plainly
 
 STUDY = ["dataset", "architecture"]
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--effects", type=Path, required=True, help="effects.csv to write")
     arguments = parser.parse_args()
     networks, effects = (
-        pd.concat([read_table(folder / f"{name}.csv", columns) for folder in arguments.tables], ignore_index=True)
+        read_tables(arguments.tables, name, columns)
         for name, columns in (("networks", NETWORK_COLUMNS), ("effects", EFFECT_COLUMNS))
     )
     accuracy = pd.concat(

@@ -1,6 +1,7 @@
 """Tables: the columns of a study's tables, and tables as CSV files that are whole and mean what they say."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from transferability import files
 from transferability.analysis.read_outs import LEARNING, READ_OUTS
 from transferability.errors import InputError
 
-NETWORK_COLUMNS = {
+CELL_COLUMNS = {
     "dataset": "str",
     "architecture": "str",
     "split": "str",
@@ -20,6 +21,10 @@ NETWORK_COLUMNS = {
     "other_volume": "Int64",
     "synset_distance": "float64",
     "a_distance": "float64",
+}
+"""Where a network stands in a study, and how far apart the two tasks of its split are."""
+
+NETWORK_COLUMNS = CELL_COLUMNS | {
     "network": "str",
     "treatment": "str",
     "source": "object",
@@ -225,16 +230,7 @@ RETRIEVAL_COLUMNS = {
 }
 """retrieval.csv: one row a cut and way of finding: mean average precision, and the share found first."""
 
-SCORE_COLUMNS = {
-    "dataset": "str",
-    "architecture": "str",
-    "split": "str",
-    "kind": "str",
-    "seed": "int64",
-    "volume": "Int64",
-    "other_volume": "Int64",
-    "synset_distance": "float64",
-    "a_distance": "float64",
+SCORE_COLUMNS = CELL_COLUMNS | {
     "cut": "str",
     "treatment": "str",
     "source": "str",
@@ -362,6 +358,11 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
         refuse_twice(table, str(path))
     added = [name for name in table if name not in columns]
     return pd.concat([shape_table(table, columns), table[added]], axis=1)
+
+
+def read_tables(folders: Iterable[Path], name: str, columns: dict[str, str]) -> pd.DataFrame:
+    """The tables {folder}/{name}.csv of several studies as one."""
+    return pd.concat([read_table(folder / f"{name}.csv", columns) for folder in folders], ignore_index=True)
 
 
 def refuse_twice(table: pd.DataFrame, origin: str) -> None:

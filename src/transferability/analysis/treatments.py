@@ -1,7 +1,6 @@
 """Treatments: their records, and the order in which tables and figures show them."""
 
 import re
-from collections.abc import Collection
 
 import pandas as pd
 
@@ -58,17 +57,3 @@ def for_tasks(text: str, table: pd.DataFrame) -> str:
 def curve_name(treatment: str) -> str:
     """A treatment's curve in the paper's notation, for target B: AnB+; base for the base networks of both."""
     return treatment if is_base(treatment) else curves_of(treatment)[1]
-
-
-def meaning_of(name: str, recipes: Collection[str] = ()) -> str:
-    """A treatment in a sentence; those of `recipes` are trained by a recipe, others with an option read by a probe."""
-    treated = split_treatment(name)
-    if name in recipes:
-        return f"{meaning_of(name.removesuffix(f'-{treated.option}'))}; trained by the recipe {treated.option}"
-    if treated.option:
-        return (
-            f"the features of {treated.treatment.features}, read by the probe {treated.option}; no network is trained"
-        )
-    preserved = treated.preserved
-    above = f"; the {preserved} above the cut start from the copied network too" if preserved else ""
-    return treated.treatment.meaning + above

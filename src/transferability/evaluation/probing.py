@@ -303,8 +303,8 @@ def section(text: str, kind: type[Record], option: str) -> Record:
         raise InputError(f"{option}: {text} does not describe one ({error})") from None
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Fit a probe at some cuts of one network, for one target.")
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that reads cuts of one network on the images of one target."""
     parser.add_argument("--split", type=Path, required=True, help="the split's file")
     parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint of the network whose stages are read")
@@ -315,13 +315,18 @@ def parse_arguments() -> argparse.Namespace:
         help="C H W of images as the target's networks see them; the model's own if missing",
     )
     parser.add_argument("--cuts", type=int, nargs="+", required=True, help="stages after which it is read")
-    parser.add_argument("--probe", required=True, help='JSON, such as {"classifier": "svm", "normalisation": "l2"}')
     parser.add_argument("--pooling", default='{"kind": "gap"}', help='JSON, such as {"kind": "grid", "values": 9000}')
     parser.add_argument(
         "--features", type=Path, required=True, help="folder to keep features in, of this model and target"
     )
     parser.add_argument("--device", required=True, help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, required=True)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Fit a probe at some cuts of one network, for one target.")
+    add_reading_options(parser)
+    parser.add_argument("--probe", required=True, help='JSON, such as {"classifier": "svm", "normalisation": "l2"}')
     parser.add_argument(
         "--metrics", type=Path, nargs="+", required=True, help="files to write, one a cut: .../A5B-svm.json"
     )

@@ -22,7 +22,14 @@ from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.features import Source, pass_seconds
 from transferability.evaluation.labelled import Labelled, check_memory
 from transferability.evaluation.pooling import Pooling
-from transferability.evaluation.probing import ProbedTask, check_names, check_source, parse_probe, section
+from transferability.evaluation.probing import (
+    ProbedTask,
+    add_reading_options,
+    check_names,
+    check_source,
+    parse_probe,
+    section,
+)
 from transferability.evaluation.scores import HEAD_SCORES, SCORES, Score
 from transferability.locks import locked
 from transferability.networks import notation
@@ -149,24 +156,9 @@ def reasons(content: dict) -> Iterator[str]:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Score the features of some cuts of one network, for one target.")
-    parser.add_argument("--split", type=Path, required=True, help="the split's file")
-    parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint of the network whose stages are read")
-    parser.add_argument(
-        "--shape",
-        type=int,
-        nargs=3,
-        help="C H W of images as the target's networks see them; the model's own if missing",
-    )
-    parser.add_argument("--cuts", type=int, nargs="+", required=True, help="stages after which it is read")
-    parser.add_argument("--pooling", default='{"kind": "gap"}', help='JSON, such as {"kind": "grid", "values": 9000}')
+    add_reading_options(parser)
     parser.add_argument("--permutations", type=int, default=10, help="of labels, for the null (10)")
     parser.add_argument("--seed", type=int, default=0, help="of the permutations (0)")
-    parser.add_argument(
-        "--features", type=Path, required=True, help="folder to keep features in, of this model and target"
-    )
-    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, required=True)
     parser.add_argument(
         "--scores", type=Path, nargs="+", required=True, help="files to write, one a cut: .../A5B-scores.json"
     )

@@ -33,15 +33,13 @@ class Treatment:
 
     `source` is where the copied stages come from: "target" (the base network of the same task), "other" (that of the
     other task), RANDOM or PRETRAINED; None for a base network. `letter` stands for it in the names of curves, for
-    target B; `meaning` describes the networks in one line, `features` what its probes read.
+    target B.
     """
 
     name: str
     source: str | None
     fine_tune: bool
     letter: str
-    meaning: str
-    features: str
 
     @property
     def curves(self) -> tuple[str, str]:
@@ -56,63 +54,14 @@ class Treatment:
 TREATMENTS = {
     treatment.name: treatment
     for treatment in (
-        Treatment("base", None, False, "", "trained from scratch", ""),
-        Treatment(
-            "selffer",
-            "target",
-            False,
-            "B",
-            "stages 1–n copied from the same task and frozen, the rest new",
-            "stages 1–n of the same task's base network",
-        ),
-        Treatment(
-            "selffer+",
-            "target",
-            True,
-            "B",
-            "the same, and the copied stages learn too",
-            "stages 1–n of the fine-tuned BnB+ itself",
-        ),
-        Treatment(
-            "transfer",
-            "other",
-            False,
-            "A",
-            "stages 1–n copied from the other task and frozen, the rest new",
-            "stages 1–n of the other task's base network",
-        ),
-        Treatment(
-            "transfer+",
-            "other",
-            True,
-            "A",
-            "the same, and the copied stages learn too: fine-tuning",
-            "stages 1–n of the fine-tuned AnB+ itself",
-        ),
-        Treatment(
-            "random",
-            RANDOM,
-            False,
-            "R",
-            "stages 1–n random and frozen: untrained filters",
-            "stages 1–n as they were drawn: untrained filters",
-        ),
-        Treatment(
-            "pretrained",
-            PRETRAINED,
-            False,
-            "P",
-            "stages 1–n copied from pretrained weights and frozen",
-            "stages 1–n of the pretrained network",
-        ),
-        Treatment(
-            "pretrained+",
-            PRETRAINED,
-            True,
-            "P",
-            "the same, and the copied stages learn too: fine-tuning",
-            "stages 1–n of the fine-tuned PnB+ itself",
-        ),
+        Treatment("base", None, False, ""),
+        Treatment("selffer", "target", False, "B"),
+        Treatment("selffer+", "target", True, "B"),
+        Treatment("transfer", "other", False, "A"),
+        Treatment("transfer+", "other", True, "A"),
+        Treatment("random", RANDOM, False, "R"),
+        Treatment("pretrained", PRETRAINED, False, "P"),
+        Treatment("pretrained+", PRETRAINED, True, "P"),
     )
 }
 """All treatments by name, in the order of legends. A preserved one is its treatment's with -k and a number, a probe's
