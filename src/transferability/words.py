@@ -21,3 +21,11 @@ def points(share: float, signed: bool = True) -> str:
     """A share as percentage points, with a real minus sign: −1.8."""
     rounded = round(100 * share, 1) + 0.0  # -0.0 + 0.0 is 0.0
     return f"{rounded:{'+' if signed and rounded else ''}.1f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: 95 s, 3.5 min."""
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.0f} s"

@@ -14,6 +14,7 @@ rule figures:
             "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/model.safetensors", bases_alone=True
         ),
         looks=LOOKS,
+        choice=CHOICE if "choice" in FIGURES else [],
     output:
         svg=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.svg", figure=FIGURES),
         png=expand("results/{{dataset}}/{{architecture}}/figures/{figure}.png", figure=FIGURES),
@@ -23,6 +24,7 @@ rule figures:
     params:
         tables=subpath(input.networks, parent=True),
         models="--models models/{dataset}/{architecture}",
+        summary="--summary results/summary" if "choice" in FIGURES else "",
         # A function, because Snakemake would take braces in a name for a wildcard.
         tasks=lambda wildcards: canonical(task_names(config)),
         draw=FIGURES,
@@ -37,6 +39,7 @@ rule figures:
         python -m transferability.figures.drawing \
             --tables {params.tables:q} \
             {params.models} \
+            {params.summary} \
             --tasks <(printf %s {params.tasks:q}) \
             --draw {params.draw:q} \
             --read-out {params.read_out:q} \
@@ -62,6 +65,7 @@ use rule figures as yosinski2014_figures with:
         "logs/yosinski2014/caffenet/figures.log",
     params:
         models="",
+        summary="",
         tasks=canonical({"natman": {"A": "natural", "B": "man-made"}}),
         draw=PUBLISHED_FIGURES,
         code=fingerprint("figures.drawing", *[f"figures.{name}" for name in PUBLISHED_FIGURES]),

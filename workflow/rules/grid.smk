@@ -39,10 +39,8 @@ LOOKS = [
     for name in names
     if section in config
 ]
-SUMMARY = [
-    *(f"results/summary/{name}" for name in ("metrics.json", "accuracy.csv", "effects.csv")),
-    *(["results/summary/choice.csv"] if "scores" in config else []),
-]
+CHOICE = [f"results/summary/{name}.csv" for name in ("choice", "candidates") if "scores" in config]
+SUMMARY = [*(f"results/summary/{name}" for name in ("metrics.json", "accuracy.csv", "effects.csv")), *CHOICE]
 STUDY_FILES = [
     *(f"results/{{dataset}}/{{architecture}}/{table}.csv" for table in TABLES),
     *(f"results/{{dataset}}/{{architecture}}/figures/{name}.{form}" for name in FIGURES for form in ("svg", "png")),

@@ -463,7 +463,8 @@ rule choice:
             table=["scores", "networks"],
         ),
     output:
-        "results/summary/choice.csv",
+        choice="results/summary/choice.csv",
+        candidates="results/summary/candidates.csv",
     log:
         "logs/choice.log",
     params:
@@ -475,7 +476,8 @@ rule choice:
             --tables {params.tables:q} \
             --results results \
             --models models \
-            --into {output:q} \
+            --choice {output.choice:q} \
+            --candidates {output.candidates:q} \
             2>{log:q}
         """
 

@@ -290,21 +290,47 @@ CHOICE_COLUMNS = {
     "split": "str",
     "seed": "int64",
     "target": "str",
+    "truth": "str",
     "kind": "str",
     "way": "str",
     "chosen": "object",
     "gives": "float64",
+    "rank": "Int64",
     "best": "str",
     "best_gives": "float64",
     "regret": "float64",
+    "weighted_tau": "float64",
+    "ranked": "int64",
     "candidates": "int64",
     "seconds": "float64",
 }
-"""choice.csv: one row a target and way to choose among the scored cuts of all architectures.
+"""choice.csv: one row a target, truth and way to choose among the scored cuts of all architectures.
 
-`gives` is the accuracy on test images of the network made from the `chosen` cut, fine-tuned where the study does that;
-`regret` is what the `best` of the `candidates` gives more. `seconds` are those of all candidates: of scores and probes
-the pass of the training images too; empty where a record is missing. At random: the mean of all, at no cost.
+`truth` is what the chosen cut is for: `fine-tuned` networks (`retrained` where the study fine-tunes none), or a probe.
+`gives` is the accuracy on test images of what is made from the `chosen` cut, whose `rank` among all is 1 where it is
+the best; `regret` is what the `best` of the `candidates` gives more. `weighted_tau` tells how well the way ranks those
+of which it says something, `ranked`. `seconds` are those of all candidates: of scores and probes the pass of the
+training images too; empty where a record is missing. At random: the mean of all, at no cost.
+"""
+
+CANDIDATE_COLUMNS = {
+    "dataset": "str",
+    "split": "str",
+    "seed": "int64",
+    "target": "str",
+    "truth": "str",
+    "kind": "str",
+    "way": "str",
+    "architecture": "str",
+    "treatment": "str",
+    "n": "int64",
+    "value": "float64",
+    "rank": "int64",
+    "gives": "float64",
+}
+"""candidates.csv: what each way of choice.csv says of each candidate, its `value`: of a score what it has above its
+null, of probes and training the accuracy on validation images; the `rank` among candidates by it, 1 the best; and what
+the candidate `gives` on test images.
 """
 
 CKA_COLUMNS = {

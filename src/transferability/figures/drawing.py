@@ -26,6 +26,7 @@ FIGURES = (
     "filters",
     "scores",
     "criterion",
+    "choice",
     "cka",
     "tsne",
     "shows",
@@ -90,6 +91,7 @@ def parse_arguments() -> argparse.Namespace:
         help="folder of networks.csv, pairs.csv, effects.csv, coverage.csv, learning.csv",
     )
     parser.add_argument("--models", type=Path, help="folder of {split}/seed{seed}/{network}/, for filters")
+    parser.add_argument("--summary", type=Path, help="folder of choice.csv and candidates.csv, for the choice")
     parser.add_argument(
         "--tasks", type=files.json_argument, default={}, help="names of tasks, {split: {A: name, B: name}}"
     )
@@ -108,7 +110,7 @@ def main() -> None:
     arguments = parse_arguments()
     if not isinstance(arguments.tasks, dict):
         raise InputError("--tasks: give the names of the tasks by split, as a JSON object")
-    study = read_study(arguments.tables, arguments.models, arguments.tasks)
+    study = read_study(arguments.tables, arguments.models, arguments.tasks, arguments.summary)
     if study.networks.empty:
         raise InputError(f"{arguments.tables / 'networks.csv'}: holds no network; run the study again")
     options = Options(arguments.read_out, arguments.width, arguments.unbalanced)

@@ -29,7 +29,8 @@ class Study:
 
     Its tables, of which one of published numbers lacks learning; `coverage` in one line; `models`, the folder of its
     networks if it has one ({split}/seed{seed}/{network}/); `tasks`, the names of its tasks,
-    {split: {"A": name, "B": name}}; and `tables`, the folder of its tables, where some figures read more.
+    {split: {"A": name, "B": name}}; `tables`, the folder of its tables, where some figures read more; and `summary`,
+    that of tables over all data sets and architectures.
     """
 
     networks: pd.DataFrame
@@ -40,6 +41,7 @@ class Study:
     models: Path | None
     tasks: dict[str, dict[str, str]]
     tables: Path | None = None
+    summary: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Drawing:
     caption: str
 
 
-def read_study(tables: Path, models: Path | None, tasks: dict) -> Study:
+def read_study(tables: Path, models: Path | None, tasks: dict, summary: Path | None = None) -> Study:
     """The tables of a folder; one that is missing, truncated or foreign is an InputError that names it."""
     learning = tables / "learning.csv"
     return Study(
@@ -72,6 +74,7 @@ def read_study(tables: Path, models: Path | None, tasks: dict) -> Study:
         models=models,
         tasks=tasks,
         tables=tables,
+        summary=summary,
     )
 
 

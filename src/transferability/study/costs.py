@@ -29,7 +29,7 @@ from transferability.study.work import (
     training_work,
     work_seconds,
 )
-from transferability.words import counted
+from transferability.words import counted, duration
 
 SCHEMA = Path(__file__).parents[3] / "workflow" / "schemas" / "params.schema.yaml"
 
@@ -45,14 +45,6 @@ def read_params(params: Path, studies: list[Path]) -> dict:
     describe_architectures(merged)
     check_networks(merged)
     return merged
-
-
-def in_words(seconds: float) -> str:
-    """A time in the unit that suits it."""
-    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.1f} {name}"
-    return f"{seconds:.0f} s"
 
 
 def in_units(value: float, unit: str) -> str:
@@ -93,7 +85,7 @@ def table_lines(params: dict, jobs: list[Job], rates: dict[str, float]) -> list[
             in_units(forward, "FLOP"),
             in_units(backward, "FLOP"),
             in_units(disk, "B"),
-            "?" if math.isnan(seconds) else in_words(seconds),
+            "?" if math.isnan(seconds) else duration(seconds),
         )
         for name, networks, count, images, forward, backward, disk, seconds in lines[1:]
     ]
@@ -146,11 +138,11 @@ def notes(params: dict, jobs: list[Job], rates: dict[str, float], cores: int) ->
     }
     path, chain = critical_path(jobs, seconds)
     total = sum(seconds[job] for job in jobs)
-    names = ", then ".join(f"{job.name} ({in_words(seconds[job])})" for job in chain)
+    names = ", then ".join(f"{job.name} ({duration(seconds[job])})" for job in chain)
     return [
         *lines,
-        f"training: {in_words(total)} on one core or GPU, at least {in_words(max(total / cores, path))} on {cores}; "
-        f"never less than its longest chain, {in_words(path)}: {names}",
+        f"training: {duration(total)} on one core or GPU, at least {duration(max(total / cores, path))} on {cores}; "
+        f"never less than its longest chain, {duration(path)}: {names}",
     ]
 
 

@@ -120,13 +120,20 @@ def has_visible_filters(params: dict, architecture: str) -> bool:
     return any(FAMILIES[described.family](size).convolutions[0].kernel >= VISIBLE for size in sizes)
 
 
+def several_sources(params: dict) -> bool:
+    """Whether a study scores several sources that may be chosen for one target."""
+    treatments = {"transfer", "pretrained"} & set(params.get("scores", {}).get("treatment", []))
+    return len(treatments) * len(params["study"]["architecture"]) > 1
+
+
 def study_figures(params: dict) -> list[str]:
     """The figures that a study can give, as `figures.drawing` names them.
 
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
     networks, and filters of five pixels or more. Scores, their criterion, CKA, t-SNE, what units answer to,
-    retrieval and strategies are drawn where the params ask for it, and score maps where a probe reads patches.
+    retrieval and strategies are drawn where the params ask for it, the choice of a source where several are scored, and
+    score maps where a probe reads patches.
     """
     volumes, transferred, chosen, trained, patched = set(), set(), set(), set(), False
     probes = params.get("probes", {})
@@ -151,6 +158,7 @@ def study_figures(params: dict) -> list[str]:
         and any(has_visible_filters(params, architecture) for architecture in params["study"]["architecture"]),
         "scores": "scores" in params,
         "criterion": "scores" in params,
+        "choice": several_sources(params),
         "cka": "cka" in params,
         "tsne": "tsne" in params,
         "shows": "shows" in params,
