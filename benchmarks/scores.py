@@ -4,14 +4,16 @@
 
 Features are Gaussian, each class with a mean of its own: what scores take does not depend on what they say. The
 network that is fine-tuned is timm's vit_base_patch16_224 at 96 pixels, twelve blocks of 768 values, 16 images a step;
-three steps are measured. Prints CPU seconds of one core, and the memory that scoring took beside the features, as a
-multiple of them in double precision.
+three steps are measured. Prints CPU seconds of one core, and the most memory that each score took beside the float32
+features that it was given, as a multiple of them in double precision: of this size, of twice and of half the images, of
+four times the values, and of ten times the classes. Memory that grows with images times values keeps its multiple.
 """
 
 import argparse
-import resource
 import sys
 import time
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent
@@ -21,7 +23,7 @@ import numpy as np
 import torch
 
 from transferability.evaluation.labelled import Labelled
-from transferability.evaluation.scores import SCORES
+from transferability.evaluation.scores import SCORES, cka
 from transferability.networks.building import draw_network
 from transferability.networks.stages import LibraryModel
 
@@ -51,9 +53,29 @@ def fine_tune_seconds(steps: int, measured: int = 3) -> float:
     return steps * (time.process_time() - started) / measured
 
 
-def peak() -> int:
-    """The most memory that this process has had, in bytes."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak(compute: Callable[..., object], *arguments: object) -> int:
+    """The most bytes of memory that a call took at once."""
+    tracemalloc.start()
+    compute(*arguments)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+def tell_memory(images: int, values: int, classes: int) -> None:
+    """Print the memory that each score takes, and CKA."""
+    for size in (
+        (images, values, classes),
+        (2 * images, values, classes),
+        (images // 2, values, classes),
+        (images // 10, 4 * values, classes),
+        (images, values, 10 * classes),
+    ):
+        data = features_of(*size)
+        peaks = {name: peak(score, data, 2) for name, score in SCORES.items()}
+        peaks["cka"] = peak(cka, data.features, data.features[::-1])
+        told = ", ".join(f"{name} {most / (8 * data.features.size):.1f}" for name, most in peaks.items())
+        print(f"memory, {size[0]} images of {size[1]} values, {size[2]} classes: {told} times the features")
 
 
 def main() -> None:
@@ -63,16 +85,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data = features_of(arguments.images, arguments.values, arguments.classes)
-    before, total = peak(), 0.0
+    total = 0.0
     for name, score in SCORES.items():
         started = time.process_time()
         value = score(data)
         taken = time.process_time() - started
         total += taken
         print(f"{name}: {taken:.1f} s a stage; {value.value:.3f}, null {value.null:.3f}")
-    grown = (peak() - before) / (8 * data.features.size)
     print(f"all scores of {arguments.stages} stages: {arguments.stages * total:.0f} s")
-    print(f"memory: {grown:.1f} times the features in double precision")
+    tell_memory(arguments.images, arguments.values, arguments.classes)
     print(f"fine-tuning, {arguments.steps} steps: {fine_tune_seconds(arguments.steps):.0f} s")
 
 

@@ -83,6 +83,11 @@ def test_each_way_chooses_its_best_and_is_held_against_the_best_there_is(network
     assert table["rank"].fillna(0).to_dict() == {"ridge": 1, "leep": 6, "svm": 4, "training all": 1, "at random": 0}
     assert table["ranked"].to_dict() == {"ridge": 6, "leep": 2, "svm": 6, "training all": 6, "at random": 0}
     assert table.loc[["ridge", "training all"], "weighted_tau"].tolist() == pytest.approx([1, 1])
+    assert table["note"].fillna("").to_dict() == {
+        **dict.fromkeys(("ridge", "svm", "training all"), ""),
+        "leep": "nothing to rank: fewer than 3 candidates, or all the same",
+        "at random": "the mean of all candidates: none is chosen, or ranked",
+    }
     assert table["kind"].tolist() == ["score", "score", "probe", "training", "at random"]
 
 
@@ -203,4 +208,5 @@ def test_the_command_reads_what_networks_and_probes_took_from_the_files_beside_t
     table = table[table["truth"] == "fine-tuned"].set_index("way")
     assert table.loc["svm", "seconds"] == pytest.approx(2 * 10 + 6 * 0.25)
     assert np.isnan(table.loc["training all", "seconds"])
+    assert table.loc["training all", "note"] == "what some of it took is not recorded"
     assert json.loads(table["regret"].to_json())["ridge"] == 0

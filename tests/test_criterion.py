@@ -187,6 +187,27 @@ def test_an_a_distance_that_is_at_its_end_is_shown_and_nothing_is_ranked_by_it()
     assert (rows["note"] == "the A-distance is at its end, 2: nothing is ranked by it").all()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"layers": (1, 4)},
+        {"splits": {"random0": "random"}},
+        {"splits": dict.fromkeys(SPLITS, "graded")},
+        {"targets": "B"},
+    ],
+)
+def test_no_cell_of_the_criterion_is_empty_without_a_reason(options):
+    networks = planted_networks(**options)
+    networks = networks.assign(synset_distance=np.linspace(0, 1, len(networks)).round(1), a_distance=2.0)
+    table = criterion_table(planted_scores(networks), networks, "test_top1")
+    unsaid = table[table["note"].isna()]
+    ranked = unsaid["measure"] != "regression"
+    assert unsaid[["mean", "low", "high"]].notna().all(axis=None)
+    assert unsaid.loc[ranked, "chance"].notna().all()
+    assert len(table) > 10
+
+
 def test_the_figures_show_scores_beside_what_transfer_gave_and_what_chance_reaches(table, tmp_path):
     networks = planted_networks()
     write_table(tmp_path / "scores.csv", planted_scores(networks))

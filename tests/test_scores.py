@@ -1,12 +1,14 @@
 """Scores: held against dense formulas, refitting, and scikit-learn."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from alike import SHARED, alike
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import BayesianRidge, Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
@@ -16,6 +18,7 @@ from transferability.evaluation import labelled
 from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.ridge import PENALTIES, RidgePath, decompose
 from transferability.evaluation.scores import (
+    SCORES,
     best_evidence,
     cka,
     debiased_hsic,
@@ -77,7 +80,7 @@ def test_logme_is_the_dense_evidence_of_all_contrasts_at_its_maximum(shape):
     data = clouds(*shape)
     features, targets = standardised(data.features), data.one_hot - data.one_hot.mean(0)
 
-    evidence = best_evidence(features, targets)
+    evidence = best_evidence(*decompose(features), targets)
 
     rows = contrasts(len(features))
     for column, target in enumerate(targets.T):
@@ -92,6 +95,17 @@ def test_logme_is_the_dense_evidence_of_all_contrasts_at_its_maximum(shape):
         )
         assert evidence.value[column] == pytest.approx(-best.fun, abs=1e-6)
     assert logme(data).value == pytest.approx(evidence.value.mean() / len(features), rel=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "digits"), [(SHAPES[0], 1e-9), (SHAPES[1], 1e-6)])
+def test_the_evidence_is_that_of_scikit_learn_s_bayesian_ridge(shape, digits):
+    """Of fewer images than values its noise goes to 0, and scikit-learn stops on the way."""
+    data = clouds(*shape)
+    features, targets = standardised(data.features), data.one_hot - data.one_hot.mean(0)
+    rows, flat = contrasts(len(features)), dict.fromkeys(("alpha_1", "alpha_2", "lambda_1", "lambda_2"), 0.0)
+    model = BayesianRidge(max_iter=10000, tol=1e-14, fit_intercept=False, compute_score=True, **flat)
+    theirs = [model.fit(rows @ features, rows @ target).scores_[-1] for target in targets.T]
+    assert best_evidence(*decompose(features), targets).value == pytest.approx(theirs, abs=digits)
 
 
 def test_logme_knows_neither_the_scale_nor_the_origin_of_features_nor_the_names_of_classes():
@@ -117,7 +131,7 @@ def test_ridge_leaves_out_as_refitting_for_every_image_does(shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_neighbours_and_means_are_those_of_scikit_learn_for_every_image_left_out(shape, monkeypatch):
-    monkeypatch.setattr("transferability.evaluation.scores.ROWS", 7)
+    monkeypatch.setattr("transferability.evaluation.ridge.ROWS", 7)
     data = clouds(*shape, distance=0.3)
     points = directions(data.features)
     for score, model in ((neighbour_accuracy, KNeighborsClassifier(1)), (mean_accuracy, NearestCentroid())):
@@ -162,6 +176,15 @@ def test_debiased_cka_is_one_on_itself_and_knows_no_rotation_scale_or_origin():
     assert 0.6 < cka(features, mixed) < 0.8
 
 
+@pytest.mark.parametrize(
+    ("size", "theirs"),
+    list(zip(SHARED, (0.460704742115, 0.659717627549, 0.542343026850), strict=True)),
+)
+def test_debiased_cka_is_what_thingsvision_and_cka_pytorch_give(size, theirs):
+    """Versions 2.7.3 and 1.1.3, as benchmarks/agreement.py prints them."""
+    assert cka(*alike(*size)) == pytest.approx(theirs, abs=1e-11)
+
+
 def test_debiased_cka_of_unrelated_features_is_nought_however_wide():
     values = []
     for seed in range(30):
@@ -175,6 +198,7 @@ def test_debiased_cka_of_unrelated_features_is_nought_however_wide():
 @pytest.mark.parametrize("widths", [(5, 8), (90, 70), (90, 8)])
 def test_hsic_is_the_unbiased_estimate_of_its_definition(widths, monkeypatch):
     """Song et al. 2012, equation 5, with Gram matrices written out."""
+    monkeypatch.setattr("transferability.evaluation.ridge.ROWS", 6)
     monkeypatch.setattr("transferability.evaluation.scores.ROWS", 6)
     generator = np.random.default_rng(0)
     one, other = (generator.normal(size=(20, width)) for width in widths)
@@ -187,6 +211,22 @@ def test_hsic_is_the_unbiased_estimate_of_its_definition(widths, monkeypatch):
     expected = np.trace(first @ second) + ones @ first @ ones * (ones @ second @ ones) / ((n - 1) * (n - 2))
     expected = (expected - 2 * ones @ first @ second @ ones / (n - 2)) / (n * (n - 3))
     assert debiased_hsic(one, other) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(2000, 60), (4000, 60), (100, 1500), (100, 3000)])
+def test_scores_take_memory_that_grows_with_images_times_values(shape, monkeypatch):
+    """No matrix of images by images, or values by values, where there are more of them: 16 MB of 2,000 images."""
+    monkeypatch.setattr("transferability.evaluation.ridge.ROWS", 16)
+    monkeypatch.setattr("transferability.evaluation.scores.ROWS", 16)
+    data = clouds(*shape)
+    computes = {name: lambda score=score: score(data, 2) for name, score in SCORES.items()}
+    computes["cka"] = lambda: cka(data.features, data.features[::-1])
+    for name, compute in computes.items():
+        tracemalloc.start()
+        compute()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 4 * 8 * data.features.size, name
 
 
 def test_scores_rise_with_the_distance_of_classes_and_their_null_stays():
@@ -247,7 +287,7 @@ def test_features_larger_than_memory_are_refused_with_their_size(tmp_path, monke
     (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    4 kB\n")
     monkeypatch.setattr(labelled, "MEMORY", tmp_path / "meminfo")
     wide = np.broadcast_to(np.float32(0), (2**20, 2**10))
-    with pytest.raises(InputError, match=r"features: 1,048,576 images of 1,024 values take 16.0 GiB of memory"):
+    with pytest.raises(InputError, match=r"features: 1,048,576 images of 1,024 values take 24.0 GiB of memory"):
         Labelled(wide, np.zeros(2**20, int))
     assert Labelled(FEATURES, LABELS).counts.tolist() == [4, 4, 4]
 

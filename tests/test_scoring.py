@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from drawn import drawing_of
+from planted import plant
 from scipy.special import softmax
 
 from transferability import files
 from transferability.analysis import scores as gathering
-from transferability.analysis.tables import SCORE_COLUMNS, read_table
+from transferability.analysis.criterion import criterion_table
+from transferability.analysis.tables import SCORE_COLUMNS, read_table, write_table
 from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
 from transferability.evaluation import features, labelled, scoring
@@ -20,6 +23,8 @@ from transferability.evaluation.features import cut_features, prepared
 from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.scores import HEAD_SCORES, SCORES, leep, ridge_accuracy
+from transferability.figures import scores as scores_figure
+from transferability.figures.records import NothingToDrawError
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.stages import AlexNet
@@ -118,12 +123,21 @@ def models(task, tmp_path_factory) -> Path:
 def run(packed_digits, digits_split, models, tmp_path, monkeypatch):
     """Run the command and read what it has written."""
 
-    def command(model: str, names: list[str], permutations: int = 3) -> list[dict]:
+    def command(model: str, names: list[str], permutations: int = 3, split: Path = digits_split) -> list[dict]:
         paths = [tmp_path / "tiny/random0/seed0" / f"{name}.json" for name in names]
-        words = ["--split", digits_split, "--packed", packed_digits, "--model", models / model / "model.safetensors"]
+        words = ["--split", split, "--packed", packed_digits, "--model", models / model / "model.safetensors"]
         words += ["--cuts", *(scoring.parse_scores(name).n for name in names)]
         words += ["--pooling", '{"kind": "full"}', "--permutations", permutations, "--seed", 4]
-        words += ["--features", tmp_path / "features" / model, "--device", "cpu", "--threads", 1, "--scores", *paths]
+        words += [
+            "--features",
+            tmp_path / "features" / split.stem / model,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+            "--scores",
+            *paths,
+        ]
         monkeypatch.setattr(sys, "argv", ["scoring", *map(str, words)])
         scoring.main()
         return [files.read_json(path) for path in paths]
@@ -178,6 +192,62 @@ def test_a_stage_that_tells_nothing_apart_has_no_scores_but_their_reason(run, ca
     told = table[table["cut"] == "B2B"]
     assert told["above"].notna().all()
     assert told["reason"].isna().all()
+
+
+def one_class(train: dict) -> dict:
+    return dict(list(train.items())[:1])
+
+
+def one_image(train: dict) -> dict:
+    return {name: images[: 1 if name == next(iter(train)) else None] for name, images in train.items()}
+
+
+def as_many_classes_as_images(train: dict) -> dict:
+    return {name: images[:1] for name, images in train.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (one_class, "labels: 1 class; at least two are needed to tell apart"),
+        (one_image, "labels: class 0 has one image, so nothing is left of it when it is held out"),
+        (as_many_classes_as_images, "labels: 5 classes of 5 images; add images"),
+    ],
+)
+def test_a_target_that_cannot_be_scored_has_the_reason_beside_every_score(
+    run, capsys, digits_split, tmp_path, change, reason
+):
+    split = files.read_json(digits_split)
+    task = split["tasks"]["B"]
+    task["train"] = change(task["train"])
+    task["classes"] = list(task["train"])
+    files.write_json(tmp_path / "random0.json", split)
+
+    (content,) = run("baseA", ["A2B-scores"], split=tmp_path / "random0.json")
+
+    every = [*content["scores"].values(), *content["head"].values()]
+    assert len(every) == len(SCORES) + len(HEAD_SCORES)
+    assert all(score["value"] is None and score["reason"].startswith(reason) for score in every)
+    assert f"A2B-scores: no score: {reason}" in capsys.readouterr().err
+    grid = {"seed": [0], "networks": {"random0": ["A2B-scores"]}}
+    table, _ = gathering.read_scores(tmp_path / "tiny", grid, digits_split.parent)
+    assert table["reason"].notna().all()
+    networks = plant(splits={"random0": "random"}, layers=(2, 5))
+    assert not set(criterion_table(table, networks, "test_top1")["predictor"]) & {*SCORES, *HEAD_SCORES}
+    write_table(tmp_path / "scores.csv", table)
+    with pytest.raises(NothingToDrawError, match=f"no cut has a score: {reason}"):
+        drawing_of(scores_figure, networks, tables=tmp_path)
+
+
+def test_features_that_are_no_numbers_end_the_job_and_name_the_stage(run, models, tmp_path, monkeypatch):
+    """Weights are numbers, and what follows from them is too large for one."""
+    card, network = load_network(models / "baseA/model.safetensors")
+    for stage in (0, 1):
+        network[stage][0].weight.data *= 1e30
+    save_checkpoint(tmp_path / "large/model.safetensors", network, card)
+    monkeypatch.setattr(scoring, "check_source", lambda *_: None)
+    with pytest.raises(InputError, match=r"features: what stage 5 \(conv5\) gives is not finite for some image"):
+        run(str(tmp_path / "large"), ["A5B-scores"])
 
 
 def test_the_table_has_a_row_a_cut_and_score_and_the_head_once(run, digits_split, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from transferability import files
+from transferability.analysis.effects import joined_notes
 from transferability.analysis.ranks import rank_correlation
 from transferability.analysis.tables import (
     CANDIDATE_COLUMNS,
@@ -174,6 +175,10 @@ def chosen_row(truth: Truth, way: Way) -> dict:
     value = truth.of(way.value)
     chosen, gives = value.idxmax(), truth.gives[value.index]
     tau = rank_correlation("weighted_tau", value.to_numpy(), gives.to_numpy())
+    reasons = [
+        "nothing to rank: fewer than 3 candidates, or all the same" if np.isnan(tau) else None,
+        "what some of it took is not recorded" if np.isnan(way.seconds) else None,
+    ]
     return {
         "kind": way.kind,
         "way": way.name,
@@ -183,16 +188,20 @@ def chosen_row(truth: Truth, way: Way) -> dict:
         "weighted_tau": tau,
         "ranked": len(value),
         "seconds": way.seconds,
+        "note": joined_notes(*reasons),
     }
+
+
+def at_random_row(truth: Truth) -> dict:
+    """The row of choice.csv of drawing lots."""
+    note = "the mean of all candidates: none is chosen, or ranked"
+    return {"kind": AT_RANDOM, "way": AT_RANDOM, "gives": truth.gives.mean(), "ranked": 0, "seconds": 0.0, "note": note}
 
 
 def choice_rows(target: Target) -> Iterator[dict]:
     """The rows of choice.csv of one target, without its place."""
     rows = [(truth, chosen_row(truth, way)) for truth, way in target.pairs()]
-    rows += [
-        (truth, {"kind": AT_RANDOM, "way": AT_RANDOM, "gives": truth.gives.mean(), "ranked": 0, "seconds": 0.0})
-        for truth in target.truths
-    ]
+    rows += [(truth, at_random_row(truth)) for truth in target.truths]
     for truth, row in sorted(rows, key=lambda each: target.truths.index(each[0])):
         best = truth.gives.max()
         shared = {"truth": truth.name, "candidates": len(truth.gives), "best": named(truth.gives.idxmax())}

@@ -282,7 +282,8 @@ CRITERION_COLUMNS = {
 `predictor` is a score above its null, depth or a distance, of the stages of `treatment`; `truth` is the treatment that
 tells what these gave. `over` cuts: the mean of the rank correlations of curves; over tasks: of those at each cut.
 `items` are ranked at once, in so many `groups`, and `chance` is what that many reach 5 times in 100. `low` and `high`:
-95 %, by resampling `units`, splits and seeds; of a regression Student's, over splits.
+95 %, by resampling `units`, splits and seeds; of a regression Student's, over splits, and no `chance`. `note` says why
+another cell is empty.
 """
 
 CHOICE_COLUMNS = {
@@ -303,6 +304,7 @@ CHOICE_COLUMNS = {
     "ranked": "int64",
     "candidates": "int64",
     "seconds": "float64",
+    "note": "object",
 }
 """choice.csv: one row a target, truth and way to choose among the scored cuts of all architectures.
 
@@ -310,7 +312,7 @@ CHOICE_COLUMNS = {
 `gives` is the accuracy on test images of what is made from the `chosen` cut, whose `rank` among all is 1 where it is
 the best; `regret` is what the `best` of the `candidates` gives more. `weighted_tau` tells how well the way ranks those
 of which it says something, `ranked`. `seconds` are those of all candidates: of scores and probes the pass of the
-training images too; empty where a record is missing. At random: the mean of all, at no cost.
+training images too. At random: the mean of all, at no cost. `note` says why a cell is empty.
 """
 
 CANDIDATE_COLUMNS = {

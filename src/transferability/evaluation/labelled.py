@@ -22,8 +22,8 @@ def free_memory() -> int | None:
 
 
 def check_memory(features: np.ndarray) -> None:
-    """Refuse features that do not fit in memory: they are read as float64, with a second array of their size beside."""
-    needed, free = 16 * features.size, free_memory()
+    """Refuse features that do not fit in memory: they are read as float64, with two arrays of their size beside."""
+    needed, free = 24 * features.size, free_memory()
     if free is not None and needed > free:
         raise InputError(
             f"features: {features.shape[0]:,} images of {features.shape[1]:,} values take {needed / 2**30:,.1f} GiB of "

@@ -1,12 +1,20 @@
 """Ridge regression to classes in closed form: every penalty, and every image left out, from one decomposition."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
+ROWS = 256
+"""Images at a time, where what is computed of them would take as much memory again as their features."""
+
 PENALTIES = np.logspace(-4, 4, 17)
 """Penalties that are tried, as multiples of the mean squared singular value of the centred features."""
+
+
+def row_slices(count: int) -> Iterator[slice]:
+    """So many images, some at a time."""
+    return (slice(start, start + ROWS) for start in range(0, count, ROWS))
 
 
 def decompose(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +29,11 @@ def decompose(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values, vectors = np.linalg.eigh(features.T @ features)
     kept = values > max(rows, columns) * np.finfo(np.float64).eps * values[-1]
     values, vectors = values[kept], vectors[:, kept]
-    return (vectors if rows <= columns else features @ vectors / np.sqrt(values)), values
+    if rows <= columns:
+        return vectors, values
+    left = features @ vectors
+    left /= np.sqrt(values)
+    return left, values
 
 
 @dataclass(frozen=True)
@@ -39,10 +51,10 @@ class RidgePath:
     def of(cls, features: np.ndarray) -> "RidgePath":
         return cls(*decompose(features - features.mean(axis=0)))
 
-    @cached_property
-    def shares(self) -> np.ndarray:
-        """The share of each direction that an image has, (N, R)."""
-        return np.square(self.left)
+    @classmethod
+    def of_centred(cls, features: np.ndarray) -> "RidgePath":
+        """The same, of features that are centred, without a copy of them."""
+        return cls(*decompose(features))
 
     def penalty(self, multiple: float) -> float:
         """A penalty in the features' own unit, from one of PENALTIES."""
@@ -52,7 +64,8 @@ class RidgePath:
         """What a penalty keeps of each direction (R,), and the weight (N,) of each image's own target in its value."""
         if multiple not in self.known:
             kept = self.squares / (self.squares + self.penalty(multiple))
-            self.known[multiple] = kept, self.shares @ kept + 1 / len(self.left)
+            leverages = [np.square(self.left[rows]) @ kept for rows in row_slices(len(self.left))]
+            self.known[multiple] = kept, np.concatenate(leverages) + 1 / len(self.left)
         return self.known[multiple]
 
     def left_out(self, targets: np.ndarray, multiple: float, inner: np.ndarray | None = None) -> np.ndarray:

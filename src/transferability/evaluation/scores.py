@@ -14,10 +14,7 @@ import numpy as np
 
 from transferability.errors import InputError
 from transferability.evaluation.labelled import Labelled
-from transferability.evaluation.ridge import RidgePath, decompose
-
-ROWS = 1000
-"""Images at a time where all pairs are compared."""
+from transferability.evaluation.ridge import ROWS, RidgePath, decompose, row_slices
 
 
 @dataclass(frozen=True)
@@ -48,19 +45,27 @@ def against_null(score: Callable[[np.ndarray], float], indices: np.ndarray, numb
 
 def standardised(features: np.ndarray) -> np.ndarray:
     """Features centred, and scaled by one number to a mean square of 1, in float64."""
-    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    return centred / np.sqrt(np.mean(centred**2))
+    centred = features.astype(np.float64)
+    centred -= centred.mean(axis=0)
+    centred /= np.sqrt(np.vdot(centred, centred) / centred.size)
+    return centred
+
+
+def squared_lengths(points: np.ndarray) -> np.ndarray:
+    """The squared length of each point, (N,)."""
+    return np.einsum("nd,nd->n", points, points)
 
 
 def directions(features: np.ndarray) -> np.ndarray:
     """Centred features of length 1 an image; an image at the centre stays there."""
     centred = standardised(features)
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    centred /= np.maximum(np.sqrt(squared_lengths(centred)), 1e-12)[:, None]
+    return centred
 
 
 def ridge_accuracy(data: Labelled, number: int = 10, seed: int = 0) -> Score:
     """The accuracy of ridge regression to the classes on images left out, one at a time, in closed form."""
-    path, classes = RidgePath.of(standardised(data.features)), np.eye(len(data.classes))
+    path, classes = RidgePath.of_centred(standardised(data.features)), np.eye(len(data.classes))
 
     def accuracy(indices: np.ndarray) -> float:
         return float((path.best_left_out(classes[indices]).argmax(1) == indices).mean())
@@ -70,11 +75,11 @@ def ridge_accuracy(data: Labelled, number: int = 10, seed: int = 0) -> Score:
 
 def nearest_neighbours(points: np.ndarray) -> np.ndarray:
     """For each point (N, D) the index of the nearest other one."""
-    squares, nearest = np.square(points).sum(1), []
-    for start in range(0, len(points), ROWS):
-        distances = squares - 2 * points[start : start + ROWS] @ points.T
-        rows = np.arange(len(distances))
-        distances[rows, start + rows] = np.inf
+    squares, nearest = squared_lengths(points), []
+    for rows in row_slices(len(points)):
+        distances = squares - 2 * points[rows] @ points.T
+        images = np.arange(len(distances))
+        distances[images, rows.start + images] = np.inf
         nearest.append(distances.argmin(1))
     return np.concatenate(nearest)
 
@@ -88,12 +93,14 @@ def neighbour_accuracy(data: Labelled, number: int = 10, seed: int = 0) -> Score
 def means_left_out(points: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """For each point (N, D) the squared distances, less its own square, to the class means without it: (N, K)."""
     members = np.eye(indices.max() + 1)[indices]
-    counts, rows = members.sum(0), np.arange(len(points))
-    sums = members.T @ points
+    counts, sums = members.sum(0), members.T @ points
     means = sums / counts[:, None]
-    distances = np.square(means).sum(1) - 2 * points @ means.T
-    without = (sums[indices] - points) / (counts[indices] - 1)[:, None]
-    distances[rows, indices] = np.square(without).sum(1) - 2 * np.einsum("nd,nd->n", points, without)
+    distances = squared_lengths(means) - 2 * points @ means.T
+    for rows in row_slices(len(points)):
+        own, here = indices[rows], points[rows]
+        without = (sums[own] - here) / (counts[own] - 1)[:, None]
+        left_out = squared_lengths(without) - 2 * np.einsum("nd,nd->n", here, without)
+        distances[rows][np.arange(len(own)), own] = left_out
     return distances
 
 
@@ -135,15 +142,16 @@ RATIOS = np.logspace(-8, 10, 73)
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 
-def best_evidence(features: np.ndarray, targets: np.ndarray, steps: int = 30) -> Evidence:
-    """The largest evidence for each centred target (N, T), by centred features (N, D), converged to rounding.
+def best_evidence(left: np.ndarray, squares: np.ndarray, targets: np.ndarray, steps: int = 30) -> Evidence:
+    """The largest evidence for each centred target (N, T), by centred features, converged to rounding.
+
+    `left` (N, R) and `squares` (R,) are those of `decompose`.
 
     A constant is integrated out, so that N − 1 contrasts of the images remain. To centre and still count N would leave
     a direction that has no noise at all, and where D ≥ N an evidence without bound. One dimension is searched, the
     logarithm of alpha / beta: on a grid, then by golden section around its best point.
     """
-    contrasts = len(features) - 1
-    left, squares = decompose(features)
+    contrasts = len(left) - 1
     projected = np.square(left.T @ targets)
     rest = np.maximum(np.square(targets).sum(0) - projected.sum(0), 0)
     if len(squares) == contrasts:
@@ -166,11 +174,13 @@ def logme(data: Labelled, number: int = 10, seed: int = 0) -> Score:
 
     Right also where values outnumber images. In nats; that of permuted labels is its null.
     """
-    orders = [np.arange(len(data.labels)), *permutations(len(data.labels), number, seed)]
-    targets = np.concatenate([data.one_hot[order] for order in orders], axis=1)
-    evidence = best_evidence(standardised(data.features), targets - targets.mean(0))
-    means = evidence.value.reshape(len(orders), -1).mean(1) / len(data.labels)
-    return Score(float(means[0]), float(means[1:].mean()), float(means[1:].std()))
+    left, squares = decompose(standardised(data.features))
+    classes = np.eye(len(data.classes)) - data.counts / len(data.labels)
+
+    def evidence(indices: np.ndarray) -> float:
+        return float(best_evidence(left, squares, classes[indices]).value.mean() / len(indices))
+
+    return against_null(evidence, data.indices, number, seed)
 
 
 def check_probabilities(probabilities: np.ndarray, indices: np.ndarray) -> None:
@@ -216,14 +226,13 @@ def debiased_hsic(one: np.ndarray, other: np.ndarray) -> float:
     Memory grows with N·D and D·E, no Gram matrix of images is made where there are more of them than values.
     """
     count = len(one)
-    diagonals = np.square(one).sum(1), np.square(other).sum(1)
+    diagonals = squared_lengths(one), squared_lengths(other)
     # Centred features sum to 0, so a Gram matrix without its diagonal has row sums of minus that.
     sums = [-diagonal.sum() for diagonal in diagonals]
     if min(one.shape[1], other.shape[1]) < count:
         product = sum(np.square(one[:, at : at + ROWS].T @ other).sum() for at in range(0, one.shape[1], ROWS))
     else:
-        rows = range(0, count, ROWS)
-        product = sum(((one[at : at + ROWS] @ one.T) * (other[at : at + ROWS] @ other.T)).sum() for at in rows)
+        product = sum(((one[rows] @ one.T) * (other[rows] @ other.T)).sum() for rows in row_slices(count))
     both = diagonals[0] @ diagonals[1]
     inner = product - both
     total = inner + sums[0] * sums[1] / ((count - 1) * (count - 2)) - 2 * both / (count - 2)
