@@ -53,11 +53,11 @@ def models(task, tmp_path_factory) -> Path:
 def run(packed_digits, digits_split, models, tmp_path, monkeypatch):
     """Run the command and read what it has written, without the time that it took, which is never the same."""
 
-    def command(model: str, cuts: list[int], names: list[str], **options: object) -> list[dict]:
+    def command(model: str, names: list[str], **options: object) -> list[dict]:
         paths = [str(tmp_path / "results" / f"{name}.json") for name in names]
         probe = {"classifier": "logreg", "choices": [1.0]} | options.pop("probe", {})
         words = ["--split", digits_split, "--packed", packed_digits, "--model", models / model / "model.safetensors"]
-        words += ["--cuts", *cuts, "--probe", json.dumps(probe), "--features", tmp_path / "features" / model]
+        words += ["--probe", json.dumps(probe), "--features", tmp_path / "features" / model]
         words += ["--shape", *options["shape"]] if "shape" in options else []
         words += ["--pooling", json.dumps(options.get("pooling", {"kind": "full"}))]
         words += ["--device", "cpu", "--threads", 1, "--metrics", *paths]
@@ -71,7 +71,7 @@ def run(packed_digits, digits_split, models, tmp_path, monkeypatch):
 
 
 def test_a_probe_is_a_classifier_on_the_source_s_features_of_the_target_s_images(run, task, models):
-    first, third = run("baseA", [1, 3], ["A1B-logreg", "A3B-logreg"])
+    first, third = run("baseA", ["A1B-logreg", "A3B-logreg"])
 
     card, network = load_network(models / "baseA/model.safetensors")
     parts = {
@@ -87,7 +87,7 @@ def test_a_probe_is_a_classifier_on_the_source_s_features_of_the_target_s_images
 
 
 def test_its_json_has_the_form_of_a_network_s(run, task, models):
-    (metrics,) = run("baseA", [2], ["A2B-logreg"], pooling={"kind": "gap"})
+    (metrics,) = run("baseA", ["A2B-logreg"], pooling={"kind": "gap"})
     assert list(metrics)[:8] == [*("network", "treatment", "source", "n", "target", "fine_tune"), "preserved", "option"]
     assert list(metrics.values())[:8] == ["A2B-logreg", "transfer-logreg", "A", 2, "B", False, 0, "logreg"]
     assert (metrics["stage"], metrics["depth"], metrics["classes"]) == ("conv2", 8, 5)
@@ -112,7 +112,7 @@ def test_its_json_has_the_form_of_a_network_s(run, task, models):
 
 def test_draws_are_averaged_and_their_spread_is_told(run):
     probe = {"classifier": "centroid", "choices": None, "images_per_class": 3, "draws": 4}
-    (metrics,) = run("baseA", [4], ["A4B-means"], probe=probe)
+    (metrics,) = run("baseA", ["A4B-means"], probe=probe)
     spread = metrics["probe"]["draws_mean_per_class"]["test"]
     assert (spread["draws"], spread["mean"]) == (4, pytest.approx(metrics["test"]["mean_per_class"]))
     assert spread["low"] < spread["mean"] < spread["high"]
@@ -121,9 +121,9 @@ def test_draws_are_averaged_and_their_spread_is_told(run):
 
 
 def test_a_probe_of_sixteen_views_reads_the_same_images_and_says_so(run, task):
-    (one,) = run("baseA", [2], ["A2B-one"], probe={"classifier": "ridge", "choices": None})
+    (one,) = run("baseA", ["A2B-one"], probe={"classifier": "ridge", "choices": None})
     probe = {"classifier": "ridge", "choices": None, "views": 16, "combine": "max"}
-    (metrics,) = run("baseA", [2], ["A2B-seen"], probe=probe)
+    (metrics,) = run("baseA", ["A2B-seen"], probe=probe)
     assert (metrics["probe"]["views"], metrics["probe"]["combine"]) == (16, "max")
     assert (one["probe"]["views"], one["probe"]["combine"]) == (1, "sum")
     assert metrics["images_seen"] == one["images_seen"] == len(task.labels["train"])
@@ -132,55 +132,53 @@ def test_a_probe_of_sixteen_views_reads_the_same_images_and_says_so(run, task):
 
 
 def test_probes_share_the_features_of_a_pass(run, monkeypatch):
-    whole = run("R6B", [1, 5], ["R1B-logreg", "R5B-logreg"])
+    whole = run("R6B", ["R1B-logreg", "R5B-logreg"])
     monkeypatch.setattr(features, "stage_features", None)
-    again = run("R6B", [1, 5], ["R1B-logreg", "R5B-logreg"])
+    again = run("R6B", ["R1B-logreg", "R5B-logreg"])
     assert again == whole
-    (other,) = run("R6B", [5], ["R5B-ridge"], probe={"classifier": "ridge", "choices": None})
+    (other,) = run("R6B", ["R5B-ridge"], probe={"classifier": "ridge", "choices": None})
     assert other["probe"]["classifier"] == "ridge"
 
 
 def test_a_model_is_read_on_images_of_the_target_s_shape_if_its_weights_can_be(run, tmp_path):
-    (metrics,) = run("baseA", [2], ["A2B-logreg"], shape=[1, 8, 8])
-    (own,) = run("baseA", [2], ["A2B-logreg"])
+    (metrics,) = run("baseA", ["A2B-logreg"], shape=[1, 8, 8])
+    (own,) = run("baseA", ["A2B-logreg"])
     assert metrics == own
     with pytest.raises(InputError, match=r"its weights see images of 1×8×8, not of 1×6×6 \(.*\); set images.size"):
-        run("baseA", [2], ["A2B-logreg"], shape=[1, 6, 6])
+        run("baseA", ["A2B-logreg"], shape=[1, 6, 6])
 
 
 def test_a_probe_of_a_fine_tuned_network_reads_that_network(run, models):
-    (metrics,) = run("A3B+", [3], ["A3B+-logreg"])
+    (metrics,) = run("A3B+", ["A3B+-logreg"])
     assert (metrics["treatment"], metrics["fine_tune"]) == ("transfer+-logreg", True)
     assert metrics["model_sha256"] == files.sha256(models / "A3B+/model.safetensors")
 
 
 @pytest.mark.parametrize(
-    ("model", "cuts", "names", "sentence"),
+    ("model", "names", "sentence"),
     [
-        ("baseA", [3], ["B3B-svm"], "B3B-svm reads baseB, and .* is baseA; name its checkpoint"),
-        ("baseA", [3], ["P3B-svm"], "P3B-svm reads the pretrained network"),
-        ("baseA", [3], ["A3B+-svm"], r"A3B\+-svm reads A3B\+, and"),
-        ("R6B", [7], ["R7B-svm"], "R7B-svm reads a random network with 7 or more drawn stages"),
-        ("baseA", [2, 3], ["A3B-svm", "A2B-svm"], "A3B-svm, A2B-svm are not at the cuts 2, 3"),
-        ("baseA", [2, 3], ["A2B-svm"], "A2B-svm are not at the cuts 2, 3; name a file a cut"),
-        ("baseA", [2, 3], ["A2B-svm", "A3A-svm"], "one target at a time"),
-        ("baseA", [8], ["A8B-svm"], "8 is not below the last of 8 stages; a cut is 1 to 7"),
-        ("baseA", [3], ["A3B"], "'A3B' is no probe; names are like A5B-svm"),
-        ("baseA", [3], ["baseA-svm"], "'baseA-svm' is no probe: it says no cut"),
+        ("baseA", ["B3B-svm"], "B3B-svm reads baseB, and .* is baseA; name its checkpoint"),
+        ("baseA", ["P3B-svm"], "P3B-svm reads the pretrained network"),
+        ("baseA", ["A3B+-svm"], r"A3B\+-svm reads A3B\+, and"),
+        ("R6B", ["R7B-svm"], "R7B-svm reads a random network with 7 or more drawn stages"),
+        ("baseA", ["A2B-svm", "A3A-svm"], "one target at a time"),
+        ("baseA", ["A8B-svm"], "8 is not below the last of 8 stages; a cut is 1 to 7"),
+        ("baseA", ["A3B"], "'A3B' is no probe; names are like A5B-svm"),
+        ("baseA", ["baseA-svm"], "'baseA-svm' is no probe: it says no cut"),
     ],
 )
-def test_names_that_mean_something_else_are_refused_in_a_sentence(run, model, cuts, names, sentence):
+def test_names_that_mean_something_else_are_refused_in_a_sentence(run, model, names, sentence):
     with pytest.raises(InputError, match=sentence):
-        run(model, cuts, names)
+        run(model, names)
 
 
 def test_an_option_that_describes_no_probe_is_refused_in_a_sentence(run):
     with pytest.raises(InputError, match=r"--probe: .* does not describe one \(.*'c'"):
-        run("baseA", [3], ["A3B-svm"], probe={"c": 3})
+        run("baseA", ["A3B-svm"], probe={"c": 3})
     with pytest.raises(InputError, match=r"--pooling: .* does not describe one"):
-        run("baseA", [3], ["A3B-svm"], pooling=[1])
+        run("baseA", ["A3B-svm"], pooling=[1])
     with pytest.raises(InputError, match=r"class .* has fewer training images; lower it"):
-        run("baseA", [3], ["A3B-svm"], probe={"images_per_class": 5000})
+        run("baseA", ["A3B-svm"], probe={"images_per_class": 5000})
 
 
 def test_the_params_may_ask_for_what_probes_and_poolings_are_and_for_nothing_else():
@@ -206,14 +204,14 @@ def test_a_name_says_which_network_it_reads():
 
 def test_a_redrawn_probe_reads_all_images_and_not_those_of_a_network_that_has_learnt_from_them(run, task):
     probe = {"classifier": "centroid", "choices": None, "images_per_class": 8, "draws": 3, "redraw": True}
-    (metrics,) = run("baseA", [3], ["A3B-means"], probe=probe)
+    (metrics,) = run("baseA", ["A3B-means"], probe=probe)
     images = sum(len(labels) for labels in task.labels.values())
     assert metrics["images_seen"] == 40
     assert metrics["test"]["count"] == images - 40
     assert metrics["validation"]["count"] == 5
     assert metrics["probe"]["draws_top1"]["test"]["draws"] == 3
     with pytest.raises(InputError, match=r"A3B\+-means: with redraw the probe tests on images that the network has"):
-        run("A3B+", [3], ["A3B+-means"], probe=probe)
+        run("A3B+", ["A3B+-means"], probe=probe)
 
 
 def test_classes_of_two_tasks_are_the_same_by_their_names_within_their_sets():

@@ -247,9 +247,14 @@ def test_the_device_reruns_nothing(study):
     assert plan(study) == set()
 
 
-def test_jobs_of_one_network_train_nothing_anew(study):
-    change(study, jobs="network")
-    assert not {job for job in plan(study) if job.startswith(("base", "curve"))}
+def test_jobs_of_one_network_make_nothing_anew(study):
+    change(study, jobs="network", export=[])
+    assert plan(study) == {"page"}
+
+
+def test_a_layer_less_concerns_the_tables_alone(study):
+    change(study, study={"n": [2]}, export=[])
+    assert plan(study) == {"tables", "summary", *DRAWN}
 
 
 def test_with_jobs_of_one_network_an_added_layer_costs_just_that_layer(study, tmp_path):

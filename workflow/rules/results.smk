@@ -86,7 +86,6 @@ rule probe:
         * probing_minutes(config, rule_job(config, rulename, wildcards)),
     params:
         shape=lambda wildcards: image_shape(config["datasets"][wildcards.dataset]),
-        cuts=N,
         probe=lambda wildcards: canonical(probe_section(config, wildcards.probe) | {"seed": int(wildcards.seed)}),
         pooling=lambda wildcards: canonical(pooling_section(config, wildcards.probe)),
         features="{source}n{target}",
@@ -99,7 +98,6 @@ rule probe:
             --packed data/packed/{wildcards.dataset:q} \
             --model {input.model:q} \
             --shape {params.shape} \
-            --cuts {params.cuts} \
             --probe {params.probe:q} \
             --pooling {params.pooling:q} \
             --features features/{wildcards.dataset:q}/{wildcards.architecture:q}/{wildcards.split:q}/seed{wildcards.seed}/{params.features} \
@@ -120,7 +118,6 @@ use rule probe as probe_tuned with:
     log:
         "logs/{dataset}/{architecture}/{split}/seed{seed}/{source}{n}{target}+-{probe}.log",
     params:
-        cuts="{n}",
         features="{source}{n}{target}+",
 
 
@@ -147,7 +144,6 @@ rule scores:
         * scoring_minutes(config, rule_job(config, rulename, wildcards)),
     params:
         shape=lambda wildcards: image_shape(config["datasets"][wildcards.dataset]),
-        cuts=N,
         pooling=lambda wildcards: canonical(score_options(config)["pooling"]),
         permutations=lambda wildcards: score_options(config)["permutations"],
         code=lambda wildcards: fingerprint("evaluation.scoring", library(wildcards)),
@@ -158,7 +154,6 @@ rule scores:
             --packed data/packed/{wildcards.dataset:q} \
             --model {input.model:q} \
             --shape {params.shape} \
-            --cuts {params.cuts} \
             --pooling {params.pooling:q} \
             --permutations {params.permutations} \
             --seed {wildcards.seed} \

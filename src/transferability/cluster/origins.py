@@ -35,6 +35,11 @@ def is_small(path: str) -> bool:
     return path.startswith("data/splits/") or (path.startswith("results/") and path.count("/") < 5)
 
 
+def is_metrics(path: str) -> bool:
+    """Whether a file holds the metrics of a network, a probe or scores: results/.../seed{seed}/{network}.json."""
+    return path.startswith("results/") and path.count("/") == 5 and path.endswith(".json")
+
+
 def canonical(section: object) -> str:
     """A section of what a file says, as the workflow writes it into a job's params and so into its record."""
     return json.dumps(section, sort_keys=True)
@@ -72,7 +77,7 @@ def origin_misfit(path: str, record: Mapping) -> str | None:
         content = files.read_json(Path(path))
         parts = {key: content[key] for key in ("definition", "parts") if key in content}
         return params_misfit(parts, record)
-    if room == "results" and len(Path(path).parts) == 6 and name.endswith(".json"):
+    if is_metrics(path):
         return metrics_misfit(Path(path))
     return None
 

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +117,16 @@ def mark_unfinished(path: str) -> None:
 
 def add_note(path: str, note: dict) -> None:
     """Add this package's note to a file's record, if it has one."""
+    change_record(path, lambda record: record | {NOTE: note})
+
+
+def forget_inputs(path: str) -> None:
+    """Take from a file's record what its job has read, which Snakemake then compares with nothing."""
+    change_record(path, lambda record: {key: value for key, value in record.items() if key != "input"})
+
+
+def change_record(path: str, change: Callable[[dict], dict]) -> None:
+    """Change a file's record, if it has one."""
     place = record_path(METADATA, path)
     try:
         record = files.read_json(place)
@@ -124,7 +134,7 @@ def add_note(path: str, note: dict) -> None:
         return
     with files.replacing(place) as temporary:
         # On one line, as Snakemake writes it.
-        temporary.write_text(json.dumps(record | {NOTE: note}), encoding="utf-8")
+        temporary.write_text(json.dumps(change(record)), encoding="utf-8")
         shutil.copymode(place, temporary)
 
 

@@ -31,8 +31,8 @@ from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probing import (
     PARTS,
     SCORED,
-    check_names,
     check_source,
+    named_cuts,
     parse_arguments,
     parse_probe,
     reading_metrics,
@@ -240,13 +240,13 @@ def main() -> None:
     device = choose_device(arguments.device, arguments.threads)
     card, network = load_network(arguments.model, arguments.shape and tuple(arguments.shape))
     identities = [parse_probe(path.stem) for path in arguments.metrics]
-    target = check_names(identities, arguments.cuts, network)
+    target, cuts = named_cuts(identities, network)
     for identity in identities:
         check_source(identity, arguments.model, card)
     patched = PatchedTask.open(arguments.split, target, arguments.packed, adaptation)
     with fitting("adapting: the network and its patches", "let fewer jobs share a GPU, or set device to cpu"):
         source = Source(network.to(device), card, device)
-        adapted, counts = adapt(Reader(source, arguments.cuts, pooling), patched, adaptation)
+        adapted, counts = adapt(Reader(source, cuts, pooling), patched, adaptation)
     for identity, path in zip(identities, arguments.metrics, strict=True):
         own = adapted[identity.n]
         block = {

@@ -266,22 +266,16 @@ def probe_metrics(identity: Network, reading: Reading, probed: list[Probed]) -> 
     }
 
 
-def check_names(probes: list[Network], cuts: list[int], network: nn.Sequential, option: str = "--metrics") -> str:
-    """The one target of the probes that an option names; refuses files that are not those of the cuts, and cuts that
-    there are not."""
-    if [probe.n for probe in probes] != cuts:
-        raise InputError(
-            f"{option}: {', '.join(probe.name for probe in probes)} are not at the cuts "
-            f"{', '.join(map(str, cuts))}; name a file a cut, in the same order"
-        )
-    targets = {probe.target for probe in probes}
+def named_cuts(probes: list[Network], network: nn.Sequential, option: str = "--metrics") -> tuple[str, list[int]]:
+    """The one target of the probes that an option names, and their cuts; refuses a cut that the network lacks."""
+    targets, cuts = {probe.target for probe in probes}, [probe.n for probe in probes]
     if len(targets) > 1:
         raise InputError(f"{option}: one target at a time; features are of its images")
     if deep := [n for n in cuts if n >= len(network)]:
         raise InputError(
-            f"--cuts: {deep[0]} is not below the last of {len(network)} stages; a cut is 1 to {len(network) - 1}"
+            f"{option}: {deep[0]} is not below the last of {len(network)} stages; a cut is 1 to {len(network) - 1}"
         )
-    return targets.pop()
+    return targets.pop(), cuts
 
 
 def check_unseen(probes: list[Network], probe: Probe) -> None:
@@ -314,7 +308,6 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         help="C H W of images as the target's networks see them; the model's own if missing",
     )
-    parser.add_argument("--cuts", type=int, nargs="+", required=True, help="stages after which it is read")
     parser.add_argument("--pooling", default='{"kind": "gap"}', help='JSON, such as {"kind": "grid", "values": 9000}')
     parser.add_argument(
         "--features", type=Path, required=True, help="folder to keep features in, of this model and target"
@@ -339,7 +332,7 @@ def main() -> None:
     device = choose_device(arguments.device, arguments.threads)
     card, network = load_network(arguments.model, arguments.shape and tuple(arguments.shape))
     identities = [parse_probe(path.stem) for path in arguments.metrics]
-    target = check_names(identities, arguments.cuts, network)
+    target, cuts = named_cuts(identities, network)
     for identity in identities:
         check_source(identity, arguments.model, card)
     check_unseen(identities, probe)
@@ -354,7 +347,7 @@ def main() -> None:
     ):
         source = Source(network.to(device), card, device)
         probed = [
-            Probed(tasks[side], tasks[side].features(folder, source, arguments.cuts, pooling, probe.views))
+            Probed(tasks[side], tasks[side].features(folder, source, cuts, pooling, probe.views))
             for side, folder in sides.items()
         ]
     reading = Reading(arguments.model, source, probe, pooling)

@@ -25,8 +25,8 @@ from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probing import (
     ProbedTask,
     add_reading_options,
-    check_names,
     check_source,
+    named_cuts,
     parse_probe,
     section,
 )
@@ -173,7 +173,7 @@ def main() -> None:
     device = choose_device(arguments.device, arguments.threads)
     card, network = load_network(arguments.model, arguments.shape and tuple(arguments.shape))
     identities = [parse_scores(path.stem) for path in arguments.scores]
-    target = check_names(identities, arguments.cuts, network, "--scores")
+    target, cuts = named_cuts(identities, network, "--scores")
     for identity in identities:
         check_source(identity, arguments.model, card)
     data = ProbedTask.open(arguments.split, target, arguments.packed, (PART,))
@@ -183,7 +183,7 @@ def main() -> None:
         fitting("scoring: the network and its images", "let fewer jobs share a GPU, or set device to cpu"),
     ):
         source = Source(network.to(device), card, device)
-        scored = Scored.read(source, data, arguments.cuts, asked, arguments.features)
+        scored = Scored.read(source, data, cuts, asked, arguments.features)
     model_sha256 = files.sha256(arguments.model)
     for identity, path in zip(identities, arguments.scores, strict=True):
         content = scores_of(identity, model_sha256, scored)
