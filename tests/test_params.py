@@ -109,7 +109,8 @@ def test_an_unknown_key_is_named_with_those_that_are_known(params, place, known)
     section["colour"] = "red"
     with pytest.raises(InputError) as error:
         check_params(params, SCHEMA)
-    assert str(error.value) == f"params: {'.'.join(place) or 'the top level'}: unknown key 'colour'; known are {known}"
+    where = ".".join(place) or "the top level"
+    assert str(error.value) == f"params: {where}: unknown key 'colour'; its keys are {known}"
 
 
 def test_a_key_of_the_other_kind_of_training_is_unknown(params):
@@ -512,7 +513,7 @@ def test_the_other_sources_of_images_pass(params, images, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
-        ({"source": "digits", "size": 8, "channels": 1, "path": "x"}, ": unknown key 'path'; known are "),
+        ({"source": "digits", "size": 8, "channels": 1, "path": "x"}, ": unknown key 'path'; its keys are "),
         ({"source": "digits", "size": 16, "channels": 1}, ".size: 8 was expected"),
         ({"source": "folder", "size": 8, "channels": 1, "path": "x", "download": True}, ": unknown key 'download'; "),
         ({"source": "folder", "size": 8, "channels": 1, "path": "x", "storage": "png"}, ".storage: 'png' is none of "),
@@ -523,11 +524,11 @@ def test_the_other_sources_of_images_pass(params, images, tmp_path, monkeypatch)
         ({"source": "sets", "size": 8, "channels": 1, "sets": {"a": {"source": "sets"}}}, ".a.source: 'sets' is none"),
         (
             {"source": "sets", "size": 8, "channels": 1, "sets": {"a": {"source": "digits", "size": 8}}},
-            ".sets.a: unknown key 'size'; known are classes, source",
+            ".sets.a: unknown key 'size'; its keys are classes, source",
         ),
         (
             {"source": "sets", "size": 8, "channels": 1, "sets": {"a": {"source": "folder", "path": "x", "on_bad": 1}}},
-            ".sets.a: unknown key 'on_bad'; known are classes, lists, md5, parts, path, source",
+            ".sets.a: unknown key 'on_bad'; its keys are classes, lists, md5, parts, path, source",
         ),
         ({"source": "sets", "size": 8, "channels": 1, "sets": {"a/b": {"source": "digits"}}}, "'a/b' does not fit"),
     ],

@@ -128,6 +128,7 @@ RECIPES = {
     "surgical": {"only": ["conv2"]},
     "source": {"batch_norm": "source"},
     "estimated": {"batch_norm": "re-estimated"},
+    "moving": {"batch_norm": "trained", "only": ["conv2"]},
     "tried": {"learning_rates": [0.03, 0.003]},
 }
 
@@ -200,6 +201,18 @@ def test_statistics_of_the_source_stay_and_those_of_the_target_need_no_training(
     assert torch.equal(state["conv1.norm.running_mean"], source["conv1.norm.running_mean"])
     assert not torch.equal(state["conv1.norm.weight"], source["conv1.norm.weight"])
     assert not torch.equal(state["conv3.norm.running_mean"], source["conv3.norm.running_mean"])
+
+
+def test_statistics_of_frozen_stages_may_follow_the_batches_while_their_weights_stay(make, plain, source):
+    folder = make(["A2B-moving", "A5B-moving"], {"batch_norm": "trained"})
+    for name, stages in (("A2B-moving", 2), ("A5B-moving", 5)):
+        state = weights(folder, name)
+        below = [key for key in source if key.startswith(STAGES[:stages])]
+        moved = {key.rpartition(".")[2] for key in below if not torch.equal(state[key], source[key])}
+        assert moved == {"running_mean", "running_var", "num_batches_tracked"}
+        assert files.read_json(folder / name / "run.json")["frozen"]["layers"] == stages
+    alone = make(["A5B-moving"], {"batch_norm": "trained"})
+    assert same(weights(alone, "A5B-moving"), weights(folder, "A5B-moving"))
 
 
 def test_validation_chooses_the_rate_of_each_network_and_all_that_was_tried_is_counted(make):
@@ -301,7 +314,6 @@ def test_recipes_are_enumerated_like_treatments_and_counted(params):
         ({"only": ["conv1"]}, "transfer-new", "those of B2A-new are frozen; use the treatment with +"),
         ({"unfreeze": 10}, "selffer-new", "A2A-new: unfreeze is of copied stages that learn"),
         ({"rates": {"top": 0.1}}, "random-new", "rates.top is of copied stages that learn"),
-        ({"batch_norm": "trained"}, "transfer-new", "its copied stages are frozen with their batch norm"),
         ({"steps": "matched"}, "transfer-new", "steps is matched, which is for base networks"),
         ({"steps": 1}, "transfer-new", "1 steps are fewer than the"),
         ({"learning_rate": [0.1]}, "transfer-new", "recipes.new.learning_rate: [0.1] is too short"),

@@ -50,11 +50,11 @@ def slope_rows(items: pd.DataFrame, saturated: float) -> Iterator[dict]:
     lines = split_lines(items.assign(**{name: -items[name] for name in DISTANCES}))
     sharing = sorted(set(items["kind"]) & set(SHARING))
     for name in DISTANCES:
-        known = lines[lines[name].notna()]
-        if known[name].nunique() < LEAST or (known[name] >= saturated).mean() >= 0.5:
+        measured = lines[lines[name].notna()]
+        if measured[name].nunique() < LEAST or (measured[name] >= saturated).mean() >= 0.5:
             continue
         for predictor, of in ((name, "level"), (f"{name} × depth", "slope")):
-            estimate, note = line(known[name].to_numpy(), known[of].to_numpy()), None
+            estimate, note = line(measured[name].to_numpy(), measured[of].to_numpy()), None
             if sharing:
                 estimate, note = without_interval(estimate.mean, None), f"{sharing[0]} splits share task A: no interval"
             yield {
@@ -64,7 +64,7 @@ def slope_rows(items: pd.DataFrame, saturated: float) -> Iterator[dict]:
                 "mean": estimate.mean,
                 "low": estimate.low,
                 "high": estimate.high,
-                "units": len(known),
+                "units": len(measured),
                 "items": len(items),
                 "groups": 1,
                 "note": note or estimate.note,

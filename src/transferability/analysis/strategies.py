@@ -175,7 +175,7 @@ class Advice:
     sentence: str
 
 
-def known(value: float, scale: float = 1) -> float | None:
+def rounded(value: float, scale: float = 1) -> float | None:
     """A number as JSON has it, None where there is none."""
     return None if pd.isna(value) else round(scale * float(value), 4)
 
@@ -235,12 +235,12 @@ def advice_of(rows: list[dict], field: Field, stages: dict[int, str]) -> Advice:
         strategy=chosen["strategy"],
         n=int(chosen["n"]),
         runner_up=second["strategy"],
-        margin_points=known(second["behind"], 100),
-        interval=None if pd.isna(second["low"]) else (known(second["low"], 100), known(second["high"], 100)),
+        margin_points=rounded(second["behind"], 100),
+        interval=None if pd.isna(second["low"]) else (rounded(second["low"], 100), rounded(second["high"], 100)),
         tie=bool(second["tie"]),
-        training_seconds=known(chosen["training_seconds"]),
-        regret_points=known(regret["advised"], 100),
-        own_regret_points=known(regret["own"], 100),
+        training_seconds=rounded(chosen["training_seconds"]),
+        regret_points=rounded(regret["advised"], 100),
+        own_regret_points=rounded(regret["own"], 100),
         tasks=field.tasks.nunique(),
         sentence=sentence_of(rows, chosen, image, stages),
     )

@@ -54,9 +54,9 @@ def unpaired_sentences(tuned: dict[str, pd.DataFrame], bases: pd.DataFrame, read
 def paired_sentences(gains: dict[str, pd.Series]) -> list[str]:
     """What each network says against the base network of its own target and split."""
     transfer, selffer = (gains[name].mean() for name in ("transfer+", "selffer+"))
-    told = "the difference was the targets'" if abs(transfer - selffer) < SAME else "what is left has no pairs"
+    reason = "the difference was the targets'" if abs(transfer - selffer) < SAME else "what is left has no pairs"
     return [
         f"Each against the base network of its own target and split, AnB+ is at {points(transfer)} and BnB+ at "
-        f"{points(selffer)} points: {told}.",
+        f"{points(selffer)} points: {reason}.",
         "Whether the other task leaves a lingering boost is neither shown nor excluded here.",
     ]

@@ -117,7 +117,7 @@ def divide_labelled(
         hard[side] = by_part(names, difficult, own)
         divided = {name: {part: tasks[side][part][name] for part in PARTS} for name in names}
         refuse_small_classes(divided, {name: sum(map(len, each.values())) for name, each in divided.items()})
-    told = {"images": len(shared), "to": to} if len(sides) > 1 else {}
+    both = {"images": len(shared), "to": to} if len(sides) > 1 else {}
     wanted = {name for names in sides.values() for name in names}
     left_out = [index for index in sorted(copies) if wanted & {*labels_of(packed.classes[index])}]
-    return Division(tasks, left_out, hard, told)
+    return Division(tasks, left_out, hard, both)

@@ -45,9 +45,9 @@ def guessing_loss_of_labels(training: list[float], scored: list[float]) -> float
 
     Both lists hold the share of images that show each class, in one order; an image may show several.
     """
-    said, true = (np.stack([np.asarray(shares), 1 - np.asarray(shares)]) for shares in (training, scored))
+    guessed, true = (np.stack([np.asarray(shares), 1 - np.asarray(shares)]) for shares in (training, scored))
     with np.errstate(divide="ignore"):
-        return float(-np.log(said)[true > 0] @ true[true > 0])
+        return float(-np.log(guessed)[true > 0] @ true[true > 0])
 
 
 GUESSED = {SINGLE: guessing_loss, MULTI: guessing_loss_of_labels}

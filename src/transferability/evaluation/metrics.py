@@ -171,7 +171,7 @@ def evaluate(checkpoint: Path, task: Task, training: list[float], device: torch.
 
 
 def decided(logits: dict[str, Tensor], labels: dict[str, np.ndarray]) -> dict:
-    """The logits from which on an image is said to show a class, chosen on validation, and their F1 on test."""
+    """The logits from which on an image is taken to show a class, chosen on validation, and their F1 on test."""
     thresholds = thresholds_of(logits["validation"].numpy(), labels["validation"])
     return {"thresholds": thresholds, "test_f1": mean_f1(logits["test"].numpy(), labels["test"], thresholds)}
 

@@ -56,17 +56,17 @@ def draw(study: Study, options: Options) -> Drawing:
     curves = list(dict.fromkeys(table["curve"]))
     pairs = list(combinations_with_replacement(curves, 2))
     grid = panel_grid(len(pairs), 3, options.width, (0.34, 0.1))
-    told = []
+    curves = []
     for panel, (curve, other) in zip(grid.panels, pairs, strict=True):
         rows = table[(table["curve"] == curve) & (table["other_curve"] == other)]
         matrix = rows.pivot_table(index="n", columns="other_n", values="cka", dropna=False)
         draw_matrix(panel, matrix, curve, other)
         shared = [n for n in matrix.index if n in matrix.columns and not np.isnan(matrix.loc[n, n])]
         if curve != other and shared:
-            told.append(f"{curve} and {other} " + ", ".join(f"{matrix.loc[n, n]:.2f}" for n in shared))
+            curves.append(f"{curve} and {other} " + ", ".join(f"{matrix.loc[n, n]:.2f}" for n in shared))
     first = table.iloc[0]
     finish(grid.figure, f"Linear CKA, debiased. {first['images']:,} test images, {first['pooling']}", [], ncols=1)
-    same = f" At the same n: {'; '.join(told)}." if told else ""
+    same = f" At the same n: {'; '.join(curves)}." if curves else ""
     without = table[table["reason"].notna()]
     lacking = f" Blank: {without['reason'].iloc[0]}." if len(without) else ""
     caption = (

@@ -70,16 +70,16 @@ def draw_pair(panel: Axes, shown: dict, place: str) -> None:
 
 def pointing_sentence(row: pd.Series, probe: dict, stages: dict) -> str:
     """How often the maps' highest places lie on an object, against the centre."""
-    told = probe["pointing"]
+    pointed = probe["pointing"]
     sentence = (
         f"{row['network']}, cut at {cut_name(row['n'], stages)}: the highest place of a map lies on an object of its "
-        f"class in {points(told['hits'], signed=False)} % of {told['count']:,} cases, the centre of the image in "
-        f"{points(told['centre'], signed=False)} %"
+        f"class in {points(pointed['hits'], signed=False)} % of {pointed['count']:,} cases, the centre of the image in "
+        f"{points(pointed['centre'], signed=False)} %"
     )
-    if told["interval"] is None:
+    if pointed["interval"] is None:
         return f"{sentence}."
-    low, high = (points(value) for value in told["interval"])
-    return f"{sentence}; by image the gain is {points(told['gain'])} points (95 % {low} to {high})."
+    low, high = (points(value) for value in pointed["interval"])
+    return f"{sentence}; by image the gain is {points(pointed['gain'])} points (95 % {low} to {high})."
 
 
 def draw(study: Study, options: Options) -> Drawing:

@@ -50,8 +50,8 @@ def head_text(scores: pd.DataFrame) -> str:
     """What the scores of the sources' own classes are, in words."""
     rows = scores[scores["score"].isin(HEAD_SCORES) & scores["above"].notna()]
     means = rows.groupby(["treatment", "score"], sort=False)["above"].mean()
-    told = [f"{score.upper()} of {treatment} {value:.2f}" for (treatment, score), value in means.items()]
-    return f" At the head, above its null, in nats: {in_words(told)}.".replace("-", "−") if told else ""
+    values = [f"{score.upper()} of {treatment} {value:.2f}" for (treatment, score), value in means.items()]
+    return f" At the head, above its null, in nats: {in_words(values)}.".replace("-", "−") if values else ""
 
 
 def draw(study: Study, options: Options) -> Drawing:
@@ -82,10 +82,12 @@ def draw(study: Study, options: Options) -> Drawing:
     ]
     finish(grid.figure, f"Scores above their null; means over targets, splits and seeds. {how}", handles, ncols=2)
     best = curves.loc[curves.groupby(["score", "treatment"], sort=False)["above"].idxmax()]
-    told = [f"{row.score} of {row.treatment} at n = {row.n}" for row in best.itertuples() if row.treatment != "random"]
+    largest = [
+        f"{row.score} of {row.treatment} at n = {row.n}" for row in best.itertuples() if row.treatment != "random"
+    ]
     caption = (
         "Scores of the features at each cut, computed without training on the target's training images, less what "
         "permuted labels score, beside what networks and probes made of the same stages score. Untrained stages stand "
-        f"beside them. Largest: {in_words(told)}.{head_text(scores)}"
+        f"beside them. Largest: {in_words(largest)}.{head_text(scores)}"
     )
     return Drawing(grid.figure, "What scores say before anything is trained", caption)

@@ -97,7 +97,9 @@ LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 def family_stages(architecture: AlexNet, shape: tuple[int, int, int], classes: int) -> tuple[Stage, ...]:
     """The eight stages of a network for images of `shape` (C, H, W)."""
     if architecture.family not in FAMILIES:
-        raise InputError(f"architectures: there is no family {architecture.family!r}; known are {', '.join(FAMILIES)}")
+        raise InputError(
+            f"architectures: there is no family {architecture.family!r}; families are {', '.join(FAMILIES)}"
+        )
     family = FAMILIES[architecture.family](shape[1])
     # Caffe rounds the pooled size up.
     rounded = ceil if architecture.family == "caffenet" else floor

@@ -36,7 +36,8 @@ class Recipe:
     each stage further down. With `unfreeze` the copied stages begin to learn one after another from the top, one every
     so many steps; `only` names those of them that learn at all. `dropout` is the probability of every dropout of the
     network. `batch_norm` says where the statistics of batch norm in the stages below the cut come from: the SOURCE,
-    RE_ESTIMATED on the target's training images before training, and fixed in both cases; or TRAINED, each batch's own.
+    RE_ESTIMATED on the target's training images before training, and fixed in both cases; or TRAINED, each batch's own,
+    in frozen stages too: what setting `requires_grad` alone does.
     Of several `learning_rates` validation chooses.
     """
 
@@ -102,6 +103,11 @@ def frozen_below(learning: list[Learning]) -> int:
     return next(number for number, stage in enumerate(learning) if stage.rate)
 
 
+def shared_below(learning: list[Learning], recipe: Recipe) -> int:
+    """The number of stages from the first on that training leaves as they are, which networks may share."""
+    return 0 if recipe.batch_norm == TRAINED else frozen_below(learning)
+
+
 def check_recipe(identity: Network, recipe: Recipe) -> None:
     """Refuse what a recipe says that has no meaning for a network: an InputError says which, and what to do."""
     name = identity.name
@@ -115,11 +121,6 @@ def check_recipe(identity: Network, recipe: Recipe) -> None:
         raise InputError(
             f"{name}: {of_copied[0]} is of copied stages that learn, and those of {name} are frozen; "
             "use the treatment with +"
-        )
-    if recipe.batch_norm == TRAINED and identity.frozen:
-        raise InputError(
-            f"{name}: its copied stages are frozen with their batch norm; use source or re-estimated, or the "
-            "treatment with +"
         )
 
 

@@ -68,7 +68,7 @@ def explain(error: jsonschema.ValidationError) -> str:
     if error.validator == "additionalProperties":
         keys = sorted(error.schema["properties"])
         unknown = sorted(str(key) for key in error.instance if key not in keys)
-        return f"{place}: unknown key {unknown[0]!r}; known are {', '.join(keys)}"
+        return f"{place}: unknown key {unknown[0]!r}; its keys are {', '.join(keys)}"
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{place}: the key {missing[0]!r} is missing"

@@ -46,14 +46,14 @@ def network_schedule(params: dict, split: str, network: Network) -> dict:
 def recipe_schedule(params: dict, split: str, kind: str, option: str) -> dict:
     """The schedule of a split's base or transferred networks, and what their recipe, if any, says of it."""
     schedule, recipe = schedule_of(params, split, kind), params.get("recipes", {}).get(option, {})
-    said = {key: recipe[key] for key in SCHEDULED if key in recipe}
+    changed = {key: recipe[key] for key in SCHEDULED if key in recipe}
     rate = recipe.get("learning_rate")
     if rate is not None:
         # Of several rates each replaces it in turn.
-        said["learning_rate"] = rate[0] if isinstance(rate, list) else rate
-    if said.get("steps") == MATCHED:
-        said["steps"] = matched_steps(params, split)
-    return schedule | said
+        changed["learning_rate"] = rate[0] if isinstance(rate, list) else rate
+    if changed.get("steps") == MATCHED:
+        changed["steps"] = matched_steps(params, split)
+    return schedule | changed
 
 
 def matched_steps(params: dict, split: str) -> int:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES, Network, parse_network
-from transferability.networks.recipes import PLAIN, Recipe, frozen_below, stages_learning
+from transferability.networks.recipes import PLAIN, Recipe, frozen_below, shared_below, stages_learning
 from transferability.networks.stages import Stage
 from transferability.study.architectures import stages_of
 from transferability.study.jobs import Job
@@ -97,7 +97,8 @@ def learning_stages(stages: tuple[Stage, ...], network: Network, recipe: Recipe)
 def forward_work(stages: tuple[Stage, ...], networks: Iterable[Network], recipe: Recipe = PLAIN) -> int:
     """Multiply-adds of one image's forward pass through networks of one job, whose frozen stages are passed once."""
     each = [stage.multiply_adds for stage in stages]
-    frozen = [learning_stages(stages, network, recipe)[1] for network in networks]
+    names = tuple(stage.name for stage in stages)
+    frozen = [shared_below(stages_learning(network, recipe, names), recipe) for network in networks]
     return sum(each[: max(frozen)]) + sum(sum(each[n:]) for n in frozen)
 
 

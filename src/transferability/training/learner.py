@@ -10,11 +10,10 @@ from transferability.networks.dropout import random_modules
 from transferability.networks.notation import Network
 from transferability.networks.recipes import (
     PLAIN,
-    RE_ESTIMATED,
-    SOURCE,
+    TRAINED,
     Learning,
     Recipe,
-    frozen_below,
+    shared_below,
     stages_learning,
 )
 from transferability.networks.treatments import freeze, stage_names
@@ -22,17 +21,18 @@ from transferability.training.batch_norm import batch_norms
 from transferability.training.history import HistoryRow
 from transferability.training.optimizers import Group, Schedule, descend, learning_groups
 from transferability.training.setup import Setup
-from transferability.training.sharing import Taps
+from transferability.training.sharing import Taps, stages_hash
 
 
 @dataclass(eq=False)
 class Learner:
     """A network in training, on its device, as a recipe says, if not plainly.
 
-    `frozen` are the stages below the lowest that learns, which networks may share, and `learning` the rest. `kept` are
-    all stages that stay as they are, with their names; `waiting` those that are yet to learn, with the step from which
-    they do. `losses` float (steps,): the training loss of each step so far; `best`: a copy of what learns, as it was
-    at the best validation; `history`: a row a validation. One that is `forgiving` goes on where its loss is not finite.
+    `frozen` are the stages below the lowest that learns, which networks may share, and `learning` the rest; where
+    statistics of batch norm follow the batches, no stage is shared. `kept` are all frozen stages, with their names;
+    `waiting` those that are yet to learn, with the step from which they do. `losses` float (steps,): the training loss
+    of each step so far; `best`: a copy of what learns, as it was at the best validation; `history`: a row a validation.
+    One that is `forgiving` goes on where its loss is not finite.
     """
 
     identity: Network
@@ -53,7 +53,7 @@ class Learner:
     def __post_init__(self) -> None:
         device = next(self.network.parameters()).device
         stages = list(zip(self.network, self.stages_learning, strict=True))
-        first = frozen_below(self.stages_learning)
+        first = shared_below(self.stages_learning, self.recipe)
         self.frozen, self.learning = self.network[:first], self.network[first:]
         named = zip(self.network.named_children(), self.stages_learning, strict=True)
         self.kept = [child for child, how in named if not how.rate]
@@ -82,10 +82,14 @@ class Learner:
         return stages_learning(self.identity, self.recipe, stage_names(self.network))
 
     def fix_statistics(self) -> None:
-        """Let the batch norms below the cut use and keep the statistics that they have, where the recipe says so."""
-        if self.recipe.batch_norm in (SOURCE, RE_ESTIMATED):
+        """Let the batch norms below the cut keep their statistics, or follow the batches, where the recipe says so."""
+        if self.recipe.batch_norm is not None:
             for norm in batch_norms(self.network[: self.identity.below]):
-                norm.eval()
+                norm.train(self.recipe.batch_norm == TRAINED)
+
+    def kept_hash(self) -> str:
+        """The hash of what stays as it is of the frozen stages: all but statistics that follow the batches."""
+        return stages_hash(self.kept, buffers=self.recipe.batch_norm != TRAINED)
 
     def begin(self, step: int) -> None:
         """Let the stages learn that do so from a step on; those that wait are frozen, but for their dropout."""

@@ -21,9 +21,9 @@ class Ranking:
     @classmethod
     def of(cls, scores: np.ndarray, labels: np.ndarray) -> "Ranking":
         """The ranking by scores (n,) of images whose labels (n,) are 1 or 0; DIFFICULT ones are not in it."""
-        known = labels != DIFFICULT
-        order = np.argsort(-scores[known], kind="stable")
-        ranked, right = scores[known][order], np.cumsum(labels[known][order] == 1)
+        ranking = labels != DIFFICULT
+        order = np.argsort(-scores[ranking], kind="stable")
+        ranked, right = scores[ranking][order], np.cumsum(labels[ranking][order] == 1)
         ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
         return cls(right[ends], ends + 1)
 

@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 
-def running_hashes(stages: Iterable[tuple[str, nn.Module]]) -> Iterator[str]:
-    """After each of some named stages, the SHA-256 of all parameters and buffers up to it, with their names."""
+def running_hashes(stages: Iterable[tuple[str, nn.Module]], buffers: bool = True) -> Iterator[str]:
+    """After each of some named stages, the SHA-256 of all parameters and `buffers` up to it, with their names."""
     digest = hashlib.sha256()
     for name, stage in stages:
-        for key, tensor in stage.state_dict(prefix=f"{name}.").items():
+        state = stage.state_dict(prefix=f"{name}.") if buffers else dict(stage.named_parameters(name))
+        for key, tensor in state.items():
             digest.update(key.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         yield digest.hexdigest()
 
 
-def stages_hash(stages: Iterable[tuple[str, nn.Module]]) -> str:
-    """The SHA-256 of all parameters and buffers of some named stages, with their names."""
-    return [hashlib.sha256().hexdigest(), *running_hashes(stages)][-1]
+def stages_hash(stages: Iterable[tuple[str, nn.Module]], buffers: bool = True) -> str:
+    """The SHA-256 of all parameters, and `buffers`, of some named stages, with their names."""
+    return [hashlib.sha256().hexdigest(), *running_hashes(stages, buffers)][-1]
 
 
 def state_hash(network: nn.Sequential) -> str:

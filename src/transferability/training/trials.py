@@ -10,14 +10,14 @@ from torch import nn
 
 from transferability.errors import InputError
 from transferability.networks.notation import Network
-from transferability.networks.recipes import RE_ESTIMATED, Recipe, frozen_below, stages_learning
+from transferability.networks.recipes import RE_ESTIMATED, Recipe, shared_below, stages_learning
 from transferability.networks.treatments import stage_names
 from transferability.training.batch_norm import re_estimate
 from transferability.training.learner import Learner
 from transferability.training.loop import keep, train
 from transferability.training.resuming import Keeper
 from transferability.training.setup import Setup
-from transferability.training.sharing import share_frozen_stages, stages_hash
+from transferability.training.sharing import share_frozen_stages
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def learners_of(
             network.to(setup.device, memory_format=torch.channels_last)
             re_estimate(network[: identity.below], epoch_of(setup))
     frozen = [
-        frozen_below(stages_learning(identity, recipe, stage_names(network)))
+        shared_below(stages_learning(identity, recipe, stage_names(network)), recipe)
         for identity, network in zip(identities, networks, strict=True)
     ]
     share_frozen_stages(networks, frozen)
@@ -69,14 +69,14 @@ def epoch_of(setup: Setup) -> islice:
 
 def run_trial(learners: list[Learner], setup: Setup, keeper: Keeper, report: Callable[[str], None]) -> Trial:
     """Train the networks of a job; frozen stages that are then no longer what they were are a RuntimeError."""
-    ready, hashes = time.time(), [stages_hash(learner.kept) for learner in learners]
+    ready, hashes = time.time(), [learner.kept_hash() for learner in learners]
     with keeper.listening():
         train(learners, setup, report, keeper)
         if learners[0].forgiving:
             # The rates that are left may take long, and this one need not be tried again.
             keep(learners, keeper, setup.schedule.steps)
     for learner, before in zip(learners, hashes, strict=True):
-        if stages_hash(learner.kept) != before:
+        if learner.kept_hash() != before:
             raise RuntimeError(f"{learner.name}: its {len(learner.kept)} frozen stages changed in training")
     return Trial(setup, learners, keeper, hashes, time.time() - ready)
 
