@@ -125,12 +125,7 @@ def run(packed_digits, digits_split, models, tmp_path, monkeypatch):
 
     def command(model: str, names: list[str], permutations: int = 3, split: Path = digits_split) -> list[dict]:
         paths = [tmp_path / "tiny/random0/seed0" / f"{name}.json" for name in names]
-<<<<<<< HEAD
         words = ["--split", split, "--packed", packed_digits, "--model", models / model / "model.safetensors"]
-        words += ["--cuts", *(scoring.parse_scores(name).n for name in names)]
-=======
-        words = ["--split", digits_split, "--packed", packed_digits, "--model", models / model / "model.safetensors"]
->>>>>>> f53ea2e (Metrics forget which networks were evaluated beside theirs; the README in 200 lines)
         words += ["--pooling", '{"kind": "full"}', "--permutations", permutations, "--seed", 4]
         words += [
             "--features",
