@@ -20,9 +20,10 @@ study: .venv/installed ## Install into .venv and run the study of params.yaml
 test: check ## Check the style, then run every test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-check: .venv/tested ## Check the style of code and workflow
+check: .venv/tested ## Check the style of code and workflow, and the types of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/hadolint Dockerfile
 

@@ -87,7 +87,7 @@ def choose_device(name: str, threads: int) -> torch.device:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         # Deterministic algorithms fill new memory with NaN, in case that something reads it; nothing here does.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         # Products of fp32 numbers are fp32, and sums of bf16 products too: torch would make both coarser.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False

@@ -19,7 +19,12 @@ def end_with_starter() -> None:
     starter = os.environ.get(STARTER, "")
     if starter.isdigit() and int(starter) != os.getpid():
         awaiting = waiter(int(starter))
-        threading.Thread(target=lambda: (awaiting(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
+
+        def follow() -> None:
+            awaiting()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=follow, daemon=True).start()
 
 
 def waiter(process: int) -> Callable[[], None]:

@@ -87,7 +87,8 @@ def parsed(source: str) -> tuple[str, list[tuple[str, str]]]:
     for node in statements(ast.parse(source)):
         if found := package_import(node):
             imports += found
-            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+            last = node.end_lineno or node.lineno
+            lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
     return significant_text("\n".join(lines)), imports
 
 

@@ -1,10 +1,12 @@
 """Words: numbers and lists as sentences state them."""
 
+from collections.abc import Iterable
 
-def in_words(names: list, last: str = "and") -> str:
+
+def in_words(names: Iterable[object], last: str = "and") -> str:
     """Names as a sentence lists them: a, b and c."""
-    names = [str(name) for name in names]
-    return " ".join([", ".join(names[:-1]), last, names[-1]]) if len(names) > 1 else "".join(names)
+    words = [str(name) for name in names]
+    return " ".join([", ".join(words[:-1]), last, words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def counted(number: int, noun: str) -> str:

@@ -108,11 +108,11 @@ class Ranked:
 
     def over_tasks(self, drawn: np.ndarray) -> float:
         """The mean over cuts of the correlation over the tasks of some units, each as often as it was drawn."""
-        values = []
+        each = []
         for predicted, true, unit in self.groups:
             rows = np.concatenate([np.flatnonzero(unit == each) for each in drawn])
-            values.append(rank_correlation(self.measure, predicted[rows], true[rows]))
-        values = np.array(values)
+            each.append(rank_correlation(self.measure, predicted[rows], true[rows]))
+        values = np.array(each)
         return float(values[~np.isnan(values)].mean()) if (~np.isnan(values)).any() else np.nan
 
     @cached_property

@@ -214,7 +214,12 @@ def unpaired_at(networks: pd.DataFrame, effect: Effect, layers: list[int], unbal
         f"{'unbalanced' if unbalanced else 'refused, unless asked for'}: no pair; "
         f"{effect.treatment}: {cells_in_words(treated)}; {effect.reference}: {cells_in_words(references)}"
     )
-    row = {"effect": effect.name, "treatment": effect.treatment, "reference": effect.reference, "note": note}
+    row: dict[str, object] = {
+        "effect": effect.name,
+        "treatment": effect.treatment,
+        "reference": effect.reference,
+        "note": note,
+    }
     row |= NOTHING | {"n": layers[0] if len(layers) == 1 else None, "untrained": 0}
     for read_out in READ_OUTS:
         difference = treated[read_out.name].mean() - references[read_out.name].mean()

@@ -44,8 +44,8 @@ def student(mean: float, error: float, freedom: int) -> Estimate:
     return Estimate(mean, mean - quantile * error, mean + quantile * error, p, "Student", note)
 
 
-def without_interval(mean: float, note: str) -> Estimate:
-    """A mean without interval and test; `note` says why."""
+def without_interval(mean: float, note: str | None) -> Estimate:
+    """A mean without interval and test; `note` says why, if another does not."""
     return Estimate(mean, np.nan, np.nan, np.nan, None, note)
 
 

@@ -69,13 +69,11 @@ class Replicated:
 
     def refused(self, note: str) -> "Replicated":
         """The same without the intervals that there are: the note says why they do not hold."""
-        return replace(
-            self,
-            **{
-                name: without_interval(estimate.mean, note) if estimate.method else estimate
-                for name, estimate in (("new", self.new), ("these", self.these))
-            },
+        new, these = (
+            without_interval(estimate.mean, note) if estimate.method else estimate
+            for estimate in (self.new, self.these)
         )
+        return replace(self, new=new, these=these)
 
 
 def annotated(estimate: Estimate, note: str | None) -> Estimate:

@@ -48,7 +48,7 @@ def read_scores(results: Path, grid: dict, splits: Path) -> tuple[pd.DataFrame, 
     """The scores of a grid as SCORE_COLUMNS has them, from `results`/{split}/seed{seed}/{cut}-scores.json, and why
     some files could not be read; if none can, the first reason is an InputError."""
     read_splits: dict[str, dict] = {}
-    rows, absent = [], []
+    rows, absent = list[dict](), list[str]()
     for split, seed, name in grid_cells(grid):
         path = results / split / f"seed{seed}" / f"{name}.json"
         try:

@@ -165,8 +165,8 @@ class Advice:
     strategy: str
     n: int
     runner_up: str
-    margin_points: float
-    interval: tuple[float, float] | None
+    margin_points: float | None
+    interval: tuple[float | None, float | None] | None
     tie: bool
     training_seconds: float | None
     regret_points: float | None

@@ -157,8 +157,8 @@ def doubt_sentence(evidence: Evidence) -> str | None:
     sure = rows[rows["low"].notna()]
     images = f"{counted(evidence.images, 'test image')} a task, " if evidence.images else ""
     if sure.empty:
-        runs = int(rows["units"].max())
-        why = "one run" if runs == 1 else f"{runs} runs that are not independent or do not differ"
+        most = int(rows["units"].max())
+        why = "one run" if most == 1 else f"{most} runs that are not independent or do not differ"
         return f"No conclusion: {images}{why}; add splits or seeds (study.split, study.seed), or images."
     if all(evidence.judged(row) == OPEN for row in rows.to_dict("records")):
         runs = counted(int(rows["units"].max()), "run")

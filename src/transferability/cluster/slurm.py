@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transferability.errors import InputError
 
@@ -39,7 +40,7 @@ class Request:
     minutes: int | None
 
     @classmethod
-    def of(cls, rule: str, resources: Mapping[str, str | int]) -> "Request":
+    def of(cls, rule: str, resources: Mapping[str, Any]) -> "Request":
         """The request of a rule's job with these resources, by the names that Snakemake gives them."""
         names = ("slurm_partition", "slurm_account", "gpu", "gpu_model", "_cores", "mem_mb", "runtime")
         partition, account, gpus, gpu_model, cpus, megabytes, minutes = (resources.get(name) for name in names)
@@ -71,7 +72,7 @@ def minutes_of(limit: str) -> int | None:
 
 def number_of(shown: str) -> int:
     """A number of sinfo's, which may end in + where nodes differ."""
-    return int(re.match(r"\d*", shown)[0] or 0)
+    return int(re.split(r"\D", shown)[0] or 0)
 
 
 def read_partitions(shown: str) -> dict[str, Partition]:

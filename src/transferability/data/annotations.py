@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from transferability.data.entries import SEPARATOR, Entry, note
+from transferability.data.entries import SEPARATOR, Entry, Source, note
 from transferability.data.folders import check_case, read_entry
 from transferability.data.images import open_image, orientation, placement
 from transferability.data.listing import LeftOut
@@ -69,15 +69,9 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Annotated:
+class Annotated(Source):
     """Image files below a folder that may have several labels."""
 
-    place: str
-    stamp: str
-    entries: list[Entry]
-    wanted: list[str]
-    left_out: list[dict]
-    listing: dict
     annotations: list[Annotation]
     root: str
 
@@ -104,7 +98,7 @@ def merged_names(merge: dict[str, list[str]], classes: list[str], place: str) ->
 
     Classes that the source lacks are counted; one that misses a class by a slip is an InputError.
     """
-    there, names = {composed(name): name for name in classes}, {}
+    there, names = {composed(name): name for name in classes}, dict[str, str]()
     for label, members in merge.items():
         for name in map(composed, members):
             if names.setdefault(name, label) != label:
@@ -198,7 +192,7 @@ def stored_boxes(annotation: Annotation, size: int, warp: bool) -> list[list]:
     Places are shares of the stored image's sides. What the square cut out of an image lacks is cut off; a box that
     lies outside of it is left out.
     """
-    if not annotation.boxes:
+    if not annotation.boxes or annotation.size is None:
         return []
     across, down = annotation.size
     width, height, left, top = (size, size, 0, 0) if warp else placement(across, down, size)

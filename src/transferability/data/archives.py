@@ -3,6 +3,7 @@
 import errno
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import shutil
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, Any
 
 from transferability.data.names import shown
 from transferability.errors import InputError
@@ -65,7 +66,7 @@ def check_md5(path: Path, expected: str) -> None:
 class Guarded:
     """A file that an archive's reader reads, and that refuses to be read into memory by more than `limit` at once."""
 
-    file: BinaryIO
+    file: IO[bytes] | gzip.GzipFile
     path: Path
     limit: int
 
@@ -95,7 +96,7 @@ class Member:
 
     name: str
     size: int = 0
-    content: BinaryIO | None = None
+    content: IO[bytes] | None = None
     link: str | None = None
 
 
@@ -121,10 +122,11 @@ def zip_members(path: Path) -> Iterator[Member]:
 def tar_members(path: Path) -> Iterator[Member]:
     """A tar file's members in turn, decompressed where its name says that it is compressed."""
     with open(path, "rb") if path.name.lower().endswith(".tar") else gzip.open(path) as stream:
-        with tarfile.open(fileobj=Guarded(stream, path, TAR_HEADER), mode="r:") as archive:
+        guarded: Any = Guarded(stream, path, TAR_HEADER)
+        with tarfile.open(fileobj=guarded, mode="r:") as archive:
             for entry in archive:
                 # It would remember every member, of a million.
-                archive.members = []
+                archive.members = []  # type: ignore[attr-defined]
                 if entry.isdir():
                     yield Member(entry.name)
                 elif entry.islnk():
@@ -132,7 +134,7 @@ def tar_members(path: Path) -> Iterator[Member]:
                 elif not entry.isreg():
                     raise no_plain_file(path, entry.name)
                 else:
-                    with archive.extractfile(entry) as content:
+                    with archive.extractfile(entry) or io.BytesIO() as content:
                         yield Member(entry.name, entry.size, content)
         # The check sum is behind what a tar file says is its end.
         while stream.read(2**20):
@@ -175,29 +177,30 @@ class Unpacking:
     def write(self, member: Member) -> None:
         """Write a file, a copy of what a link names, or a folder."""
         target = self.into / checked_place(self.path, member.name)
-        origin = self.linked(member) if member.link is not None else None
+        origin = self.linked(member, member.link) if member.link is not None else None
         self.count(origin.stat().st_size if origin else member.size)
-        if origin is None and member.content is None:
-            target.mkdir(parents=True, exist_ok=True)
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
         if origin:
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.touch(exist_ok=False)
             shutil.copyfile(origin, target)
             return
+        if member.content is None:
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
         with open(target, "xb") as file:
             shutil.copyfileobj(member.content, file, 2**20)
             if file.tell() != member.size:
                 raise EOFError(f"{member.name} is cut off")
 
-    def linked(self, member: Member) -> Path:
+    def linked(self, member: Member, link: str) -> Path:
         """The file that a hard link is a second name of, if it has been unpacked; any other link is an InputError."""
-        place = PurePosixPath(member.link)
-        if place.is_absolute() or ".." in place.parts or "\0" in member.link:
+        place = PurePosixPath(link)
+        if place.is_absolute() or ".." in place.parts or "\0" in link:
             raise no_plain_file(self.path, member.name)
         if not (self.into / place).is_file():
             raise InputError(
-                f"{shown(str(self.path))}: holds {member.name!r}, a link to {member.link!r}, which is not in the "
+                f"{shown(str(self.path))}: holds {member.name!r}, a link to {link!r}, which is not in the "
                 "archive before it; pack it anew with tar --hard-dereference, or unpack it yourself and name the folder"
             )
         return self.into / place

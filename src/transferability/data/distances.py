@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from transferability.data.groups import name_in_set
+from transferability.data.packed import Images
 from transferability.facts import FACTS
 
 ROOT = "n00001740"  # entity
@@ -27,7 +28,7 @@ def hypernyms() -> dict[str, list[str]]:
 
 def ancestors(synset: str) -> dict[str, int]:
     """The synset itself and all above it, with the length of the shortest path up to each, in edges."""
-    parents, steps, level = hypernyms(), {}, [synset]
+    parents, steps, level = hypernyms(), dict[str, int](), [synset]
     while level:
         steps.update(dict.fromkeys(level, max(steps.values(), default=-1) + 1))
         level = [parent for parent in {parent for name in level for parent in parents[name]} if parent not in steps]
@@ -67,7 +68,7 @@ def synset_distance(a: list[str], b: list[str]) -> float | None:
     return round(1 - float(similar.max(axis=1).mean() + similar.max(axis=0).mean()) / 2, 3)
 
 
-def features(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def features(images: Images, indices: np.ndarray) -> np.ndarray:
     """Simple features of the images at n indices, of uint8 (N, C, H, W), as float64 (n, F).
 
     For each channel: the image averaged in a grid of at most 8 × 8 cells, the mean and the standard deviation of
@@ -101,7 +102,7 @@ def domain_error(train: np.ndarray, train_sides: np.ndarray, test: np.ndarray, t
     return float(np.mean(1 - np.sign(test @ weights) * test_sides)) / 2
 
 
-def proxy_a_distance(images: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> float:
+def proxy_a_distance(images: Images, a: np.ndarray, b: np.ndarray, seed: int) -> float:
     """The proxy A-distance of two sets of images: 0 where a domain classifier guesses, 2 where it never errs.
 
     `images` is uint8 (N, C, H, W), memory-mapped or not; a and b are the indices of the two sets, at least two
@@ -124,7 +125,7 @@ def proxy_a_distance(images: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int
 
 
 def task_distance(
-    classes: dict[str, list[str]], images: np.ndarray, indices: dict[str, np.ndarray], seed: int
+    classes: dict[str, list[str]], images: Images, indices: dict[str, np.ndarray], seed: int
 ) -> dict[str, float | None]:
     """The distance of tasks A and B as a split's file tells it.
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 
 from transferability.data.names import composed, decoded, near_miss
 from transferability.errors import InputError
@@ -61,7 +62,7 @@ def name_in_set(name: str) -> str:
     return name.partition("/")[2] or name
 
 
-def groups_of(table: dict[str, list[str]], classes: list[str]) -> dict[str, list[str]]:
+def groups_of(table: Mapping[str, list[str]], classes: list[str]) -> dict[str, list[str]]:
     """A table's groups restricted to the classes that a data set has, by the data set's names and in its order.
 
     A class SET/CLASS of a composed set is matched as a whole first, then as CLASS. Classes that the table does

@@ -2,6 +2,7 @@
 
 import io
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
@@ -126,7 +127,8 @@ def exif_orientation(exif: bytes) -> int | None:
     Source: CIPA DC-008, Exif 2.32, 4.6.2: a TIFF header, and entries of 12 bytes from where it points to.
     """
     tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
+    orders: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
+    order = orders.get(tiff[:2])
     if order is None:
         return None
     start = int.from_bytes(tiff[4:8], order)
@@ -143,7 +145,7 @@ def refuse_bomb(width: int, height: int) -> None:
     """Refuse more pixels than PIL's limit, which by itself only warns until twice as many."""
     from PIL import Image
 
-    if width * height > Image.MAX_IMAGE_PIXELS:
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
         raise ValueError(f"{width}×{height} pixels, more than the {Image.MAX_IMAGE_PIXELS} that are taken for harmless")
 
 
@@ -176,7 +178,7 @@ def cut_square(image, size: int, interpolation: str):
     """A PIL image with its shorter side resized to `size`, and of that the centre."""
     from PIL import Image
 
-    width, height, left, top = placement(*image.size, size)
+    width, height, left, top = placement(image.width, image.height, size)
     refuse_bomb(width, height)
     resized = image.resize((width, height), Image.Resampling[interpolation.upper()])
     return resized.crop((left, top, left + size, top + size))

@@ -67,7 +67,7 @@ def like_pairs(looks: Looks) -> np.ndarray:
     Two hashes that differ in three bits have one of four quarters in common: the hashes are sorted with each quarter in
     front, and each is held against its NEIGHBOURS. In a crowd of nearly equal images not every pair is found.
     """
-    pairs = set()
+    pairs: set[tuple[int, int]] = set()
     for quarter in range(4):
         shift = WORD(16 * quarter)
         turned = (looks.hashes << shift) | (looks.hashes >> ((WORD(64) - shift) % WORD(64)) if quarter else WORD(0))

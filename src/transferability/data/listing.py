@@ -294,7 +294,7 @@ def listing_of(stamps: dict[str, str]) -> dict:
 def present_listing(root: str, options: dict) -> dict:
     """The listing of what packing would take of a folder now, as `listing_of` gives it."""
     wanted = {composed(name) for name in options.get("classes", [])}
-    tree, lists, stamps = Tree(root, frozenset(wanted)), options.get("lists", {}), {}
+    tree, lists, stamps = Tree(root, frozenset(wanted)), options.get("lists", {}), dict[str, str]()
     layout = layout_of(tree, options, shown(root))
     for part in layout.parts:
         folders = {"": ""} if part in lists else classes_of_part(tree, part, layout, shown(root))

@@ -50,8 +50,8 @@ def as_indices(labels: list[str], classes: list[str]) -> list[str] | None:
 def as_names(labels: list[str], classes: list[str]) -> list[str] | None:
     """The classes of labels that are their names; None where one is none."""
     by_name = {composed(name): name for name in classes}
-    names = [by_name.get(composed(label)) for label in labels]
-    return None if None in names else names
+    names = [by_name[composed(label)] for label in labels if composed(label) in by_name]
+    return names if len(names) == len(labels) else None
 
 
 def classes_of_labels(path: str, rows: list[tuple[int, str, str]], classes: list[str]) -> list[str]:
@@ -145,7 +145,7 @@ def listed_part(tree: Tree, part: str, path: str, classes: list[str]) -> tuple[d
     """The images of a part by its list: {place: class}, sorted, and {place: stamp} of the files that there are."""
     by_file = read_list(path, classes)
     images = tree.images_below(part)
-    places, chosen = Places(part, images), {}
+    places, chosen = Places(part, images), dict[str, str]()
     for file, name in by_file.items():
         place = places.find(file, path)
         if chosen.setdefault(place, name) != name:

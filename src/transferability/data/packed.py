@@ -42,7 +42,7 @@ class Index:
     hashes: list[str]
     checked: np.ndarray
 
-    def check(self, index: int, stored: bytes | np.ndarray) -> None:
+    def check(self, index: int, stored: bytes | memoryview) -> None:
         """Refuse an image whose stored bytes are not those that were packed; each is looked at once."""
         if not self.checked[index]:
             if hashlib.sha256(stored).hexdigest() != self.hashes[index]:
@@ -74,7 +74,7 @@ class Pixels:
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         images = self.data[indices]
         for row in np.flatnonzero(~self.index.checked[indices]):
-            self.index.check(indices[row], np.ascontiguousarray(images[row]))
+            self.index.check(indices[row], np.ascontiguousarray(images[row]).data)
         return images
 
 
@@ -147,9 +147,9 @@ class Packed:
     @cached_property
     def checked(self) -> Images:
         """The images, of which one that is not what was packed is an InputError when it is first read."""
-        if isinstance(self.images, Jpegs):
-            return self.images
-        return Pixels(self.images, index_of(self.folder, self.files, self.hashes))
+        if isinstance(self.images, np.ndarray):
+            return Pixels(self.images, index_of(self.folder, self.files, self.hashes))
+        return self.images
 
 
 def index_of(folder: Path, names: list[str], hashes: list[str]) -> Index:
@@ -192,15 +192,16 @@ def open_packed(folder: Path) -> Packed:
     try:
         table = read_index(folder / "index.csv")
         images = stored_images(folder, card, table)
-        columns = [table[column] for column in ("class", "part", "file", "sha256")]
-        annotation = [table[column] for column in ("difficult", "boxes")] if card.get("labels") == SEVERAL else []
+        classes, parts, names, hashes = (table[column] for column in ("class", "part", "file", "sha256"))
+        several = card.get("labels") == SEVERAL
+        difficult, boxes = (table[column] if several else [] for column in ("difficult", "boxes"))
         expected, content = (card["images"], *card["shape"]), card["content"]
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
         raise InputError(f"{folder}: not a whole packed data set ({error}); delete the folder and run again") from None
-    whole = images.shape == expected and len(columns[0]) == len(images)
+    whole = images.shape == expected and len(classes) == len(images)
     if not whole or content != files.sha256(folder / "index.csv"):
         raise InputError(f"{folder}: its files are of different runs or cut off; delete the folder and run again")
-    return Packed(images, *columns, card, folder, *annotation)
+    return Packed(images, classes, parts, names, hashes, card, folder, difficult, boxes)
 
 
 PARTS = ("train", "validation", "test")

@@ -30,7 +30,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ class Job:
 
     def annotation(self, number: int) -> tuple[str, ...]:
         """What an entry has in the last columns of the index, where images may have several labels."""
-        if not self.several:
+        if not isinstance(self.source, Annotated):
             return ()
         annotation = self.source.annotations[number]
         boxes = stored_boxes(annotation, self.size, self.square == "warp")
@@ -158,7 +158,7 @@ def reason(error: Exception) -> str:
     return shown(" ".join(words.split())) or type(error).__name__
 
 
-def write_at(descriptor: int, data: bytes | np.ndarray, position: int) -> None:
+def write_at(descriptor: int, data: bytes | memoryview, position: int) -> None:
     """Write all of the data; a full disk is an OSError here, where in a memory map it would kill the process."""
     left = memoryview(data).cast("B")
     while left:
@@ -191,7 +191,7 @@ def write_pixels(job: Job, pixels: np.ndarray, first: int) -> None:
     """Write the pixels of images where they belong, from the image `first` on."""
     descriptor = os.open(job.file, os.O_WRONLY)
     try:
-        write_at(descriptor, pixels, job.offset + first * job.image_bytes)
+        write_at(descriptor, pixels.data, job.offset + first * job.image_bytes)
     finally:
         os.close(descriptor)
 
@@ -199,8 +199,8 @@ def write_pixels(job: Job, pixels: np.ndarray, first: int) -> None:
 def pack_chunk(job: Job, number: int) -> tuple[Chunk, bytes]:
     """Read a chunk's images; pixels are written where they belong, JPEG files are returned end to end."""
     first, count = number * CHUNK, len(job.entries(number))
-    pixels, jpegs = np.zeros((count, *job.shape), np.uint8), []
-    classes, hashes, lengths, reasons = [None] * count, [None] * count, [0] * count, [None] * count
+    pixels, jpegs, lengths = np.zeros((count, *job.shape), np.uint8), list[bytes](), [0] * count
+    classes, hashes, reasons = (list[str | None]([None] * count) for _ in range(3))
     for row in range(count):
         try:
             name, image, data = job.source.read(first + row)
@@ -236,7 +236,8 @@ class Worker:
         gc.freeze()
 
         def follow() -> None:
-            wait([multiprocessing.parent_process().sentinel])
+            if parent := multiprocessing.parent_process():
+                wait([parent.sentinel])
             os._exit(1)
 
         threading.Thread(target=follow, daemon=True).start()
@@ -257,7 +258,7 @@ def pack_chunks(job: Job, numbers: list[int], processes: int) -> Iterator[tuple[
         processes, multiprocessing.get_context(START_METHOD), initializer=Worker.start, initargs=(job,)
     )
     try:
-        waiting, under_way = deque(numbers), deque()
+        waiting, under_way = deque(numbers), deque[Future[tuple[Chunk, bytes]]]()
         while waiting or under_way:
             # Not all at once: JPEG files wait in memory for their turn.
             while waiting and len(under_way) < 4 * processes:
@@ -477,12 +478,12 @@ class Outcome:
     @classmethod
     def of(cls, job: Job, chunks: list[Chunk]) -> "Outcome":
         """Number the images that are kept."""
-        rows, kept, bad, end, number = [], [], [], 0, 0
+        rows, kept, bad, end, number = list[tuple](), list[int](), list[dict[str, str]](), 0, 0
         for chunk in chunks:
             for row, name in enumerate(chunk.classes):
                 entry = job.source.entries[number]
-                if chunk.reasons[row] is not None:
-                    bad.append({"file": entry.file, "reason": chunk.reasons[row]})
+                if (unreadable := chunk.reasons[row]) is not None:
+                    bad.append({"file": entry.file, "reason": unreadable})
                 elif name is not None:
                     end += chunk.lengths[row]
                     place = (end,) if job.storage == "jpeg" else ()

@@ -1,5 +1,7 @@
 """Parts: which images of a class serve training, validation and test."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from transferability.data.names import listed
@@ -63,7 +65,9 @@ def refuse_small_classes(divided: dict[str, dict[str, list[int]]], totals: dict[
         )
 
 
-def divide(classes: list[str], sources: list[str], wanted: list[str], parts: dict) -> dict[str, dict[str, list[int]]]:
+def divide(
+    classes: Sequence[str | None], sources: list[str], wanted: list[str], parts: dict
+) -> dict[str, dict[str, list[int]]]:
     """Divide the images of the wanted classes: {class: {part: sorted indices}}.
 
     `classes` and `sources` are the class of every image and its part in its source; an image of the class None is left
@@ -72,7 +76,7 @@ def divide(classes: list[str], sources: list[str], wanted: list[str], parts: dic
     check_parts(sources, parts)
     images: dict[str, list[int]] = {name: [] for name in wanted}
     for index, name in enumerate(classes):
-        if name in images:
+        if name is not None and name in images:
             images[name].append(index)
     divided = {
         name: divide_class(name, indices, [sources[index] for index in indices], parts)

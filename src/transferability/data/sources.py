@@ -2,6 +2,7 @@
 
 import hashlib
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -94,7 +95,7 @@ def open_sets(options: dict, scratch: Path) -> Sets:
     )
 
 
-OPENERS = {
+OPENERS: dict[str, Callable[[dict, Path], Source]] = {
     "digits": open_digits,
     "folder": open_folder,
     "torchvision": open_torchvision,

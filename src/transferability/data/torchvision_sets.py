@@ -1,13 +1,13 @@
 """torchvision's sets: the classification sets of torchvision.datasets as sources."""
 
 import hashlib
-import inspect
 import operator
 import os
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from transferability.data.entries import Entry, Source
 from transferability.data.names import taken
@@ -35,7 +35,7 @@ class Torchvision(Source):
         return (name if not self.wanted or name in self.wanted else None), image, None
 
 
-def checked_label(target: object, names: list[str] | None, place: str) -> int:
+def checked_label(target: Any, names: list[str] | None, place: str) -> int:
     """The label of an image, a number that has a name where labels have; any other target is an InputError."""
     try:
         label = operator.index(target)
@@ -48,7 +48,7 @@ def checked_label(target: object, names: list[str] | None, place: str) -> int:
     return label
 
 
-def class_names(part: object) -> list[str] | None:
+def class_names(part: Any) -> list[str] | None:
     """The names by label of a torchvision data set's classes; None for one that has only numbers."""
     for attribute in ("wnids", "classes", "categories", "_characters"):
         names = getattr(part, attribute, None)
@@ -57,7 +57,7 @@ def class_names(part: object) -> list[str] | None:
     return None
 
 
-def file_names(part: object) -> list[str] | None:
+def file_names(part: Any) -> list[str] | None:
     """The files of the torchvision data sets whose order would be the disk's; None for those that keep one."""
     if hasattr(part, "_flat_character_images"):
         return [f"{part._characters[label]}/{file}" for file, label in part._flat_character_images]
@@ -80,12 +80,12 @@ def listing_stamp(root: Path) -> str:
     return digest.hexdigest()
 
 
-def open_parts(options: dict, root: Path) -> dict[str, object]:
+def open_parts(options: dict, root: Path) -> dict[str, Any]:
     """The data set of torchvision's class for each part; what the class refuses is an InputError."""
     import torchvision.datasets
 
-    kind = getattr(torchvision.datasets, options["name"], None)
-    if not inspect.isclass(kind):
+    kind: Any = getattr(torchvision.datasets, options["name"], None)
+    if not isinstance(kind, type):
         raise InputError(f"datasets: torchvision.datasets has no {options['name']!r}")
     download = {"download": True} if options["download"] else {}
     parts = {}
@@ -106,7 +106,7 @@ def open_torchvision(options: dict, scratch: Path) -> Torchvision:
     parts, place = open_parts(options, root), f"torchvision's {options['name']} in {root}"
     names, wanted = {part: class_names(data) for part, data in parts.items()}, options.get("classes", [])
     if all(names.values()):
-        wanted = taken(wanted, sorted({name for of_part in names.values() for name in of_part}), place)
+        wanted = taken(wanted, sorted({name for of_part in names.values() for name in of_part or ()}), place)
     entries, orders = [], []
     for part, data in parts.items():
         paths = file_names(data)

@@ -80,10 +80,10 @@ def number(element: ElementTree.Element, tag: str, path: Path) -> float:
     """A finite number of an annotation; 1-based pixels may have decimals, as VOC2011's have."""
     text = element.findtext(tag)
     try:
-        value = float(text)
+        value = float(text or "")
         if not abs(value) < 1e9:
             raise ValueError
-    except (TypeError, ValueError):
+    except ValueError:
         raise InputError(
             f"{shown(str(path))}: {tag} in <{element.tag}> is {text!r}, which is no number of pixels; mend it"
         ) from None

@@ -169,7 +169,8 @@ def shown_maps(patched: PatchedTask, pointed: list[Pointed], scores: np.ndarray,
     generator, covered, rows = np.random.default_rng(seed), coverage(patched.corners), []
     labels = sorted({each.label for each in pointed})
     for label in labels[:SHOWN]:
-        each = generator.choice([one for one in pointed if one.label == label])
+        members = [one for one in pointed if one.label == label]
+        each = members[generator.choice(len(members))]
         (pixels,) = np.asarray(patched.task.images["test"][np.array([each.image])])
         rows.append(
             {

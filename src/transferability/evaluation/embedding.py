@@ -98,7 +98,7 @@ def main() -> None:
     arguments = parser.parse_args()
     layout = Layout.of(arguments.options)
     with fitting("t-SNE: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):
-        rows = []
+        rows: list[dict] = []
         for cuts in open_cuts(arguments):
             seen = Seen.of(arguments.split, cuts.target, arguments.packed, layout.images)
             rows += rows_of(cuts, seen, layout)

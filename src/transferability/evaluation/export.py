@@ -60,6 +60,8 @@ def to_onnx(deployed: nn.Module, shape: tuple[int, int, int], output: str, metad
             dynamo=True,
             verbose=False,
         )
+    if program is None:
+        raise RuntimeError("torch's exporter gave nothing")
     model = program.model_proto
     # The exporter's stack traces hold paths of this machine, which are nobody's business and differ between clones.
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):

@@ -174,7 +174,7 @@ def write_features(paths: dict[int, Path], passes: Iterator[dict[int, np.ndarray
             temporary = open_files.enter_context(files.replacing(path))
             shape = (card["count"], values[n])
             arrays[n] = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        batch = first
+        batch: dict[int, np.ndarray] | None = first
         while batch is not None:
             stop = start + len(batch[min(batch)])
             for n, array in arrays.items():

@@ -7,6 +7,7 @@ network is copied for that with positive weights and means in place of maxima, s
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ def mean_pooling(pool: nn.MaxPool2d) -> nn.AvgPool2d:
     return nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
 
 
-def replace_modules(network: nn.Module, kind: type, replacement: Callable[[nn.Module], nn.Module]) -> None:
+def replace_modules(network: nn.Module, kind: type, replacement: Callable[[Any], nn.Module]) -> None:
     """Put something else in the place of all modules of a kind, in place."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):

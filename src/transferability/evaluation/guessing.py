@@ -1,6 +1,7 @@
 """Guessing: what is scored by knowing nothing but how often each class occurs, and which networks do no better."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ UNTRAINED = 0.95
 """A loss above this share of that of guessing is that of guessing."""
 
 
-def chance(counts: list[int]) -> float:
+def chance(counts: Sequence[float]) -> float:
     """The accuracy of always naming the largest class, from the images of each class: 1 / classes where all are equal.
 
     The most that can be scored without looking, so that accuracy above it is owed to features, however unbalanced
@@ -19,7 +20,7 @@ def chance(counts: list[int]) -> float:
     return max(counts) / sum(counts)
 
 
-def guessing_loss(training: list[int], scored: list[int]) -> float:
+def guessing_loss(training: Sequence[float], scored: Sequence[float]) -> float:
     """The loss, in nats, of naming every class with its share in training, on images of other shares.
 
     Both lists hold images of each class, in one order. On training images it is the entropy of their classes, ln C
@@ -32,7 +33,7 @@ def guessing_loss(training: list[int], scored: list[int]) -> float:
         return float(-np.log(shares)[weights > 0] @ weights[weights > 0])
 
 
-def prevalence(shown: list[int], images: list[int]) -> float:
+def prevalence(shown: Sequence[float], images: Sequence[float]) -> float:
     """The mean average precision of guessing: the share of images that show a class, of each the mean.
 
     `shown` are the images of each class, `images` all those in its ranking.
@@ -40,7 +41,7 @@ def prevalence(shown: list[int], images: list[int]) -> float:
     return float(np.mean(np.asarray(shown) / np.asarray(images)))
 
 
-def guessing_loss_of_labels(training: list[float], scored: list[float]) -> float:
+def guessing_loss_of_labels(training: Sequence[float], scored: Sequence[float]) -> float:
     """The loss, in nats an image, of giving every class its share in training, on images of other shares.
 
     Both lists hold the share of images that show each class, in one order; an image may show several.
@@ -55,10 +56,10 @@ GUESSED = {SINGLE: guessing_loss, MULTI: guessing_loss_of_labels}
 
 
 def verdict(
-    history: list[dict[str, float]],
-    training: list[float],
-    validation: list[float],
-    guessed: Callable[[list[float], list[float]], float] = guessing_loss,
+    history: Sequence[Mapping[str, Any]],
+    training: Sequence[float],
+    validation: Sequence[float],
+    guessed: Callable[[Sequence[float], Sequence[float]], float] = guessing_loss,
 ) -> tuple[bool, str | None]:
     """Whether a network trained, and what is wrong or odd about it.
 

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def score(logits: Tensor, labels: Tensor, classes: list[str]) -> dict:
     """Top-1, loss, counts, each class's own top-1 and their mean; top-5 where there are more than 5 classes."""
     ranks = logits.argsort(dim=1, descending=True, stable=True)
     hits = ranks[:, 0] == labels
-    scores = {
+    scores: dict[str, Any] = {
         "count": len(labels),
         "top1": hits.double().mean().item(),
         "loss": functional.cross_entropy(logits.double(), labels).item(),
@@ -92,7 +93,7 @@ def chosen_on_validation(history: list[HistoryRow], kind: str = SINGLE) -> dict:
 
 def learnt(history: list[HistoryRow], kind: str = SINGLE) -> list[dict]:
     """How the network learnt: step, losses and accuracy of each validation."""
-    return [{"step": int(row["step"])} | {named(name, kind): row[name] for name in LEARNT} for row in history]
+    return [{"step": int(row["step"])} | {named(name, kind): dict(row)[name] for name in LEARNT} for row in history]
 
 
 def shares_of(labels: np.ndarray) -> list[float]:

@@ -110,9 +110,9 @@ class Paths:
         known = [(own != DIFFICULT, own) for own in labels.T]
         return cls(probe, [Sample(features[mask], own[mask].astype(np.int64), generator) for mask, own in known])
 
-    def fit(self, choice: float | None, final: bool) -> tuple[Classifiers, list[float]]:
+    def fit(self, choice: float, final: bool) -> tuple[Classifiers, list[float]]:
         """The classifiers for a choice, and it, if a solver had not settled."""
-        everything, each, unsettled = slice(None), [], []
+        everything, each, unsettled = slice(None), list[Fitted](), list[float]()
         for sample in self.samples:
             if self.probe.classifier in ("svm", "logreg"):
                 path = sample.linear_path(self.probe, everything)
@@ -152,6 +152,6 @@ def run_one_vs_rest(probe: Probe, data: SeveralLabels, parts: Mapping[str, np.nd
     prepare = Preparation.of(probe, data.features)
     features = prepare(data.features)
     choice = choose(probe, features, data, generator)
-    classifiers, unsettled = Paths.of(probe, features, data.rows, generator).fit(choice.value, final=True)
+    classifiers, unsettled = Paths.of(probe, features, data.rows, generator).fit(choice.number, final=True)
     decisions = {part: combined(classifiers(prepare(own)), probe) for part, own in parts.items()}
     return [Draw(choice, unsettled, len(data.labels), decisions)]

@@ -17,9 +17,9 @@ def over_map(activations: Tensor, values: int) -> Tensor:
 
 def over_grid(activations: Tensor, values: int) -> Tensor:
     """Means over the cells of a grid, as fine as gives about so many values, at most the map itself."""
-    channels, *sides = activations.shape[1:]
+    channels, height, width = activations.shape[1:]
     cells = max(1, round(sqrt(values / channels)))
-    return functional.adaptive_avg_pool2d(activations, [min(side, cells) for side in sides]).flatten(1)
+    return functional.adaptive_avg_pool2d(activations, (min(height, cells), min(width, cells))).flatten(1)
 
 
 def every_value(activations: Tensor, values: int) -> Tensor:

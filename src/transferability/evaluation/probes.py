@@ -104,8 +104,8 @@ class Probe:
         self.check_images()
         if not self.choices and self.choices is not None:
             raise InputError("probes: choices are empty; leave them out for the usual ones, or name some")
-        if min(self.choices or (1,)) <= 0:
-            raise InputError(f"probes: choices are numbers above 0, not {min(self.choices):g}")
+        if (least := min(self.choices or (1,))) <= 0:
+            raise InputError(f"probes: choices are numbers above 0, not {least:g}")
 
     def check_images(self) -> None:
         """Refuse options of which images serve what that do not go together."""
@@ -317,6 +317,11 @@ class Choice:
     scores: tuple[float, ...] = ()
 
     @property
+    def number(self) -> float:
+        """The value as what fits a classifier takes it; class means, which have none, look at nothing."""
+        return np.nan if self.value is None else self.value
+
+    @property
     def reason(self) -> str | None:
         if len(self.candidates) < 2 or self.value not in (self.candidates[0], self.candidates[-1]):
             return None
@@ -373,6 +378,7 @@ class Sample:
         """What fits the probe's classifier to some of the images, for a choice."""
         if probe.classifier in ("svm", "logreg"):
             return self.linear_path(probe, chosen).fit
+        paths: dict[str, Callable[[np.ndarray, np.ndarray], Callable[[float], Fitted]]]
         paths = {"knn": neighbour_path, "centroid": centroid_path, "ridge": Regressions.of}
         return paths[probe.classifier](self.features[chosen], self.indices[chosen])
 
@@ -406,7 +412,7 @@ def fit_ridge(probe: Probe, sample: Sample) -> tuple[Choice, Linear]:
     """Ridge regression, its penalty chosen by images left out one at a time."""
     regressions = Regressions.of(sample.features, sample.indices)
     choice = best_choice(probe.candidates, [-regressions.error(penalty) for penalty in probe.candidates])
-    return choice, regressions(choice.value)
+    return choice, regressions(choice.number)
 
 
 def combined(values: np.ndarray, probe: Probe) -> np.ndarray:
@@ -425,8 +431,8 @@ def fit(probe: Probe, sample: Sample) -> tuple[Choice, list[float], Fitted]:
     choice = choose(probe, sample)
     if probe.classifier in ("svm", "logreg"):
         path = sample.linear_path(probe, everything)
-        return choice, path.unsettled, path.fit(choice.value, final=True)
-    return choice, [], sample.path(probe, everything)(choice.value)
+        return choice, path.unsettled, path.fit(choice.number, final=True)
+    return choice, [], sample.path(probe, everything)(choice.number)
 
 
 def draw_images(
@@ -496,7 +502,7 @@ class Learnt:
         indices = self.sample.indices[: len(self.sample.indices) // self.probe.views]
         chosen = hold_out(indices, self.probe.held, self.sample.generator)
         held = np.tile(chosen, self.probe.views)
-        classifier = self.sample.path(self.probe, ~held)(self.choice.value)
+        classifier = self.sample.path(self.probe, ~held)(self.choice.number)
         return combined(classifier(self.sample.features[held]), self.probe), indices[chosen]
 
 

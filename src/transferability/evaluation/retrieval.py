@@ -98,7 +98,7 @@ def retrieve(features: np.ndarray, labels: np.ndarray, patches: int = 1) -> Retr
     Images that are alone in their class are found, but are no queries.
     """
     precisions, first, chances = [], [], []
-    for query in np.flatnonzero((labels[:, None] == labels).sum(0) > 1):
+    for query in np.flatnonzero((labels[:, None] == labels).sum(0) > 1).tolist():
         order = ranking(patch_similarity(features, patches, query), query)
         relevant = labels[order] == labels[query]
         precisions.append(average_precision(relevant))
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, required=True, help="retrieval.csv to write")
     arguments = parser.parse_args()
     search = Search.of(arguments.options)
-    rows = []
+    rows: list[dict] = []
     with fitting("retrieval: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):
         for cuts in open_cuts(arguments):
             place = arguments.split, cuts.target, arguments.packed, search.images

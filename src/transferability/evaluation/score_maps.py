@@ -2,6 +2,7 @@
 lies on an object (the pointing game: J. Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -76,7 +77,7 @@ def pointing_scores(pointed: list[Pointed]) -> dict:
     for each in pointed:
         by_image.setdefault(each.image, []).append(each.hit - each.centre_hit)
     gains = np.array([np.mean(gains) for gains in by_image.values()])
-    scores = {
+    scores: dict[str, Any] = {
         "count": len(pointed),
         "images": len(gains),
         "hits": float(np.mean([each.hit for each in pointed])) if pointed else None,

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -96,10 +96,11 @@ class Scored:
     def scores(self, n: int) -> dict[str, dict]:
         """The scores of a cut's features."""
         check_memory(self.features[n])
-        return {
-            name: timed(lambda score=score: score(Labelled(self.features[n], self.labels), *self.asked.null))
-            for name, score in SCORES.items()
-        }
+        return {name: timed(partial(self.score, score, n)) for name, score in SCORES.items()}
+
+    def score(self, score: Callable[..., Score], n: int) -> Score:
+        """A score of a cut's features."""
+        return score(Labelled(self.features[n], self.labels), *self.asked.null)
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -113,11 +114,12 @@ class Scored:
         trained = card.network == "pretrained" or notation.parse_network(card.network).source != RANDOM
         if not trained or len(card.classes) < 2:
             return {}
+        return {name: timed(partial(self.head_score, score)) for name, score in HEAD_SCORES.items()}
+
+    def head_score(self, score: Callable[..., Score]) -> Score:
+        """A score of the network's own predictions."""
         logits = self.features[len(self.source.network)]
-        return {
-            name: timed(lambda score=score: score(self.probabilities, Labelled(logits, self.labels), *self.asked.null))
-            for name, score in HEAD_SCORES.items()
-        }
+        return score(self.probabilities, Labelled(logits, self.labels), *self.asked.null)
 
 
 def scores_of(identity: Network, model_sha256: str, scored: Scored) -> dict:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ def reduced(frame: Tensor) -> np.ndarray:
     """A frame of at most SIDE pixels a side, uint8 (h, w, C)."""
     share = SIDE / max(frame.shape[1:])
     if share < 1:
-        size = [max(1, round(side * share)) for side in frame.shape[1:]]
+        size = max(1, round(frame.shape[1] * share)), max(1, round(frame.shape[2] * share))
         frame = functional.adaptive_avg_pool2d(frame.float(), size).round().byte()
     return frame.permute(1, 2, 0).numpy()
 
@@ -100,7 +101,7 @@ def show_cut(shower: Shower, peaked: Peaks, seen: Seen, count: int) -> Shown:
     units = peaked.units(count)
     strongest = {unit: [(image, peaked.place(image, unit)) for image in peaked.images(unit)] for unit in units}
     boxes = {place: shower.fields(place) for rows in strongest.values() for _, place in rows}
-    size = tuple(max((getattr(box, side) for box in boxes.values()), default=1) for side in ("height", "width"))
+    size = max((box.height for box in boxes.values()), default=1), max((box.width for box in boxes.values()), default=1)
     patches, answers = [], []
     for image, place in (row for rows in strongest.values() for row in rows):
         box, stored = boxes[place], seen.images[image]
@@ -143,7 +144,7 @@ class Looks:
     def write(self, into: Path, table: Path, order: list[str]) -> None:
         """Write both files, cuts in the order in which they were asked for."""
         shown = [self.shown[name] for name in order]
-        arrays = {f"patches{at}": each.patches for at, each in enumerate(shown)}
+        arrays: dict[str, Any] = {f"patches{at}": each.patches for at, each in enumerate(shown)}
         arrays |= {f"answers{at}": each.answers for at, each in enumerate(shown)}
         with files.replacing(into) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, card=np.array(json.dumps([each.card for each in shown])), **arrays)

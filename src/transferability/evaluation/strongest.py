@@ -75,4 +75,7 @@ def peaks(network: nn.Sequential, batches: Iterable[Tensor], cuts: Sequence[int]
                 values, places = by_unit(activations).max(2)
                 parts_of[n].append((values.cpu().numpy(), places.cpu().numpy()))
                 sides[n] = {4: tuple(activations.shape[2:]), 3: (activations.shape[1],), 2: ()}[activations.dim()]
-    return {n: Peaks(*map(np.concatenate, zip(*parts, strict=True)), sides[n]) for n, parts in parts_of.items()}
+    return {
+        n: Peaks(np.concatenate([values for values, _ in parts]), np.concatenate([at for _, at in parts]), sides[n])
+        for n, parts in parts_of.items()
+    }

@@ -2,11 +2,13 @@
 
 import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
@@ -30,6 +32,12 @@ class Grid:
     panels: list[Axes]
     columns: int
 
+    def pad(self, width: float, height: float) -> None:
+        """Set how far apart panels are, in inches."""
+        engine = self.figure.get_layout_engine()
+        if isinstance(engine, ConstrainedLayoutEngine):
+            engine.set(w_pad=width, h_pad=height)
+
     @property
     def panel_inches(self) -> float:
         """The length of a panel's x axis, about."""
@@ -50,7 +58,7 @@ def axis_inches(width: float, columns: int) -> float:
     return max(width - LEFT - BESIDE * columns, width / 3) / columns
 
 
-def panel_grid(count: int, columns: int, width: float, height: tuple[float, float], **sharing: bool) -> Grid:
+def panel_grid(count: int, columns: int, width: float, height: tuple[float, float], **sharing: Any) -> Grid:
     """A figure of `count` panels, at most `columns` in a line.
 
     Width in inches; its height, as a share of that, is the first of `height` for each line and the second once.
@@ -142,19 +150,19 @@ def label_ends(axes: Axes, ends: list[tuple[str, float, float, str]], gap: float
         )
 
 
-def curve_of(axes: Axes, layers: list[int], means: pd.Series, shift: float = 0.0, **look: object) -> None:
+def curve_of(axes: Axes, layers: list[int], means: pd.Series, shift: float = 0.0, **look: Any) -> None:
     """Draw means by layer as a curve with gaps where a layer has none: no line leads past what is not there."""
     curve = means.reindex(layers)
     axes.plot([n + shift for n in layers], curve, **look)
 
 
-def intervals_of(axes: Axes, rows: pd.DataFrame, shift: float, **look: object) -> None:
+def intervals_of(axes: Axes, rows: pd.DataFrame, shift: float, **look: Any) -> None:
     """Draw the intervals of rows with n, low and high, where they have one."""
     sure = rows[rows["low"].notna()]
     axes.vlines(sure["n"].astype(float) + shift, sure["low"], sure["high"], **look)
 
 
-def mark_hollow(axes: Axes, means: pd.DataFrame, shift: float = 0.0, **look: object) -> bool:
+def mark_hollow(axes: Axes, means: pd.DataFrame, shift: float = 0.0, **look: Any) -> bool:
     """Whiten a curve's markers where a mean is over other networks than the base's; returns whether one is.
 
     `means` has n, mean and balanced.

@@ -45,7 +45,7 @@ def measured_pairs(pairs: pd.DataFrame, read_out: str) -> tuple[pd.DataFrame, st
 def correlation_text(estimate: Estimate, independent: bool) -> str:
     """A correlation, with its interval where its units are independent, or why there is none."""
     if pd.isna(estimate.mean):
-        return estimate.note
+        return estimate.note or ""
     number = "{:+.2f}".format
     text = f"r = {number(estimate.mean)}"
     if independent and pd.notna(estimate.low):

@@ -131,7 +131,7 @@ def footer_text(study: Study, shown: Shown, unbalanced: int) -> str:
 
 def legend_handles(shown: Shown) -> list[Artist]:
     """One handle a condition, one for pairs, and one for intervals where there are any."""
-    handles = [series_handle(look, label) for label, look in shown.looks.items()]
+    handles: list[Artist] = [series_handle(look, label) for label, look in shown.looks.items()]
     handles.append(Line2D([], [], color="0.4", marker="o", markersize=3, linestyle="", alpha=0.5, label="one pair"))
     if interval_text(shown.rows):
         handles.append(Line2D([], [], color="0.4", linewidth=1.5, label="95 % interval of the mean"))

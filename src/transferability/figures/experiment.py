@@ -5,6 +5,7 @@ It is a table and a legend in one: what is copied from where, what is frozen, an
 
 import textwrap
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -61,7 +62,9 @@ class Sketch:
         """Where its copied stages come from: A, B, RANDOM or PRETRAINED; its own task, where it copies none."""
         other = "A" if self.target == "B" else "B"
         place = self.treated.treatment.source
-        return {None: self.target, "target": self.target, "other": other}.get(place, place)
+        if place is None or place == "target":
+            return self.target
+        return other if place == "other" else place
 
     @property
     def copied(self) -> int:
@@ -113,7 +116,7 @@ def draw_stage(axes: Axes, x: float, y: float, colours: tuple[str, str], new: bo
     for left, colour in ((x, first), (x + SIDE / 2, second))[: 1 + (first != second)]:
         fill = lighter(colour) if new else colour
         axes.add_patch(Rectangle((left, y - SIDE / 2), x + SIDE - left, SIDE, facecolor=fill, linewidth=0))
-    look = {"boxstyle": "square,pad=0", "fill": False, "edgecolor": "0.25", "linewidth": 0.7}
+    look: dict[str, Any] = {"boxstyle": "square,pad=0", "fill": False, "edgecolor": "0.25", "linewidth": 0.7}
     axes.add_patch(FancyBboxPatch((x, y - SIDE / 2), SIDE, SIDE, linestyle=":" if new else "-", **look))
 
 
@@ -140,12 +143,11 @@ def draw_stack(axes: Axes, y: float, sketch: Sketch) -> None:
             draw_lock(axes, x + SIDE / 2, y + SIDE / 2 + 0.015)
 
 
-def draw_row(axes: Axes, y: float, sketch: Sketch, style: Style) -> None:
-    """A row: the curve's mark and name, its stages, and its words beside them."""
+def draw_row(axes: Axes, y: float, sketch: Sketch, style: Style, width: float) -> None:
+    """A row, `width` inches: the curve's mark and name, its stages, and its words beside them."""
     name = curves_of(sketch.name)[sketch.target == "B"]
-    width = axes.figure.get_size_inches()[0]
     x, below = (WORDS, 0) if width >= NARROW else (0.04, 0.5 * ROW)
-    line = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.3}
+    line: dict[str, Any] = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.3}
     axes.plot([0.04, 0.4], [y, y], **line)
     axes.plot(0.22, y, marker=style.marker, markersize=5 * style.size, color=style.colour, markeredgecolor="white")
     axes.text(0.47, y, name, fontsize=8, va="center", color="0.1", fontweight="bold")
@@ -194,7 +196,7 @@ def draw(study: Study, options: Options) -> Drawing:
     styles = styles_of(treatments, recipes)
     sketches = [Sketch(name, target, depth, cut, name in recipes) for name in treatments]
     for index, sketch in enumerate(sketches):
-        draw_row(axes, -row * index, sketch, styles[sketch.name])
+        draw_row(axes, -row * index, sketch, styles[sketch.name], options.width)
     axes.set(xlim=(0, options.width), ylim=(0.6 * ROW - row * len(treatments), 0.55 * ROW), aspect="equal")
     axes.set_axis_off()
     handles = swatches({sketch.source for sketch in sketches}, target)

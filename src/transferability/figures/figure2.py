@@ -91,11 +91,11 @@ class Shown:
 
     def condition(self, label: str) -> "Shown":
         """What is shown of one condition."""
-        parts = [
+        networks, means, effects, pairs = (
             dict(conditions_of(table)).get(label, table[:0])
             for table in (self.networks, self.means, self.effects, self.pairs)
-        ]
-        return Shown(*parts, self.read_out, self.styles)
+        )
+        return Shown(networks, means, effects, pairs, self.read_out, self.styles)
 
 
 def shade_of(colour: str, hatch: str | None) -> dict:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -212,7 +213,7 @@ def label_panel(name: str, panel: Axes, shown: Shown, upper: list[str]) -> None:
     label_layers(panel, shown.layers, stages, axis_inches(shown.options.width, columns), base=True)
 
 
-def legend_handles(relative: Axes, marks: Marks) -> list[Line2D]:
+def legend_handles(relative: Axes, marks: Marks) -> list[Artist]:
     """The curves of the lower panel, the base, and hollow markers where there are any."""
     handles, _ = relative.get_legend_handles_labels()
     handles.append(Line2D([], [], color="black", linestyle=":", marker="o", markersize=4.5, label="base"))
@@ -265,6 +266,6 @@ def draw(study: Study, options: Options) -> Drawing:
         text += f"; no line where means are over other networks than the base's: {in_words(shown.marks.refused)}"
     handles = legend_handles(panels["relative"], shown.marks)
     # A long name leaves no room for one beside it.
-    ncols = 2 if all(len(handle.get_label()) <= 50 for handle in handles) else 1
+    ncols = 2 if all(len(str(handle.get_label())) <= 50 for handle in handles) else 1
     finish(figure, text, handles, ncols)
     return Drawing(figure, "Dissimilar tasks and random filters", caption_of(shown.marks))

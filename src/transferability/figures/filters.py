@@ -102,7 +102,7 @@ def draw(study: Study, options: Options) -> Drawing:
     columns = min(len(filters), 2)
     height = (-(-count // across) / across / columns + 0.28 / options.width, 0.5 / options.width)
     grid = panel_grid(len(filters), columns, options.width, height)
-    grid.figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
+    grid.pad(0.08, 0.06)
     for panel, (name, weights) in zip(grid.panels, filters.items(), strict=True):
         panel.set_axis_off()
         panel.imshow(tile_filters(weights, across), interpolation="nearest", aspect="equal")

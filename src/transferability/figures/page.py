@@ -297,7 +297,9 @@ def write_page(places: Places, read_out: str) -> None:
         script=SCRIPT.read_text(encoding="utf-8"),
         improvement=improvement_sentence(places.tables),
         figures=read_figures(places),
-        provenance=[*provenance_facts(runs), *pretraining_facts(pretrained_record(places.models))] if runs else [],
+        provenance=[*provenance_facts(runs), *pretraining_facts(pretrained_record(places.models))]
+        if runs and places.models
+        else [],
         parameters=parameter_facts(runs),
     )
     files.write_text(places.page, text)

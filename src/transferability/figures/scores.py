@@ -1,5 +1,7 @@
 """Scores: what scores say of each cut without training, beside what transfer really gave."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -42,7 +44,7 @@ def draw_means(panel: Axes, rows: pd.DataFrame, value: str, styles: dict[str, St
     """The mean of a column at each n, a line a treatment."""
     for name, group in rows.groupby("treatment"):
         style, means = styles[name], group.groupby("n")[value].mean()
-        look = {"color": style.colour, "marker": style.marker, "linestyle": style.dashes}
+        look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.dashes}
         panel.plot(means.index, means, markersize=4 * style.size, **look)
 
 

@@ -69,7 +69,7 @@ def draw(study: Study, options: Options) -> Drawing:
     columns = min(COLUMNS, max(len(card["units"]) for card in cards))
     places = [(at, unit) for at in range(len(cards)) for unit in range(columns) if len(cards[at]["units"])]
     grid = panel_grid(len(places), columns, options.width, (0.5 / columns + 0.035, 0.12))
-    grid.figure.get_layout_engine().set(w_pad=0.05, h_pad=0.03)
+    grid.pad(0.05, 0.03)
     for panel, (at, unit) in zip(grid.panels, places, strict=True):
         panel.set_axis_off()
         if (at, unit) in shown:

@@ -1,7 +1,7 @@
 """Styles: how treatments and series are told apart, the look of all figures, their legend, and their files."""
 
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.typing import LineStyleType
 
 from transferability import files
 from transferability.analysis.treatments import curve_name, is_base, rank_of
@@ -31,7 +32,7 @@ class Style:
     words: str
     colour: str
     marker: str
-    dashes: str | tuple
+    dashes: LineStyleType
     offset: float
     size: float = 1.0
 
@@ -68,7 +69,7 @@ MARKERS = (("*", 1.5), ("h", 1.15), ("d", 1.1), ("8", 1.0), ("H", 1.15))
 """The markers of probes and recipes and their sizes: of a figure's first one, its second, ..."""
 
 # One for each number of preserved stages.
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+DASHES: tuple[LineStyleType, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 # Where several lines are of one rank: (colour, marker, dashes), told apart in grey by the last two.
 SERIES = (
@@ -203,7 +204,7 @@ def set_theme() -> None:
     )
 
 
-def finish(figure: Figure, text: str, handles: list[Artist], ncols: int) -> None:
+def finish(figure: Figure, text: str, handles: Sequence[Artist], ncols: int) -> None:
     """Add the legend and the footer below the panels, and lay the figure out once and for all."""
     sns.despine(figure)
     wrapped = textwrap.fill(text, int(CHARACTERS * figure.get_size_inches()[0]))

@@ -50,9 +50,11 @@ def main() -> None:
     images = open_packed(arguments.packed).checked
     if not 0 <= arguments.image < len(images):
         raise InputError(f"--image: {arguments.packed} has images 0 to {len(images) - 1}, not {arguments.image}")
-    channels, *sides = images.shape[1:]
-    seen = [min(arguments.size or side, side) for side in sides]
-    image = centre(torch.from_numpy(images[np.array([arguments.image])]), (channels, *seen))[0]
+    channels, height, width = images.shape[1:]
+    size = arguments.size or max(height, width)
+    image = centre(
+        torch.from_numpy(images[np.array([arguments.image])]), (channels, min(size, height), min(size, width))
+    )[0]
     save_figure(draw_views(image.numpy(), 6.5), arguments.into, 200)
     plt.close("all")
 

@@ -46,7 +46,7 @@ def input_std(architecture: AlexNet, std: list[float]) -> list[float]:
 def convolution(architecture: AlexNet, row: Convolution, channels: int, width: int, responses: bool) -> nn.Sequential:
     """A stage conv1..conv5; with local normalisation of its `responses` at the end where the family has it."""
     batch_norm, original = architecture.norm == "batch", architecture.family == "caffenet"
-    parts = OrderedDict(
+    parts: OrderedDict[str, nn.Module] = OrderedDict(
         conv=nn.Conv2d(channels, width, row.kernel, row.stride, row.padding, groups=row.groups, bias=not batch_norm)
     )
     if batch_norm:
@@ -63,7 +63,7 @@ def convolution(architecture: AlexNet, row: Convolution, channels: int, width: i
 def fully_connected(architecture: AlexNet, features: int, width: int, flatten: bool) -> nn.Sequential:
     """A stage fc6 or fc7; the first flattens what the convolutions give."""
     batch_norm = architecture.norm == "batch"
-    parts = OrderedDict(flatten=nn.Flatten()) if flatten else OrderedDict()
+    parts: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten()) if flatten else OrderedDict()
     parts["linear"] = nn.Linear(features, width, bias=not batch_norm)
     if batch_norm:
         parts["norm"] = nn.BatchNorm1d(width)
@@ -106,7 +106,7 @@ def initialise(network: nn.Sequential, architecture: AlexNet, seed_of: Callable[
     original = architecture.family == "caffenet"
     for number, (name, stage) in enumerate(network.named_children(), start=1):
         generator = torch.Generator().manual_seed(seed_of(number))
-        weights = next(module for module in stage if isinstance(module, nn.Conv2d | nn.Linear))
+        weights = next(module for module in stage.children() if isinstance(module, nn.Conv2d | nn.Linear))
         with torch.no_grad():
             if original:
                 weights.weight.normal_(0, CAFFENET_STD.get(name, 0.01), generator=generator)

@@ -1,5 +1,7 @@
 """Dropout and stochastic depth whose masks can be drawn again."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -50,6 +52,6 @@ class StochasticDepth(Dropout):
         return activations * (kept / share if self.scaled and share > 0 else kept)
 
 
-def random_modules(network: nn.Module) -> list[tuple[str, nn.Module]]:
+def random_modules(network: nn.Module) -> list[tuple[str, Any]]:
     """The modules of a network that draw random numbers in training, with their names in it: each has a generator."""
     return [(name, module) for name, module in network.named_modules() if hasattr(module, "generator")]

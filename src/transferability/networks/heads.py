@@ -27,7 +27,7 @@ def add_hidden_layers(network: nn.Sequential, widths: Sequence[int], dropout: fl
     if not widths:
         return []
     name, classifier = classifier_of(network)
-    parts, features, layers = OrderedDict(), classifier.in_features, []
+    parts, features, layers = OrderedDict[str, nn.Module](), classifier.in_features, list[nn.Linear]()
     for number, width in enumerate(widths, start=1):
         layers.append(nn.Linear(features, width))
         parts |= {f"hidden{number}": layers[-1], f"relu{number}": nn.ReLU(inplace=True)}

@@ -24,7 +24,7 @@ from transferability.errors import InputError, exit_plainly
 from transferability.networks.building import build_network, library_of
 from transferability.networks.checkpoints import Card, save_checkpoint
 from transferability.networks.description import meta_network
-from transferability.networks.stages import AlexNet, LibraryModel, architecture_of
+from transferability.networks.stages import AlexNet, Architecture, LibraryModel, architecture_of
 from transferability.networks.staging import from_library, to_library
 from transferability.words import in_words
 
@@ -98,7 +98,7 @@ def find_state(content: object, path: Path) -> tuple[dict[str, Tensor], str]:
 
 def common_prefix(names: Iterable[str], wanted: Iterable[str]) -> str | None:
     """What most names begin with before a wanted name, such as module.; None if no wanted name is among them."""
-    wanted, prefixes = set(wanted), Counter()
+    wanted, prefixes = set(wanted), Counter[str]()
     for name in names:
         words = name.split(".")
         for start in range(len(words)):
@@ -202,7 +202,7 @@ def expected_preprocessing(architecture: LibraryModel, usual: Mapping) -> tuple[
 
 def from_file(architecture: LibraryModel) -> Weights:
     """Weights of a file, for a library's model."""
-    path = files.expanded(architecture.weights)
+    path = files.expanded(str(architecture.weights))
     library = library_of(architecture)
     preprocessing, assumed = expected_preprocessing(
         architecture, ASSUMED | {"size": library.usual_size(architecture.name)}
@@ -227,7 +227,7 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(name.encode())
-        digest.update(state[name].detach().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(state[name].detach().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -239,10 +239,13 @@ def from_library_itself(architecture: LibraryModel) -> Weights:
     return Weights(state, classes, source, state_hash(state), preprocessing)
 
 
-def load_weights(architecture: LibraryModel) -> Weights:
+NO_WEIGHTS = "architectures: an architecture without weights has no pretrained network; name its weights"
+
+
+def load_weights(architecture: Architecture) -> Weights:
     """The weights that an architecture names; an InputError says what is wrong with them."""
     if isinstance(architecture, AlexNet) or architecture.weights is None:
-        raise InputError("architectures: an architecture without weights has no pretrained network; name its weights")
+        raise InputError(NO_WEIGHTS)
     names = library_of(architecture).weight_names(architecture.name)
     if architecture.weights in names:
         return from_library_itself(architecture)
@@ -255,11 +258,13 @@ def load_weights(architecture: LibraryModel) -> Weights:
     return from_file(architecture)
 
 
-def write_pretrained(architecture: LibraryModel, into: Path, source: str | None = None) -> None:
+def write_pretrained(architecture: Architecture, into: Path, source: str | None = None) -> None:
     """Write model.safetensors and run.json of an architecture's pretrained weights into a folder.
 
     `source` is where the weights lie, if the architecture names those of a file by their hash.
     """
+    if isinstance(architecture, AlexNet):
+        raise InputError(NO_WEIGHTS)
     weights = load_weights(replace(architecture, weights=source) if source else architecture)
     shape, classes = image_shape(weights.preprocessing), weights.classes or ["0"]
     network = build_network(architecture, shape, len(classes))

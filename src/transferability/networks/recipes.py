@@ -6,6 +6,7 @@ network of the same name without it: A3B+-slides differs from A3B+ in what the r
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from transferability.errors import InputError
 from transferability.networks.notation import Network
@@ -56,7 +57,8 @@ PLAIN = Recipe()
 def recipe_of(section: Mapping) -> Recipe:
     """The recipe that a section describes; one that it cannot is an InputError."""
     try:
-        return Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in section.items()})
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in section.items()}
+        return Recipe(**values)
     except TypeError as error:
         raise InputError(f"recipes: {dict(section)} does not describe one ({error})") from None
 

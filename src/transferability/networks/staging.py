@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise, takewhile
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -63,6 +64,10 @@ class Stages(nn.Sequential):
             unexpected += [name for name in state if name.startswith(prefix) and not name.startswith(children)]
 
 
+METADATA = "_metadata"
+"""Where torch keeps the versions of modules beside their state."""
+
+
 class Staged(Stages):
     """A network of named stages.
 
@@ -74,17 +79,30 @@ class Staged(Stages):
     library_metadata: dict[str, dict]
 
 
-def to_library(network: Staged, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def as_staged(network: nn.Module) -> Staged:
+    """A network that is known to be of a library."""
+    if not isinstance(network, Staged):
+        raise TypeError(f"{type(network).__name__} is no staged network of a library")
+    return network
+
+
+def to_library(network: nn.Sequential, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state of a staged network, or of its first stages, under the names that its library's model has for it."""
-    theirs = OrderedDict((network.library_names[name], tensor) for name, tensor in state.items())
-    theirs._metadata = network.library_metadata
+    staged = as_staged(network)
+    theirs = OrderedDict((staged.library_names[name], tensor) for name, tensor in state.items())
+    setattr(theirs, METADATA, staged.library_metadata)
     return theirs
 
 
-def from_library(network: Staged, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def from_library(network: nn.Sequential, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state of a library's model under the names that the staged network has for it."""
-    ours = {theirs: name for name, theirs in network.library_names.items()}
+    ours = {theirs: name for name, theirs in as_staged(network).library_names.items()}
     return {ours[name]: tensor for name, tensor in state.items()}
+
+
+def target_of(node: fx.Node) -> str:
+    """The name in the model of what a node that calls a module, or gets a parameter, refers to."""
+    return str(node.target)
 
 
 @dataclass(frozen=True)
@@ -138,11 +156,11 @@ class Flow:
 
     def module(self, node: fx.Node) -> nn.Module | None:
         """The module that a node calls, if it calls one."""
-        return self.whole.get_submodule(node.target) if node.op == "call_module" else None
+        return self.whole.get_submodule(target_of(node)) if node.op == "call_module" else None
 
     def path(self, node: fx.Node) -> str:
         """The name in the library's model of what a node refers to."""
-        return node.target.removeprefix(PREFIX)
+        return target_of(node).removeprefix(PREFIX)
 
     def kind(self, node: fx.Node) -> str:
         """The name of the class or function of a step."""
@@ -159,10 +177,10 @@ class Flow:
     def constants(self, node: fx.Node) -> set[Tensor]:
         """The parameters and stored buffers that a node which is no step is computed from."""
         if node.op == "get_attr":
-            parent, _, name = node.target.rpartition(".")
-            module = self.whole.get_submodule(parent)
-            kept = isinstance(module, Whole) or name in module._non_persistent_buffers_set
-            return set() if kept else {getattr(module, name)}
+            parent, _, name = target_of(node).rpartition(".")
+            holder = self.whole.get_submodule(parent)
+            kept = isinstance(holder, Whole) or name in holder._non_persistent_buffers_set
+            return set() if kept else {getattr(holder, name)}
         if (module := self.module(node)) is not None:
             return {*module.parameters(), *stored_buffers(module)}
         return set().union(*(self.constants(other) for other in node.all_input_nodes if other not in self.index))
@@ -180,7 +198,7 @@ class Flow:
             for tensor in self.tensors(node):
                 spans.setdefault(tensor, []).append(position)
         tied = [(min(positions), max(positions)) for positions in spans.values()]
-        legal, alive = {}, set()
+        legal, alive = dict[int, tuple[fx.Node, ...]](), set[fx.Node]()
         for position, node in enumerate(self.steps):
             alive = {other for other in alive | {node} if self.last_use[other] > position}
             if position and self.may_cross(alive) and not any(first <= position < last for first, last in tied):
@@ -341,17 +359,15 @@ class Builder:
     def assemble(self, used: set[nn.Module]) -> tuple[nn.Module, dict[str, str]]:
         """The finished graph as a module: the only one it calls, a sequence of those it calls, or its code."""
         whole, calls = self.flow.whole, [node for node in self.graph.nodes if node.op in ("call_module", "get_attr")]
-        targets = {node.target: fetch_attribute(whole, node.target) for node in calls}
+        targets: dict[str, Any] = {target_of(node): fetch_attribute(whole, target_of(node)) for node in calls}
         for name, value in targets.items():
             if isinstance(value, nn.Module) and value in used:
                 targets[name] = copy.deepcopy(value)
         used.update(value for value in targets.values() if isinstance(value, nn.Module) and not has_state(value))
         chain = [node for node in self.graph.nodes if node.op not in ("placeholder", "output")]
         if is_chain(chain) and len(chain) == 1:
-            (name,) = targets
-            return targets[name], {
-                entry: f"{name.removeprefix(PREFIX)}.{entry}" for entry in targets[name].state_dict()
-            }
+            ((name, only),) = targets.items()
+            return only, {entry: f"{name.removeprefix(PREFIX)}.{entry}" for entry in only.state_dict()}
         holding = [name for name, value in targets.items() if isinstance(value, nn.Parameter) or has_state(value)]
         short = shortened(holding, targets)
         for node in calls:
@@ -527,13 +543,13 @@ def chosen_parts(flow: Flow, architecture: LibraryModel) -> list[Part]:
 
 def assemble(flow: Flow, parts: list[Part]) -> Staged:
     """The network of the chosen parts; that each entry of the model's state is in one of them is made sure."""
-    stages, library_names, used = {}, {}, set()
+    stages, library_names, used = dict[str, nn.Module](), dict[str, str](), set[nn.Module]()
     for part in parts:
         stages[part.name], names = Builder(flow).build(part, used)
         library_names |= {f"{part.name}.{ours}": theirs for ours, theirs in names.items()}
     network = Staged(stages)
     network.library_names = library_names
-    network.library_metadata = flow.whole.model.state_dict()._metadata
+    network.library_metadata = getattr(flow.whole.model.state_dict(), METADATA)
     state = flow.whole.model.state_dict(keep_vars=True)
     if unused := sorted(state.keys() - set(library_names.values())):
         raise InputError(f"{unused[0]} takes no part in what it gives, or is another entry's second name")
@@ -605,7 +621,7 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
-def replace_random(model: nn.Module, replacements: Mapping[type, Callable[[nn.Module], nn.Module]]) -> nn.Module:
+def replace_random(model: nn.Module, replacements: Mapping[type, Callable[[Any], nn.Module]]) -> nn.Module:
     """Replace a model's modules that draw random numbers by ours, by their class; in position."""
     for module in list(model.modules()):
         for name, child in module.named_children():

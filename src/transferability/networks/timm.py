@@ -1,6 +1,8 @@
 """timm's models as networks of named stages; timm is an extra of this package."""
 
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from torch import nn
 
@@ -16,7 +18,7 @@ try:
 except ImportError:
     raise InputError("architectures: timm is not installed; pip install transferability[timm]") from None
 
-REPLACEMENTS = {
+REPLACEMENTS: dict[type, Callable[[Any], nn.Module]] = {
     nn.Dropout: lambda module: Dropout(module.p),
     DropPath: lambda module: StochasticDepth(module.drop_prob or 0.0, module.scale_by_keep),
 }
@@ -41,13 +43,18 @@ def usual_size(name: str) -> int:
     return (timm.get_pretrained_cfg_value(name, "input_size") or (3, 224, 224))[1]
 
 
+def create_model(name: str, options: Mapping[str, Any]) -> Any:
+    """A model of timm's, which has attributes of its own beside those of a module."""
+    return timm.create_model(name, **options)
+
+
 def load(architecture: LibraryModel) -> tuple[nn.Module, list[str], dict, str]:
     """A model with pretrained weights, its classes, what it expects of images, and where the weights are from.
 
     The library fetches them, or takes them from where it has put them before.
     """
     try:
-        model = timm.create_model(architecture.name, pretrained=True, **architecture.options)
+        model = create_model(architecture.name, {"pretrained": True, **architecture.options})
     except Exception as error:
         raise InputError(
             f"architectures: timm cannot load the weights of {architecture.name} ({first_line(error)})"
@@ -76,11 +83,11 @@ def make(architecture: LibraryModel, shape: tuple[int, int, int], classes: int) 
     sized = {"img_size": tuple(size), **options} if set(size) != {usual_size(architecture.name)} else options
     try:
         try:
-            model = timm.create_model(architecture.name, **sized)
+            model = create_model(architecture.name, sized)
         except TypeError as error:
             if "img_size" not in str(error) or "img_size" in architecture.options:
                 raise
-            model = timm.create_model(architecture.name, **options)
+            model = create_model(architecture.name, options)
     except Exception as error:
         raise InputError(
             f"architectures: timm cannot build {architecture.name} with the options {dict(architecture.options)} "

@@ -111,10 +111,15 @@ class Valued(fx.Proxy):
         return len(self.node.meta["values"][0])
 
     def __iter__(self) -> Any:
-        return iter([self[index] for index in range(len(self))])
+        return iter(entries(self, len(self)))
 
     def __bool__(self) -> bool:
         raise TypeError("a branch depends on the images or on their number")
+
+
+def entries(proxy: Any, count: int) -> list[Any]:
+    """The entries of a node's output, which is a sequence, as outputs of nodes of their own."""
+    return [proxy[index] for index in range(count)]
 
 
 def mutable(value: Any) -> Any:
@@ -185,13 +190,14 @@ class Tracer(fx.Tracer):
         """A call of the function dropout becomes one of a module, whose masks can be drawn again."""
         name = f"dropout{sum(isinstance(child, Dropout) for child in self.root.children())}"
         self.root.add_module(name, Dropout(p))
-        self.submodule_paths[self.root.get_submodule(name)] = name
+        if self.submodule_paths is not None:
+            self.submodule_paths[self.root.get_submodule(name)] = name
         return self.create_proxy("call_module", name, (images,), {})
 
-    def settled(self, proxy: Valued, first: Any, second: Any) -> Any:
+    def settled(self, proxy: fx.Proxy, first: Any, second: Any) -> Any:
         """What the model's code goes on with: numbers on which both batches agree as numbers, the rest as proxies."""
         if isinstance(first, tuple | list) and len(first) == len(second):
-            return tuple(proxy[index] for index in range(len(first)))
+            return tuple(entries(proxy, len(first)))
         if isinstance(first, FIXED) and type(first) is type(second) and first == second:
             return first
         return proxy
@@ -200,6 +206,7 @@ class Tracer(fx.Tracer):
         """A node's value for the first or the second batch."""
         args = mutable(fx.map_arg(node.args, lambda other: self.value(other, batch)))
         kwargs = mutable(fx.map_arg(node.kwargs, lambda other: self.value(other, batch)))
+        target: Any = node.target
         self.evaluating = True
         try:
             with torch.no_grad(), Watch():
@@ -207,14 +214,14 @@ class Tracer(fx.Tracer):
                     case "placeholder":
                         return torch.empty(BATCHES[batch], *self.shape, device="meta")
                     case "get_attr":
-                        return self.attribute(node.target)
-                    case "call_module" if calls := self.recorded.get((node.target, batch)):
+                        return self.attribute(target)
+                    case "call_module" if calls := self.recorded.get((target, batch)):
                         return tree_map_only(Tensor, torch.empty_like, calls.pop(0))
                     case "call_module":
-                        return self.call_on_meta(self.root.get_submodule(node.target), args, kwargs)
+                        return self.call_on_meta(self.root.get_submodule(target), args, kwargs)
                     case "call_method":
-                        return getattr(args[0], node.target)(*args[1:], **kwargs)
-                return node.target(*args, **kwargs)
+                        return getattr(args[0], target)(*args[1:], **kwargs)
+                return target(*args, **kwargs)
         finally:
             self.evaluating = False
 

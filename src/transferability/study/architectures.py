@@ -103,4 +103,4 @@ def depth_of(params: dict, architecture: str) -> int | None:
     if "library" not in params["architectures"][architecture]:
         return len(LAYERS)
     stages = stages_of(params, architecture, params["study"]["dataset"][0], 2)
-    return stages and len(stages)
+    return None if stages is None else len(stages)

@@ -53,9 +53,13 @@ def in_units(value: float, unit: str) -> str:
     return f"{value / 1000**power:.3g} {['', 'k', 'M', 'G', 'T', 'P', 'E'][power]}{unit}"
 
 
+HEADER = ("treatment", "networks", "jobs", "images seen", "forward", "backward", "disk", "one core")
+TABLE = "{:<13}{:>9}{:>7}{:>14}{:>14}{:>14}{:>10}{:>12}"
+
+
 def table_lines(params: dict, jobs: list[Job], rates: dict[str, float]) -> list[str]:
     """A table of a study's training, a row a treatment, and their sum."""
-    rows: dict[str, list[float]] = {"all": [0] * 7}
+    rows: dict[str, list[float]] = {"all": [0.0] * 7}
     for job in jobs:
         stages, schedule = job_stages(params, job), job_schedule(params, job)
         work, count = training_work(params, job), len(job.networks)
@@ -71,25 +75,23 @@ def table_lines(params: dict, jobs: list[Job], rates: dict[str, float]) -> list[
         ]
         for row in (job.networks[0].treatment, "all"):
             rows[row] = [a + b for a, b in zip(rows.get(row, [0] * len(values)), values, strict=True)]
-    lines = [("treatment", "networks", "jobs", "images seen", "forward", "backward", "disk", "one core")]
-    for name, (networks, count, images, forward, backward, disk, seconds) in rows.items():
-        if name != "all":
-            lines.append((name, networks, count, images, forward, backward, disk, seconds))
-    lines.append(("all", *rows["all"]))
-    written = [
-        "{:<13}{:>9}{:>7}{:>14}{:>14}{:>14}{:>10}{:>12}".format(
-            name,
-            networks,
-            count,
-            in_units(images, ""),
-            in_units(forward, "FLOP"),
-            in_units(backward, "FLOP"),
-            in_units(disk, "B"),
-            "?" if math.isnan(seconds) else duration(seconds),
-        )
-        for name, networks, count, images, forward, backward, disk, seconds in lines[1:]
-    ]
-    return ["{:<13}{:>9}{:>7}{:>14}{:>14}{:>14}{:>10}{:>12}".format(*lines[0]), *written]
+    treatments = [name for name in rows if name != "all"]
+    return [TABLE.format(*HEADER), *(table_line(name, rows[name]) for name in (*treatments, "all"))]
+
+
+def table_line(name: str, values: list[float]) -> str:
+    """A line of the table of costs."""
+    networks, jobs, images, forward, backward, disk, seconds = values
+    return TABLE.format(
+        name,
+        round(networks),
+        round(jobs),
+        in_units(images, ""),
+        in_units(forward, "FLOP"),
+        in_units(backward, "FLOP"),
+        in_units(disk, "B"),
+        "?" if math.isnan(seconds) else duration(seconds),
+    )
 
 
 def notes(params: dict, jobs: list[Job], rates: dict[str, float], cores: int) -> list[str]:
@@ -134,7 +136,8 @@ def notes(params: dict, jobs: list[Job], rates: dict[str, float], cores: int) ->
             f"time: no rate of {', '.join(unknown)}; --measure finds it, and `rates` of the params keeps it",
         ]
     seconds = {
-        job: START + work_seconds(params, job.architecture, training_work(params, job), rates) for job in set(jobs)
+        job: START + (work_seconds(params, job.architecture, training_work(params, job), rates) or 0)
+        for job in set(jobs)
     }
     path, chain = critical_path(jobs, seconds)
     total = sum(seconds[job] for job in jobs)

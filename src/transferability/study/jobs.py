@@ -90,9 +90,10 @@ def training_curves(params: dict, architecture: str, split: str) -> list[tuple[N
     named = [*study_networks(params, architecture, split), *scored_networks(params, architecture, split)]
     read = [network if is_trained(params, network) else read_network(network, layers) for network in named]
     networks = [network for network in read if network]
-    sources = {network.source for network in networks} & set(SIDES)
-    bases = [Network(None, 0, source, fine_tune=False, preserved=0) for source in sorted(sources)]
-    together, alone, curves = trains_curves(params), trains_random_alone(params), {}
+    sources = {network.source for network in networks}
+    bases = [Network(None, 0, source, fine_tune=False, preserved=0) for source in SIDES if source in sources]
+    together, alone = trains_curves(params), trains_random_alone(params)
+    curves: dict[str, tuple[Network, ...]] = {}
     for network in dict.fromkeys([*networks, *bases]):
         shared = together and not network.preserved and not (alone and network.source == RANDOM)
         # Asked for one of its networks, a job trains a whole curve.
@@ -103,7 +104,8 @@ def training_curves(params: dict, architecture: str, split: str) -> list[tuple[N
 
 def read_together(params: dict, named: list[Network]) -> list[tuple[Network, ...]]:
     """What reads features, by job: at the cuts of a curve, which are of one network, or at one."""
-    together, curves = trains_curves(params), {}
+    together = trains_curves(params)
+    curves: dict[str, list[Network]] = {}
     for read in named:
         # Each fine-tuned network has features of its own.
         curves.setdefault(read.curve if together and not read.fine_tune else read.name, []).append(read)
@@ -152,7 +154,7 @@ def critical_path(jobs: list[Job], seconds: dict[Job, float]) -> tuple[float, li
     longest: tuple[float, list[Job]] = (0.0, [])
     bases = {(job.dataset, job.architecture, job.split, job.seed, job.name): job for job in jobs}
     for job in jobs:
-        source = (job.dataset, job.architecture, job.split, job.seed, job.source)
-        chain = [bases[source], job] if job.source else [job]
+        source = job.source and bases[job.dataset, job.architecture, job.split, job.seed, job.source]
+        chain = [source, job] if source else [job]
         longest = max(longest, (sum(seconds[each] for each in chain), chain), key=lambda entry: entry[0])
     return longest

@@ -63,7 +63,7 @@ def read_network(probe: Network, layers: list[int]) -> Network | None:
         return replace(probe, option="")
     if probe.source == RANDOM:
         return replace(probe, n=max(layers), option="")
-    if probe.source == PRETRAINED:
+    if probe.source is None or probe.source == PRETRAINED:
         return None
     return Network(None, 0, probe.source, fine_tune=False, preserved=0)
 

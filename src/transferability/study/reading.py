@@ -23,7 +23,7 @@ WHOLE = ("kind", "source", "library")
 """Keys that say which other keys there are: what states another value of one is another definition as a whole."""
 
 
-class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the fast one, where it is
     """A loader of YAML 1.2's core schema, with 1.1's merge keys, that refuses a key that is there twice."""
 
     yaml_implicit_resolvers: ClassVar[dict] = {}

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from transferability import files
 from transferability.data.groups import read_groups
@@ -37,7 +38,7 @@ def described(images: dict, packed: dict | None = None) -> dict:
     the images were packed, as `packed` describes them, if they are.
     """
     packed = packed or {}
-    below = {"sets": described, "lists": list_content}
+    below: dict[str, Callable[[Any, Any], object]] = {"sets": described, "lists": list_content}
     return {
         key: {name: below[key](entry, packed.get(key, {}).get(name)) for name, entry in value.items()}
         if key in below

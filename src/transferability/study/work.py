@@ -151,20 +151,25 @@ def work_seconds(params: dict, architecture: str, work: Work, rates: dict[str, f
     return rates[architecture] / 1000 * work.total / reference_work(params, architecture).total
 
 
+def minutes_with_margin(seconds: float) -> int:
+    """The minutes that work of so many seconds is given, its start among them."""
+    return math.ceil(MARGIN * (START + seconds) / 60)
+
+
 def training_minutes(params: dict, job: Job) -> int:
     """The minutes that a training job asks for."""
     seconds = work_seconds(params, job.architecture, training_work(params, job), params.get("rates", {}))
-    return UNKNOWN_MINUTES if seconds is None else max(LEAST_MINUTES, math.ceil(MARGIN * (START + seconds) / 60))
+    return UNKNOWN_MINUTES if seconds is None else max(LEAST_MINUTES, minutes_with_margin(seconds))
 
 
 def evaluation_minutes(params: dict, job: Job) -> int:
     """The minutes that evaluating a training job's networks asks for."""
     size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
-    if size.test is None or job.architecture not in params.get("rates", {}):
+    if size.test is None:
         return UNKNOWN_MINUTES
-    forward = len(job.networks) * sum(stage.multiply_adds for stage in stages) * (size.validation + size.test)
-    seconds = work_seconds(params, job.architecture, Work(forward, 0), params["rates"])
-    return max(LEAST_MINUTES, math.ceil(MARGIN * (START + seconds) / 60))
+    forward = len(job.networks) * sum(stage.multiply_adds for stage in stages) * (size.test + (size.validation or 0))
+    seconds = work_seconds(params, job.architecture, Work(forward, 0), params.get("rates", {}))
+    return UNKNOWN_MINUTES if seconds is None else max(LEAST_MINUTES, minutes_with_margin(seconds))
 
 
 def probe_views(params: dict, job: Job) -> int:
@@ -200,10 +205,10 @@ def reading_minutes(params: dict, job: Job, work: Work) -> int:
     """The minutes that a job asks for that reads features; what follows at each cut takes what no rate tells, and has
     some of its own."""
     size = task_size(params, job.dataset, job.split, job.networks[0].target)
-    if size.train is None or job.architecture not in params.get("rates", {}):
+    seconds = work_seconds(params, job.architecture, work, params.get("rates", {}))
+    if size.train is None or seconds is None:
         return UNKNOWN_MINUTES
-    seconds = work_seconds(params, job.architecture, work, params["rates"])
-    return LEAST_MINUTES * len(job.networks) + math.ceil(MARGIN * (START + seconds) / 60)
+    return LEAST_MINUTES * len(job.networks) + minutes_with_margin(seconds)
 
 
 def probing_minutes(params: dict, job: Job) -> int:

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
 from transferability import files
 from transferability.data.tasks import MULTI, SINGLE
@@ -60,16 +60,16 @@ def read_history(path: Path, kind: str = SINGLE) -> list[HistoryRow]:
         columns = {named(column, kind): column for column in COLUMNS}
         with open(path, newline="", encoding="utf-8") as file:
             rows = [{columns.get(name, name): value for name, value in row.items()} for row in csv.DictReader(file)]
-        rows = [
+        values: list[dict[str, Any]] = [
             {name: None if (name, value) == ("test_top1", "") else float(value) for name, value in row.items()}
             for row in rows
         ]
-        if not rows or rows[0].keys() != set(COLUMNS):
+        if not values or values[0].keys() != set(COLUMNS):
             raise ValueError("its columns are not a history's, or it has no rows")
-        if not all(math.isfinite(value) for row in rows for value in row.values() if value is not None):
+        if not all(math.isfinite(value) for row in values for value in row.values() if value is not None):
             raise ValueError("not all of its values are numbers")
-        if sum(row["test_top1"] is not None for row in rows) != 1:
+        if sum(row["test_top1"] is not None for row in values) != 1:
             raise ValueError("not one of its rows, the best one, has a test accuracy")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a whole history ({error}); delete it and run again") from None
-    return rows
+    return cast(list[HistoryRow], values)

@@ -133,9 +133,9 @@ def started(request: Request, setup: Setup) -> list[nn.Sequential]:
 
 def open_setup(request: Request) -> Setup:
     """What the networks of a job have in common."""
-    targets = {identity.target for identity in request.identities}
-    if len(targets) != 1:
-        raise InputError(f"a job trains networks of one target, not of {' and '.join(sorted(targets))}; make it two")
+    target, *more = sorted({identity.target for identity in request.identities})
+    if more:
+        raise InputError(f"a job trains networks of one target, not of {' and '.join([target, *more])}; make it two")
     if request.pretrained is None and any(identity.source == PRETRAINED for identity in request.identities):
         raise InputError("networks of pretrained weights need --pretrained, by which their images are normalised")
     if request.source:
@@ -145,7 +145,7 @@ def open_setup(request: Request) -> Setup:
     slow = device.type == "cpu" and "AVX512" not in torch.backends.cpu.get_cpu_capability()
     if schedule.precision == "bf16" and slow:
         tell("this processor imitates bf16; fp32 is faster here")
-    task = open_task(request.split, *targets, request.packed)
+    task = open_task(request.split, target, request.packed)
     task, channels = with_preprocessing(task, request.built, request.pretrained)
     draws = Draws(request.seed, tuple(task.classes))
     return Setup(task, schedule, Augmentation(**request.augmentation), draws, device, channels)

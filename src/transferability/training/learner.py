@@ -1,6 +1,7 @@
 """Learners: a network of a job, and all that training changes beside its weights."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class Learner:
     kept: list[tuple[str, nn.Module]] = field(init=False)
     waiting: list[tuple[int, nn.Module]] = field(init=False)
     groups: list[Group] = field(init=False)
-    random: list[tuple[str, nn.Module]] = field(init=False)
+    random: list[tuple[str, Any]] = field(init=False)
     best: dict[str, Tensor] = field(init=False)
     losses: Tensor = field(init=False)
     history: list[HistoryRow] = field(init=False, default_factory=list)

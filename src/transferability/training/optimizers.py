@@ -51,7 +51,7 @@ class Schedule:
         """The learning rate of a step, counted from 0."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        if self.decay != "cosine":
+        if not isinstance(self.decay, str):
             return self.learning_rate * self.decay["factor"] ** ((step - self.warmup) // self.decay["every"])
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
         return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
@@ -68,7 +68,7 @@ class Group:
     `state` is what the optimizer keeps between steps: by name, a float tensor for each parameter.
     """
 
-    parameters: list[nn.Parameter]
+    parameters: list[Tensor]
     state: dict[str, list[Tensor]]
     weight_decay: float
     rate: float
@@ -97,7 +97,7 @@ def learning_groups(part: nn.Module, schedule: Schedule, rate: float = 1) -> lis
 
     `rate` is a factor on the learning rates of all: stages that learn at different rates have groups of their own.
     """
-    kinds: dict[str, list[nn.Parameter]] = {"weight": [], "bias": [], "other": []}
+    kinds: dict[str, list[Tensor]] = {"weight": [], "bias": [], "other": []}
     for module in part.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
@@ -125,10 +125,15 @@ def descend(groups: list[Group], schedule: Schedule, rate: float) -> None:
             parameter.grad = None
 
 
+def gradients(parameters: list[Tensor]) -> list[Tensor]:
+    """The gradients of parameters, all of which have one."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
 # torch.optim's classes are these functions and, when the first is made, a second and a half of imports.
 
 
-def sgd_state(parameters: list[nn.Parameter]) -> dict[str, list[Tensor]]:
+def sgd_state(parameters: list[Tensor]) -> dict[str, list[Tensor]]:
     """The velocities of SGD with momentum."""
     return {"velocities": [torch.zeros_like(parameter) for parameter in parameters]}
 
@@ -141,8 +146,8 @@ def sgd_step(group: Group, schedule: Schedule) -> None:
     """
     sgd(
         group.parameters,
-        [parameter.grad for parameter in group.parameters],
-        group.state["velocities"],
+        gradients(group.parameters),
+        [*group.state["velocities"]],
         fused=True,
         weight_decay=group.weight_decay,
         momentum=schedule.momentum,
@@ -153,7 +158,7 @@ def sgd_step(group: Group, schedule: Schedule) -> None:
     )
 
 
-def adamw_state(parameters: list[nn.Parameter]) -> dict[str, list[Tensor]]:
+def adamw_state(parameters: list[Tensor]) -> dict[str, list[Tensor]]:
     """AdamW's running means of gradients and of their squares, and the number of steps, a scalar."""
     return {
         "means": [torch.zeros_like(parameter) for parameter in parameters],
@@ -166,7 +171,7 @@ def adamw_step(group: Group, schedule: Schedule) -> None:
     """A step of AdamW at the group's rate."""
     adamw(
         group.parameters,
-        [parameter.grad for parameter in group.parameters],
+        gradients(group.parameters),
         group.state["means"],
         group.state["squares"],
         [],
@@ -186,7 +191,7 @@ def adamw_step(group: Group, schedule: Schedule) -> None:
 class Optimizer:
     """The state that an optimizer keeps of parameters, at its start, and its step, which a schedule's numbers set."""
 
-    state: Callable[[list[nn.Parameter]], dict[str, list[Tensor]]]
+    state: Callable[[list[Tensor]], dict[str, list[Tensor]]]
     step: Callable[[Group, Schedule], None]
 
 

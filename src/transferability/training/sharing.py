@@ -36,7 +36,7 @@ def share_frozen_stages(networks: list[nn.Sequential], frozen: list[int]) -> Non
     """
     shared: dict[tuple, nn.Module] = {}
     for network, count in zip(networks, frozen, strict=True):
-        modes = ()
+        modes: tuple[bool, ...] = ()
         for number, digest in enumerate(running_hashes(network[:count].named_children())):
             modes += tuple(module.training for module in network[number].modules())
             network[number] = shared.setdefault((digest, modes), network[number])

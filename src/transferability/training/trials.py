@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,6 +38,11 @@ def setups_of(setup: Setup, recipe: Recipe) -> list[Setup]:
     return [replace(setup, schedule=replace(setup.schedule, learning_rate=rate)) for rate in rates]
 
 
+def on_device(network: Any, device: torch.device) -> nn.Sequential:
+    """A network on a device, its maps with channels last, which convolutions are faster on."""
+    return network.to(device, memory_format=torch.channels_last)
+
+
 def learners_of(
     identities: list[Network], networks: list[nn.Sequential], setup: Setup, recipe: Recipe
 ) -> list[Learner]:
@@ -46,7 +52,7 @@ def learners_of(
     """
     if recipe.batch_norm == RE_ESTIMATED:
         for identity, network in zip(identities, networks, strict=True):
-            network.to(setup.device, memory_format=torch.channels_last)
+            on_device(network, setup.device)
             re_estimate(network[: identity.below], epoch_of(setup))
     frozen = [
         shared_below(stages_learning(identity, recipe, stage_names(network)), recipe)
@@ -55,9 +61,7 @@ def learners_of(
     share_frozen_stages(networks, frozen)
     forgiving = len(recipe.learning_rates) > 1
     return [
-        Learner(
-            identity, network.to(setup.device, memory_format=torch.channels_last), setup.schedule, recipe, forgiving
-        )
+        Learner(identity, on_device(network, setup.device), setup.schedule, recipe, forgiving)
         for identity, network in zip(identities, networks, strict=True)
     ]
 
