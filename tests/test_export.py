@@ -275,7 +275,7 @@ def test_the_command_exports_networks_and_the_best_of_a_curve(
             "task": f"B of {digits_split.stem}",
             "test_top1": top1,
         }
-        stored = {"stored_size": "8", "interpolation": "bilinear"}
+        stored = {"stored_size": "8", "interpolation": "bilinear", "square": "crop"}
         told = session.get_modelmeta().custom_metadata_map
         assert told == identity | stored | {"classes": json.dumps(task.classes)}
         check = checks[path.parent.name]

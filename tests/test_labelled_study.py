@@ -11,10 +11,12 @@ import onnxruntime
 import pytest
 import yaml
 from devkits import scattered, write_devkit
+from PIL import Image
 from test_workflow import CHECKOUT, change, run
 
 from transferability.data.tasks import DIFFICULT, open_task
 from transferability.errors import InputError
+from transferability.evaluation import classifying
 from transferability.study.params import check_params
 from transferability.training.precision import mean_average_precision
 
@@ -126,6 +128,39 @@ def test_an_exported_network_carries_its_thresholds(study):
     assert float(told["test_f1"]) == pytest.approx(f1.mean(), abs=1e-3)
 
 
+def test_images_are_classified_by_these_thresholds(study, tmp_path, capsys):
+    """Squares of the test part as files; of each all classes that it is said to show, with the share of each."""
+    path = study / f"models/{PLACE}/baseB/model.onnx"
+    task = open_task(study / "data/splits/squares/pair.json", "B", study / "data/packed/squares")
+    images = np.asarray(task.images["test"][np.arange(30)])
+    (logits,) = onnxruntime.InferenceSession(path).run(None, {"images": images})
+    thresholds = np.array(
+        json.loads({entry.key: entry.value for entry in onnx.load(path).metadata_props}["thresholds"])
+    )
+    files = [tmp_path / f"{number}.png" for number in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        Image.fromarray(image.transpose(1, 2, 0)).save(file)
+    classifying.main([str(path), *map(str, files)])
+    lines = capsys.readouterr().out.splitlines()
+    counts = set()
+    for line, file, row in zip(lines, files, logits, strict=True):
+        shown = sorted(np.flatnonzero(row >= thresholds), key=lambda label: -row[label])
+        counts.add(len(shown))
+        named = ", ".join(f"{task.classes[label]} {100 / (1 + np.exp(-row[label])):.1f} %" for label in shown)
+        assert line == f"{file}: {named}" if shown else line.startswith(f"{file}: none of its classes; nearest ")
+    assert {1, 2} <= counts
+
+
+def test_an_image_that_shows_no_class_is_told_with_the_nearest():
+    told = classifying.those_shown(["cat", "dog"], np.array([-2.0, -1.0]), np.array([-1.9, 0.0]))
+    assert told == "none of its classes; nearest cat 11.9 %, shown from 13.0 % on"
+
+
+def test_the_file_says_that_images_were_warped(study):
+    told = {entry.key: entry.value for entry in onnx.load(study / f"models/{PLACE}/baseB/model.onnx").metadata_props}
+    assert (told["square"], told["labels"]) == ("warp", "several")
+
+
 WRONG = {
     "figures.read_out is test_top1, and images of datasets.squares may have several": {
         "figures": {"read_out": "test_top1"}
@@ -149,4 +184,4 @@ def test_what_several_labels_do_not_go_with_is_named(study, tmp_path, sentence):
     change(tmp_path, **WRONG[sentence])
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
     with pytest.raises(InputError, match=sentence.replace(".", r"\.")):
-        check_params(params, CHECKOUT / "workflow/schemas/params.schema.yaml")
+        check_params(params, CHECKOUT / "src/transferability/study/params.schema.yaml")

@@ -19,7 +19,8 @@ SHOWN = 3
 class Model:
     """An ONNX file of a run: its session, the names of its classes, and how images are prepared.
 
-    Of an image the shorter side becomes `size` pixels, by `interpolation`, and of its centre `side` pixels are seen.
+    An image becomes a `square` of `size` pixels, by `interpolation`, and of its centre `side` pixels are seen. Where it
+    may show several classes, `thresholds` has the logit of each from which on it is said to.
     """
 
     session: onnxruntime.InferenceSession
@@ -28,21 +29,22 @@ class Model:
     side: int
     size: int
     interpolation: str
+    square: str = "crop"
+    thresholds: list[float] | None = None
 
     def prepared(self, image: Path) -> np.ndarray:
         """An image file as the network sees it, uint8 (C, side, side); one that cannot be read is an InputError."""
         try:
-            pixels = fit(open_image(image.read_bytes()), self.size, self.channels, self.interpolation)
+            pixels = fit(open_image(image.read_bytes()), self.size, self.channels, self.interpolation, self.square)
         except (OSError, ValueError, SyntaxError) as error:
             raise InputError(f"{image}: no image that can be read ({error})") from None
         start = (self.size - self.side) // 2
         return pixels[:, start : start + self.side, start : start + self.side]
 
-    def shares(self, image: Path) -> np.ndarray:
-        """What the network gives each class for an image file, float (classes,), of sum 1."""
+    def logits(self, image: Path) -> np.ndarray:
+        """What the network gives each class for an image file, float (classes,)."""
         (logits,) = self.session.run(["logits"], {"images": self.prepared(image)[None]})
-        exponentials = np.exp(logits[0] - logits[0].max())
-        return exponentials / exponentials.sum()
+        return logits[0]
 
 
 def open_model(path: Path) -> Model:
@@ -60,15 +62,49 @@ def open_model(path: Path) -> Model:
         raise InputError(f"{path}: no ONNX file ({' '.join(str(error).split())[:200]}); make it anew") from None
     # Files of earlier versions do not tell how large images were stored.
     size, interpolation = int(metadata.get("stored_size", side)), metadata.get("interpolation", "bilinear")
-    return Model(session, classes, channels, side, size, interpolation)
+    # Those of images of one label, and of earlier versions, have no thresholds.
+    thresholds = json.loads(metadata.get("thresholds", "null"))
+    return Model(session, classes, channels, side, size, interpolation, metadata.get("square", "crop"), thresholds)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Shares of sum 1, of classes of which an image shows one."""
+    exponentials = np.exp(logits - logits.max())
+    return exponentials / exponentials.sum()
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """The share of each class for itself, where an image may show several."""
+    return np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
+
+
+def in_percent(classes: list[str], shares: np.ndarray, labels: np.ndarray) -> str:
+    """Some classes with their shares."""
+    return ", ".join(f"{classes[label]} {100 * shares[label]:.1f} %" for label in labels)
+
+
+def most_likely(classes: list[str], logits: np.ndarray) -> str:
+    """The most likely classes, with their shares."""
+    return in_percent(classes, softmax(logits), np.argsort(-logits, kind="stable")[:SHOWN])
+
+
+def those_shown(classes: list[str], logits: np.ndarray, thresholds: np.ndarray) -> str:
+    """The classes that an image is said to show, the surest first; of none the one that is nearest to its threshold."""
+    order = np.argsort(-logits, kind="stable")
+    shown = order[(logits >= thresholds)[order]]
+    if len(shown):
+        return in_percent(classes, sigmoid(logits), shown)
+    nearest = int(np.argmax(logits - thresholds))
+    named = in_percent(classes, sigmoid(logits), np.array([nearest]))
+    return f"none of its classes; nearest {named}, shown from {100 * sigmoid(thresholds)[nearest]:.1f} % on"
 
 
 def line_of(image: Path, model: Model) -> str:
-    """An image and its most likely classes, with what the network gives them."""
-    shares = model.shares(image)
-    best = np.argsort(-shares, kind="stable")[:SHOWN]
-    named = ", ".join(f"{model.classes[label]} {100 * shares[label]:.1f} %" for label in best)
-    return f"{image}: {named}"
+    """An image and its classes, with what the network gives them."""
+    logits = model.logits(image)
+    if model.thresholds is None:
+        return f"{image}: {most_likely(model.classes, logits)}"
+    return f"{image}: {those_shown(model.classes, logits, np.asarray(model.thresholds))}"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -122,12 +122,13 @@ def form_of(model: onnx.ModelProto) -> dict:
 
 
 def stored_form(packed: Path) -> dict[str, str]:
-    """How images were prepared before a network saw them: their shorter side in pixels, and how it was resized.
+    """How images were prepared before a network saw them: how they became squares of so many pixels, and were resized.
 
     Of the result's centre a network sees as many pixels as its input has.
     """
     card = files.read_json(packed / "card.json")
-    return {"stored_size": str(card["shape"][-1]), "interpolation": card["interpolation"]}
+    square = card.get("square", "crop")
+    return {"stored_size": str(card["shape"][-1]), "interpolation": card["interpolation"], "square": square}
 
 
 def best_of(metrics: list[Path]) -> dict:
