@@ -30,8 +30,8 @@ sys.path.insert(0, str(CHECKOUT / "src"))
 os.environ["PYTHONPATH"] = str(CHECKOUT / "src")  # for what is started from here
 
 from transferability.networks.notation import parse_network
-from transferability.study.costs import merge
 from transferability.study.grid import expand_curve
+from transferability.study.reading import merge, read_study
 
 CURVES = ["baseA", "baseB", "BnB", "BnB+", "AnB", "AnB+"]
 PLACE = "tiny-imagenet/small"
@@ -57,10 +57,8 @@ def timed(command: list[object], **options: object) -> Took:
 
 def study_params(studies: list[str], **changes: object) -> dict:
     """The params of the default study, with what ready studies and then changes state in their place."""
-    params = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
-    for name in studies:
-        params = merge(params, yaml.safe_load((CHECKOUT / "workflow/studies" / f"{name}.yaml").read_text()))
-    return merge(params, changes)
+    files = [CHECKOUT / "workflow/studies" / f"{name}.yaml" for name in studies]
+    return merge(read_study(CHECKOUT / "params.yaml", files), changes)
 
 
 def schedules(params: dict, steps: int | None, precision: str, validations: int | None = None) -> dict:

@@ -15,7 +15,7 @@ from transferability.study.params import check_networks, check_params
 from transferability.study.reading import read_study
 
 CHECKOUT = Path(__file__).parent.parent
-SCHEMA = CHECKOUT / "workflow" / "schemas" / "params.schema.yaml"
+SCHEMA = CHECKOUT / "src/transferability/study/params.schema.yaml"
 NUMBERS = (True, -1, 0, 1, 2.5, 10**30, 1e308, math.inf, math.nan)
 TEXTS = ("", "x", "a\nb", "../x", "{seed}", "baseA", "\0", "5e-05", "x" * 5000)
 OTHERS = (None, [], [[]], [1, 2], ["x"], ["x", "x"], [None], {}, {"x": 1}, {"A": ["1"]})

@@ -85,7 +85,7 @@ def test_the_figure_has_a_matrix_for_each_two_curves_and_says_why_a_cell_is_blan
 def test_cuts_of_two_targets_are_refused_by_params_and_command(compare):
     params = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
     params["cka"] = {"cuts": ["AnB", "B2A"], "pooling": "gap"}
-    check_params(params, CHECKOUT / "workflow/schemas/params.schema.yaml")
+    check_params(params, CHECKOUT / "src/transferability/study/params.schema.yaml")
     with pytest.raises(InputError, match=r"cka\.cuts: they are compared on the same images; name cuts of one target"):
         check_networks(params)
     with pytest.raises(InputError, match="--cuts: cuts of one target at a time"):

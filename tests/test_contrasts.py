@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).parent.parent
 
 
 def test_the_params_may_ask_for_the_read_outs_that_are_shares_and_for_no_other():
-    schema = yaml.safe_load((CHECKOUT / "workflow/schemas/params.schema.yaml").read_text(encoding="utf-8"))
+    schema = yaml.safe_load((CHECKOUT / "src/transferability/study/params.schema.yaml").read_text(encoding="utf-8"))
     assert schema["properties"]["figures"]["properties"]["read_out"]["enum"] == list(SHARES)
 
 

@@ -337,9 +337,3 @@ def test_memory_that_is_asked_is_enough(params, packed_digits, digits_split, tmp
     peak = used.ru_maxrss * 1024 / 1e6
     asked = work.memory_mb(params, job_of("baseA"))
     assert peak < asked < 4 * peak
-
-
-def test_a_package_without_its_checkout_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(costs, "SCHEMA", tmp_path / "params.schema.yaml")
-    with pytest.raises(InputError, match=r"params\.schema\.yaml: there is no such file; install the package from a"):
-        costs.read_params(CHECKOUT / "params.yaml", [])

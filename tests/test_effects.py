@@ -30,7 +30,7 @@ SCALES = {
     "train_loss": -1,
 }
 LAYERS = (1, 4, 7)
-SCHEMA = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
+SCHEMA = Path(__file__).parent.parent / "src/transferability/study/params.schema.yaml"
 
 
 def contrasts() -> dict[str, tuple[str, str]]:

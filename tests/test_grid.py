@@ -16,7 +16,7 @@ from transferability.study.params import check_networks, check_params
 from transferability.study.sections import staged_section, weights_content
 
 CHECKOUT = Path(__file__).parent.parent
-SCHEMA = CHECKOUT / "workflow" / "schemas" / "params.schema.yaml"
+SCHEMA = CHECKOUT / "src/transferability/study/params.schema.yaml"
 RESNET = {"library": "torchvision", "name": "resnet18", "weights": "IMAGENET1K_V1", "granularity": "stage"}
 STAGES = ["stem", "layer1", "layer2", "layer3", "layer4", "head"]
 

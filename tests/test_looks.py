@@ -31,7 +31,7 @@ from transferability.study.params import check_networks, check_params
 torch.set_num_threads(1)
 
 CHECKOUT = Path(__file__).parent.parent
-SCHEMA = CHECKOUT / "workflow/schemas/params.schema.yaml"
+SCHEMA = CHECKOUT / "src/transferability/study/params.schema.yaml"
 TINY = AlexNet("tiny", 1, "batch", 0.0)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from snakemake.utils import update_config
 
 from transferability.errors import InputError
 from transferability.networks.notation import SIDES, parse_network
@@ -15,11 +14,12 @@ from transferability.study.architectures import describe_architectures, describe
 from transferability.study.params import check_networks
 from transferability.study.params import check_params as check_sections
 from transferability.study.probes import pooling_section, probe_section
+from transferability.study.reading import merge, read_study
 from transferability.study.sections import canonical, described, named, schedule_of, used_groups
 from transferability.study.targets import check_target
 
 CHECKOUT = Path(__file__).parent.parent
-SCHEMA = CHECKOUT / "workflow" / "schemas" / "params.schema.yaml"
+SCHEMA = CHECKOUT / "src/transferability/study/params.schema.yaml"
 
 
 def check_params(params: dict, schema: Path) -> None:
@@ -60,14 +60,13 @@ def test_the_default_study_passes(params):
 
 
 @pytest.mark.parametrize("file", sorted((CHECKOUT / "workflow" / "studies").glob("*.yaml")), ids=lambda file: file.stem)
-def test_the_ready_studies_pass_on_top_of_the_default_one(params, file, tmp_path, monkeypatch):
+def test_the_ready_studies_pass_on_top_of_the_default_one(file, tmp_path, monkeypatch):
     """As `snakemake --configfile` reads them; the stages of a library's model are described first."""
     monkeypatch.chdir(tmp_path)
     described_stages.cache_clear()
     # A recipe, which stands on top of another study.
-    if file.stem == "imagenet-modern":
-        update_config(params, yaml.safe_load(file.with_stem("imagenet-original").read_text()))
-    update_config(params, yaml.safe_load(file.read_text()))
+    below = [file.with_stem("imagenet-original")] if file.stem == "imagenet-modern" else []
+    params = read_study(CHECKOUT / "params.yaml", [*below, file])
     check_sections(params, SCHEMA)
     describe_architectures(params)
     check_networks(params)
@@ -91,7 +90,11 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(params, file, tmp_path
         (["splits", "even-odd"], "A, B, classes, kind, seed, volume"),
         (["splits", "round-straight"], "A, B, kind, volume"),
         (["architectures", "tiny"], "dropout, family, norm, width"),
-        (["training"], "base, reduced, transferred"),
+        (
+            ["training"],
+            "base, batch_size, bias_rate, decay, frozen_dropout, learning_rate, momentum, nesterov, optimizer, "
+            "precision, reduced, steps, transferred, validations, warmup, weight_decay",
+        ),
         (
             ["training", "base"],
             "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, optimizer, precision, steps, "
@@ -134,10 +137,6 @@ def test_unknown_keys_of_several_types_are_refused_in_one_sentence(params):
         "splits",
         "architectures",
         "training",
-        "export",
-        "analysis",
-        "figures",
-        "device",
         "study.dataset",
         "study.architecture",
         "study.split",
@@ -163,27 +162,6 @@ def test_unknown_keys_of_several_types_are_refused_in_one_sentence(params):
         "architectures.tiny.width",
         "architectures.tiny.norm",
         "architectures.tiny.dropout",
-        "training.base",
-        "training.transferred",
-        "training.base.steps",
-        "training.base.batch_size",
-        "training.base.learning_rate",
-        "training.base.warmup",
-        "training.base.decay",
-        "training.base.momentum",
-        "training.base.nesterov",
-        "training.base.bias_rate",
-        "training.base.weight_decay",
-        "training.base.validations",
-        "training.transferred.decay",
-        "training.transferred.nesterov",
-        "training.transferred.bias_rate",
-        "training.transferred.frozen_dropout",
-        "analysis.drop",
-        "analysis.unbalanced",
-        "figures.read_out",
-        "figures.width",
-        "figures.dpi",
     ],
 )
 def test_a_missing_key_is_named(params, place):
@@ -392,7 +370,7 @@ def test_the_originals_recipes_and_crop_pass(params):
 
 def test_stairs_replace_the_default_studys_cosine(params):
     """As `snakemake --configfile` reads them."""
-    update_config(params, {"training": {"base": {"decay": {"every": 100, "factor": 0.1}}}})
+    params = merge(params, {"training": {"base": {"decay": {"every": 100, "factor": 0.1}}}})
     check_params(params, SCHEMA)
     assert params["training"]["base"]["decay"] == {"every": 100, "factor": 0.1}
 
@@ -418,12 +396,16 @@ def test_more_warmup_or_validations_than_steps_are_refused(params, key, section)
     assert str(error.value) == f"params: training.{section}.{key} is 11, more than its 10 steps"
 
 
-@pytest.mark.parametrize("key", REDUCED)
-def test_training_on_reduced_volumes_is_told_every_key(params, key):
-    params["training"]["reduced"] = {name: value for name, value in REDUCED.items() if name != key}
+@pytest.mark.parametrize("section", ["base", "transferred", "reduced"])
+@pytest.mark.parametrize("key", ["steps", "batch_size", "learning_rate"])
+def test_what_of_a_schedule_is_never_usual_has_to_be_said(params, key, section):
+    params["training"]["reduced"] = REDUCED
+    params["training"][section] = {name: value for name, value in params["training"][section].items() if name != key}
     with pytest.raises(InputError) as error:
         check_params(params, SCHEMA)
-    assert str(error.value) == f"params: training.reduced: the key {key!r} is missing"
+    assert str(error.value) == (
+        f"params: training.{section}: the key {key!r} is missing; say it there, or in training for all"
+    )
 
 
 def test_a_crop_larger_than_the_stored_images_is_refused(params):
@@ -967,17 +949,17 @@ def test_files_of_probes_that_no_rule_makes_are_explained(params, path, sentence
         assert sentence in str(error.value)
 
 
-def study_of(params: dict, *names: str) -> dict:
+def study_of(*names: str) -> dict:
     """A ready study as `snakemake --configfile` reads it."""
-    for name in names:
-        update_config(params, yaml.safe_load((CHECKOUT / "workflow" / "studies" / f"{name}.yaml").read_text()))
+    studies = [CHECKOUT / "workflow" / "studies" / f"{name}.yaml" for name in names]
+    params = read_study(CHECKOUT / "params.yaml", studies)
     check_params(params, SCHEMA)
     return params
 
 
 @pytest.mark.parametrize("recipe", [[], ["imagenet-modern"]])
-def test_the_original_study_is_its_163_networks_and_7_with_random_filters(params, recipe):
-    params = study_of(params, "imagenet-original", *recipe)
+def test_the_original_study_is_its_163_networks_and_7_with_random_filters(recipe):
+    params = study_of("imagenet-original", *recipe)
     networks = [parse_network(name) for split in params["study"]["split"] for name in study_networks(params, split)]
     treatments = Counter(network.treatment for network in networks)
     assert treatments == {
@@ -990,8 +972,8 @@ def test_the_original_study_is_its_163_networks_and_7_with_random_filters(params
     }
 
 
-def test_the_original_study_is_the_networks_of_its_published_logs(params):
-    params = study_of(params, "imagenet-original")
+def test_the_original_study_is_the_networks_of_its_published_logs():
+    params = study_of("imagenet-original")
     mine = Counter(
         (parse_network(name).source, parse_network(name).n, parse_network(name).target, name.endswith("+"))
         for split in ("random0", "random1", "random2", "random3", "natural-man-made")
@@ -1009,8 +991,8 @@ def test_the_original_study_is_the_networks_of_its_published_logs(params):
 
 
 @pytest.mark.parametrize("recipe", [[], ["imagenet-modern"]])
-def test_the_balanced_study_has_every_treatment_in_both_directions_on_all_five_splits(params, recipe):
-    params = study_of(params, "imagenet-balanced", *recipe)
+def test_the_balanced_study_has_every_treatment_in_both_directions_on_all_five_splits(recipe):
+    params = study_of("imagenet-balanced", *recipe)
     networks = {split: study_networks(params, split) for split in params["study"]["split"]}
     assert {split: len(names) for split, names in networks.items()} == {
         **dict.fromkeys(["random0", "random1", "random2", "random3", "natural-man-made"], 2 + 4 * 14),
@@ -1018,8 +1000,9 @@ def test_the_balanced_study_has_every_treatment_in_both_directions_on_all_five_s
     }
 
 
-def test_the_graded_study_differs_in_the_share_alone(params):
-    splits = study_of(params, "cifar100")["splits"]
+def test_the_graded_study_differs_in_the_share_alone():
+    params = study_of("cifar100")
+    splits = params["splits"]
     family = [splits[f"living{share}"] for share in (0, 25, 50, 75, 100)]
     assert [split["share"] for split in family] == [0, 0.25, 0.5, 0.75, 1]
     assert all({**split, "share": 0} == {**family[0], "share": 0} for split in family)

@@ -182,7 +182,7 @@ def test_an_option_that_describes_no_probe_is_refused_in_a_sentence(run):
 
 
 def test_the_params_may_ask_for_what_probes_and_poolings_are_and_for_nothing_else():
-    path = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
+    path = Path(__file__).parent.parent / "src/transferability/study/params.schema.yaml"
     schema = yaml.safe_load(path.read_text(encoding="utf-8"))
     keys, pooling = schema["properties"]["probes"]["additionalProperties"]["properties"], schema["$defs"]["pooling"]
     assert keys["classifier"]["enum"] == [*CLASSIFIERS, PATCHES]

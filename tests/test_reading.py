@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from transferability.errors import InputError
+from transferability.study.defaults import completed
 from transferability.study.reading import merge, parse, read_file, read_study
 
 CHECKOUT = Path(__file__).parent.parent
@@ -155,8 +156,8 @@ def test_later_files_and_the_command_line_win(tmp_path):
     for name, text in {"params": "a: 1\nb: 1\nc: 1\n", "one": "b: 2\nc: 2\n", "two": "c: 3\n"}.items():
         (tmp_path / f"{name}.yaml").write_text(text)
     studies = [tmp_path / "one.yaml", tmp_path / "two.yaml"]
-    assert read_study(tmp_path / "params.yaml", studies, {"d": 4}) == {"a": 1, "b": 2, "c": 3, "d": 4}
-    assert read_study(None, studies) == {"b": 2, "c": 3}
+    assert read_study(tmp_path / "params.yaml", studies, {"d": 4}) == completed({"a": 1, "b": 2, "c": 3, "d": 4})
+    assert read_study(None, studies) == completed({"b": 2, "c": 3})
 
 
 def test_the_readmes_file_for_photos_is_the_ready_study():

@@ -24,7 +24,7 @@ from transferability.training.resuming import Keeper
 
 torch.set_num_threads(1)
 
-SCHEMA = Path(__file__).parent.parent / "workflow/schemas/params.schema.yaml"
+SCHEMA = Path(__file__).parent.parent / "src/transferability/study/params.schema.yaml"
 STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 SCHEDULE = {
     "steps": 4,

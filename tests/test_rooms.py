@@ -66,7 +66,7 @@ def test_no_imports_form_a_circle():
 
 
 def test_what_the_snakefile_imports_loads_neither_torch_nor_pandas_nor_matplotlib():
-    lines = (CHECKOUT / "Snakefile").read_text(encoding="utf-8")
+    lines = (CHECKOUT / "workflow/Snakefile").read_text(encoding="utf-8")
     modules = sorted(imported_modules("\n".join(import_statements(lines))))
     assert "provenance" in modules
     code = f"import sys\nsys.path.insert(0, {str(PACKAGE.parent)!r})\n"

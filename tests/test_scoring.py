@@ -37,7 +37,7 @@ from transferability.study.targets import check_target
 torch.set_num_threads(1)
 
 CHECKOUT = Path(__file__).parent.parent
-SCHEMA = CHECKOUT / "workflow/schemas/params.schema.yaml"
+SCHEMA = CHECKOUT / "src/transferability/study/params.schema.yaml"
 TINY = AlexNet("tiny", 1, "batch", 0.0)
 SCORED = {"treatment": ["transfer"], "pooling": "full", "permutations": 2}
 

@@ -3,7 +3,7 @@
 
 import atexit
 import gc
-import os
+from importlib.util import find_spec
 
 # Nearly all that a plan makes lives to its end; to look for garbage among it takes up to a tenth of the time.
 gc.set_threshold(100_000, 50, 100)
@@ -22,13 +22,20 @@ def refusal(error):
     return WorkflowError(str(error))
 
 
-for place in (HERE, Path(sys.executable).parent):
+for place in filter(None, (HERE, Path(sys.executable).parent)):
     if os.pathsep in str(place):
         raise WorkflowError(
             f"{place}: a path with a {os.pathsep} is two to Python and the shell; move or rename the folder"
         )
 
-sys.path.insert(0, str(HERE / "src"))
+# Without a checkout the package is the one that is installed.
+SOURCES = [str(HERE / "src")] if HERE else []
+sys.path[:0] = SOURCES
+if not SOURCES and find_spec("transferability") is None:
+    raise WorkflowError(
+        "the package of this workflow is not installed, and there is no checkout of it beside it; install it with pip from "
+        "where the module's snakefile is, at the same tag"
+    )
 # A notebook's backend, options of Python that end jobs or leave them waiting at a prompt, a hook's repository.
 for name in (
     *[
@@ -45,7 +52,7 @@ for name in (
 ):
     os.environ.pop(name, None)
 os.environ.update(
-    PYTHONPATH=os.pathsep.join([str(HERE / "src"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+    PYTHONPATH=os.pathsep.join([*SOURCES, *filter(None, [os.environ.get("PYTHONPATH")])]),
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     # The working folder is the user's: a random.py there is none of Python's.
     PYTHONSAFEPATH="1",

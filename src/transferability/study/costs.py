@@ -31,17 +31,11 @@ from transferability.study.work import (
 )
 from transferability.words import counted, duration
 
-SCHEMA = Path(__file__).parents[3] / "workflow" / "schemas" / "params.schema.yaml"
-
 
 def read_params(params: Path, studies: list[Path]) -> dict:
     """The params of a study, checked: params.yaml, and the study files that change it, in their order."""
-    if not SCHEMA.exists():
-        raise InputError(
-            f"{SCHEMA}: there is no such file; install the package from a checkout, `pip install --editable .`"
-        )
     merged = read_study(params, studies)
-    check_params(merged, SCHEMA)
+    check_params(merged)
     describe_architectures(merged)
     check_networks(merged)
     return merged

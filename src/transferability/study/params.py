@@ -13,6 +13,7 @@ from transferability.networks.families import family_stages
 from transferability.networks.notation import SIDES
 from transferability.networks.stages import AlexNet, architecture_of
 from transferability.study.architectures import image_shape
+from transferability.study.defaults import SCHEDULES
 from transferability.study.grid import members_of, study_networks
 from transferability.study.labels import check_labels
 from transferability.study.looks import check_looks
@@ -20,6 +21,9 @@ from transferability.study.probes import check_probes
 from transferability.study.recipes import check_recipe_names
 from transferability.study.scores import scored_networks
 from transferability.study.sections import GROUPED, listed, named_groups
+
+SCHEMA = Path(__file__).with_name("params.schema.yaml")
+"""What describes every key."""
 
 
 def is_integer(_: object, value: object) -> bool:
@@ -97,7 +101,7 @@ def shortened(message: str) -> str:
     return message if len(message) <= 400 else f"{message[:190]} ... {message[-190:]}"
 
 
-def check_params(params: dict, schema: Path) -> None:
+def check_params(params: dict, schema: Path = SCHEMA) -> None:
     """Refuse params that the schema or the sense of them forbids; an InputError names the key."""
     refuse_large(params)
     check_schema(params, schema)
@@ -111,8 +115,9 @@ def check_params(params: dict, schema: Path) -> None:
         check_parts(params, name)
         for architecture in params["study"]["architecture"]:
             check_size(params, name, architecture)
-    for name, schedule in params["training"].items():
-        check_schedule(name, schedule)
+    for name in SCHEDULES:
+        if name in params["training"]:
+            check_schedule(name, params["training"][name])
 
 
 def check_schema(params: dict, schema: Path) -> None:
@@ -120,7 +125,10 @@ def check_schema(params: dict, schema: Path) -> None:
     # Every start reads the schema; libyaml's parser, where PyYAML has it, is ten times as fast.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     validator = Validator(yaml.load(schema.read_text(encoding="utf-8"), Loader=loader))
-    error = next(iter(sorted(validator.iter_errors(params), key=lambda error: list(map(str, error.path)))), None)
+    error = next(
+        iter(sorted(validator.iter_errors(params), key=lambda error: (len(error.path), list(map(str, error.path))))),
+        None,
+    )
     if error is not None:
         raise InputError(shortened(f"params: {explain(error)}"))
 
@@ -178,9 +186,14 @@ def check_size(params: dict, dataset: str, architecture: str) -> None:
 
 
 def check_schedule(name: str, schedule: dict) -> None:
-    """Refuse more warm-up or validations than steps."""
+    """Refuse a schedule without what has no usual value, and more warm-up or validations than steps."""
+    for key in ("steps", "batch_size", "learning_rate"):
+        if key not in schedule:
+            raise InputError(
+                f"params: training.{name}: the key {key!r} is missing; say it there, or in training for all"
+            )
     for key in ("warmup", "validations"):
-        if schedule[key] > schedule["steps"]:
+        if schedule.get(key, 0) > schedule["steps"]:
             raise InputError(
                 f"params: training.{name}.{key} is {schedule[key]}, more than its {schedule['steps']} steps"
             )

@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import yaml
 
 from transferability.errors import InputError
+from transferability.study.defaults import completed, without_restated
 
 CODE = ("__use_yte__", "__definitions__", "__variables__")
 """Keys by which Snakemake runs code that a YAML file holds."""
@@ -155,17 +156,37 @@ def kept_below(below: object, value: Mapping) -> Mapping:
     return {} if other or ("family" in value and "library" in below) else below
 
 
+def overlaid(params: Mapping, study: Mapping) -> dict:
+    """`merge`, where what a study states of training for all networks also takes the place of what was said of some."""
+    below = {
+        key: without_restated(value, study.get(key)) if key == "training" else value for key, value in params.items()
+    }
+    return merge(below, study)
+
+
 def read_study(params: Path | None, studies: Iterable[Path], words: Mapping | None = None) -> dict:
-    """The params of a study, unchecked: params.yaml, the files that change it in their order, `--config`'s words."""
+    """The params of a study, unchecked: params.yaml, the files that change it in their order, `--config`'s words.
+
+    What none of them says is usual (`defaults`).
+    """
     merged = read_file(params) if params else {}
     for path in studies:
-        merged = merge(merged, read_file(path, "; Snakemake has read it before this check, and that code has run"))
-    return merge(merged, words or {})
+        merged = overlaid(merged, read_file(path, "; Snakemake has read it before this check, and that code has run"))
+    return completed(overlaid(merged, words or {}))
 
 
-def read_module(params: Path, config: Mapping) -> dict:
-    """The params of a study that another workflow takes in, `module: config:`, on top of params.yaml."""
-    return merge(read_file(params), config)
+def read_module(params: Path | None, config: Mapping) -> dict:
+    """The params of a study that another workflow takes in, `module: config:`, on top of params.yaml, if any."""
+    return completed(overlaid(read_file(params) if params else {}, config))
+
+
+def refuse_prefix(modifier: Any) -> None:
+    """Refuse other places of files than this workflow's, which its jobs know by their names."""
+    if modifier.prefix or modifier.modifies_prefixes:
+        raise InputError(
+            "module transferability: files are in data/, models/ and results/ of the folder that snakemake works in: "
+            "leave prefix out, or give the study a folder of its own (snakemake --directory)"
+        )
 
 
 def read_config(workflow, params: Path) -> None:
