@@ -80,3 +80,12 @@ def test_a_prefix_is_refused_in_a_sentence(tmp_path):
     assert done.returncode != 0
     last = (done.stdout + done.stderr).strip().splitlines()[-1]
     assert last.startswith("error: module transferability: files are in data/, models/ and results/ of the folder")
+
+
+@pytest.mark.parametrize("entry", ["Snakefile", "workflow/Snakefile"])
+def test_a_start_without_a_target_is_of_the_whole_study(tmp_path, entry):
+    (tmp_path / "study.yaml").write_text(SHORT)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / entry), "--directory", str(tmp_path)]
+    command += ["--dry-run", "--quiet", "rules", "--cores", "1", "--configfile", str(tmp_path / "study.yaml")]
+    jobs = planned(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True))
+    assert {"pack", "base", "curve", "tables", "figures", "page", "summary", "all"} <= jobs.keys()
