@@ -143,7 +143,7 @@ def test_the_figure_has_for_each_target_what_is_predicted_and_what_each_way_lose
     drawing = drawing_of(figure, networks, summary=summary)
     predicted, lost = drawing.figure.axes
     assert [line.get_xdata().tolist() for line in predicted.get_lines()] == [[1, 2, 3], [-1, -2, -3]]
-    assert predicted.get_title("left") == "digits\nridge against what it gives, τ: +1.00"
+    assert predicted.get_title("left") == "digits: fine-tuned against ridge\nweighted τ +1.00"
     assert [text.get_text() for text in lost.get_yticklabels()] == [
         "ridge: rank 1 of 6, 23 s",
         "leep: rank 6 of 6, 21 s",
@@ -164,7 +164,7 @@ def test_the_page_s_data_set_is_drawn_first_and_what_has_no_room_is_counted(netw
         many = [table.assign(dataset=each) for each in (*"abcdefg", "digits")]
         write_table(summary / f"{name}.csv", pd.concat(many, ignore_index=True))
     drawing = drawing_of(figure, networks, summary=summary)
-    titles = [panel.get_title("left").split("\n")[0] for panel in drawing.figure.axes[::2]]
+    titles = [panel.get_title("left").split(":")[0] for panel in drawing.figure.axes[::2]]
     assert titles == ["digits", *"abcde"]
     assert "2 targets more: choice.csv" in drawing.figure.legends[0].get_title().get_text()
 

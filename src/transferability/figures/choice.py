@@ -133,7 +133,7 @@ def draw_predicted(panel: Axes, shown: Shown, looks: dict[tuple, tuple]) -> None
                 str(row.n), (row.value, row.gives), xytext=(4, 2), textcoords="offset points", fontsize=6.5, color="0.3"
             )
     tau = f"{shown.tau:+.2f}".replace("-", "−") if pd.notna(shown.tau) else "none"
-    panel.set_title(f"{shown.name}\n{shown.predictor} against what it gives, τ: {tau}", fontsize=8)
+    panel.set_title(f"{shown.name}: {shown.truth} against {shown.predictor}\nweighted τ {tau}", fontsize=8)
     panel.margins(0.12)
     panel.xaxis.set_major_locator(MaxNLocator(4))
     as_percent(panel)
