@@ -78,8 +78,8 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(file, tmp_path, monkey
     [
         (
             [],
-            "analysis, architectures, cka, datasets, device, export, features, figures, jobs, probes, rates, "
-            "recipes, retrieval, scores, shows, splits, study, training, tsne",
+            "analysis, architectures, cka, datasets, device, export, features, figures, jobs, probes, "
+            "published, rates, recipes, retrieval, scores, shows, splits, study, training, tsne",
         ),
         (["study"], "architecture, dataset, n, networks, seed, split, treatment"),
         (["datasets", "digits"], "augmentation, groups, images, parts"),

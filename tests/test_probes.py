@@ -216,7 +216,7 @@ def test_an_interval_over_draws_is_students():
     assert summary["mean"] == pytest.approx(0.6)
     assert summary["deviation"] == pytest.approx(0.1)
     assert summary["high"] - summary["mean"] == pytest.approx(4.302653 * 0.1 / np.sqrt(3), rel=1e-6)
-    assert over_draws([0.5]) == {"mean": 0.5, "deviation": None, "low": None, "high": None, "draws": 1}
+    assert over_draws([0.5]) == {"mean": 0.5, "deviation": None, "low": None, "high": None, "draws": 1, "values": [0.5]}
 
 
 @pytest.mark.parametrize(

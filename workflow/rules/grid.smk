@@ -12,6 +12,13 @@ TRAINED = {
     }
     for architecture, splits in NETWORKS.items()
 }
+PROBED = {
+    architecture: {
+        split: [network for network in networks if network not in TRAINED[architecture][split]]
+        for split, networks in splits.items()
+    }
+    for architecture, splits in NETWORKS.items()
+}
 # Of each split the cuts that are scored.
 SCORED = {
     architecture: {split: scored_networks(config, architecture, split) for split in STUDY["split"]}
@@ -35,10 +42,13 @@ LOOKS = [
         "shows": ["shows.npz", "invariance.csv"],
         "retrieval": ["retrieval.csv"],
         "recipes": ["strategies.csv", "advice.json"],
+        "published": ["published.csv"],
     }.items()
     for name in names
     if section in config
 ]
+if any(networks for splits in PROBED.values() for networks in splits.values()):
+    LOOKS += [f"results/{{dataset}}/{{architecture}}/{name}.csv" for name in ("draws", "draw_effects")]
 CHOICE = [f"results/summary/{name}.csv" for name in ("choice", "candidates") if "scores" in config]
 SUMMARY = [*(f"results/summary/{name}" for name in ("metrics.json", "accuracy.csv", "effects.csv")), *CHOICE]
 STUDY_FILES = [

@@ -1,7 +1,7 @@
 # Requires models/.../{network}/ and the data they were trained on.
 # Gives results/.../{network}.json, of probes and scores too, and their features/, which are derived and may go; the tables
-# networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv, coverage.csv, scores.csv and criterion.csv; model.onnx for
-# the networks of `export`; what figures show of chosen cuts, cka.csv, tsne.csv, shows.npz, invariance.csv and
+# networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv, coverage.csv, scores.csv and criterion.csv; draws.csv and
+# draw_effects.csv of probes, and published.csv where the params have `published`; model.onnx for the networks of `export`; what figures show of chosen cuts, cka.csv, tsne.csv, shows.npz, invariance.csv and
 # retrieval.csv; strategies.csv and advice.json where the params have recipes; and the tables of
 # results/yosinski2014/caffenet/, which require nothing; and results/summary/.
 
@@ -368,6 +368,52 @@ rule tables:
             --effects {output.effects:q} \
             --drops {output.drops:q} \
             --coverage {output.coverage:q} \
+            2>{log:q}
+        """
+
+
+rule draws:
+    input:
+        metrics=each_network("results/{dataset}/{architecture}/{split}/seed{seed}/{network}.json", grid=PROBED),
+    output:
+        draws=in_report("results/{dataset}/{architecture}/draws.csv", "draws"),
+        effects=in_report("results/{dataset}/{architecture}/draw_effects.csv", "draw_effects"),
+    log:
+        "logs/{dataset}/{architecture}/draws.log",
+    params:
+        grid=lambda wildcards: canonical(named_grid(PROBED[wildcards.architecture])),
+        code=fingerprint("analysis.draws"),
+    shell:
+        """
+        python -m transferability.analysis.draws \
+            --results results/{wildcards.dataset:q}/{wildcards.architecture:q} \
+            --grid <(printf %s {params.grid:q}) \
+            --draws {output.draws:q} \
+            --effects {output.effects:q} \
+            2>{log:q}
+        """
+
+
+rule published:
+    input:
+        networks="results/{dataset}/{architecture}/networks.csv",
+        retrieval="results/{dataset}/{architecture}/retrieval.csv" if "retrieval" in config else [],
+    output:
+        in_report("results/{dataset}/{architecture}/published.csv", "published"),
+    log:
+        "logs/{dataset}/{architecture}/published.log",
+    params:
+        published=lambda wildcards: canonical(config["published"]),
+        retrieval="--retrieval" if "retrieval" in config else "",
+        code=fingerprint("analysis.published"),
+    shell:
+        """
+        python -m transferability.analysis.published \
+            --published <(printf %s {params.published:q}) \
+            --dataset {wildcards.dataset:q} \
+            --networks {input.networks:q} \
+            {params.retrieval} {input.retrieval:q} \
+            --into {output:q} \
             2>{log:q}
         """
 

@@ -191,6 +191,65 @@ STRATEGY_COLUMNS = {
 and seeds with its interval; with a `tie` it is not told apart from the first. `training_seconds` are a network's.
 """
 
+DRAW_COLUMNS = {
+    "dataset": "str",
+    "architecture": "str",
+    "split": "str",
+    "seed": "int64",
+    "network": "str",
+    "treatment": "str",
+    "source": "str",
+    "n": "int64",
+    "stage": "str",
+    "target": "str",
+    "option": "str",
+    "classifier": "str",
+    "normalisation": "str",
+    "pooling": "str",
+    "learn_from": "str",
+    "images_per_class": "Int64",
+    "other_per_class": "Int64",
+    "draw": "int64",
+    "validation_top1": "float64",
+    "test_top1": "float64",
+    "test_mean_per_class": "float64",
+}
+"""draws.csv: one row a draw of a probe's training images. `learn_from`: of the target's images, the other task's, or
+both; so many of a class are learnt from, `images_per_class` and `other_per_class`, or all where that is empty."""
+
+DRAW_EFFECT_COLUMNS = {
+    "effect": "str",
+    "dataset": "str",
+    "architecture": "str",
+    "split": "str",
+    "seed": "int64",
+    "target": "str",
+    "n": "int64",
+    "treatment": "str",
+    "reference": "str",
+    "read_out": "str",
+    "mean": "float64",
+    "low": "float64",
+    "high": "float64",
+    "draws": "int64",
+    "note": "object",
+}
+"""draw_effects.csv: one row an effect of two probes, split, seed, target, read-out and n: what draws of the same number
+differ by, their mean, with Student's interval over draws. These are of one data set: the interval says nothing of other
+test images, splits or seeds; those of effects.csv do."""
+
+PUBLISHED_COLUMNS = {
+    "paper": "str",
+    "data": "str",
+    "network": "str",
+    "read_out": "str",
+    "published": "float64",
+    "comparable": "bool",
+    "here": "float64",
+}
+"""published.csv: one row a number of a paper that the study names. `comparable`: it is of the study's data set, and
+`here` is what the study has measured, the mean over splits and seeds; others are reference alone."""
+
 EMBEDDING_COLUMNS = {
     "cut": "str",
     "n": "int64",
@@ -369,7 +428,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """Read a table that `write_table` wrote, with its types; an empty cell is a missing value, and nothing else is.
 
-    A missing, truncated or foreign file is an InputError, as is a network, or a step of it, that stands in it twice.
+    A missing, truncated or foreign file is an InputError, as is a network, step or draw that stands in it twice.
     """
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=columns)
@@ -394,8 +453,8 @@ def read_tables(folders: Iterable[Path], name: str, columns: dict[str, str]) -> 
 
 
 def refuse_twice(table: pd.DataFrame, origin: str) -> None:
-    """Raise an InputError if a network, or a step of it, stands twice in a table; `origin` says where that is from."""
-    twice = np.flatnonzero(table.duplicated([name for name in (*IDENTITY, "step") if name in table]))
+    """Raise an InputError if a network, step or draw stands twice in a table; `origin` says where that is from."""
+    twice = np.flatnonzero(table.duplicated([name for name in (*IDENTITY, "step", "draw") if name in table]))
     if len(twice):
         row = table.iloc[twice[0]]
         raise InputError(

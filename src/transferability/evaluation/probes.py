@@ -541,11 +541,12 @@ def accuracies(decisions: np.ndarray, indices: np.ndarray) -> tuple[float, float
     return float(hits.mean()), float(np.mean([hits[indices == label].mean() for label in np.unique(indices)]))
 
 
-def over_draws(values: list[float], confidence: float = 0.95) -> dict[str, float | int | None]:
+def over_draws(values: list[float], confidence: float = 0.95) -> dict[str, float | int | list[float] | None]:
     """Mean, deviation and t interval over draws, which share their test images: it says nothing of other ones."""
     count, mean = len(values), float(np.mean(values))
+    drawn = {"mean": mean, "deviation": None, "low": None, "high": None, "draws": count, "values": values}
     if count < 2:
-        return {"mean": mean, "deviation": None, "low": None, "high": None, "draws": count}
+        return drawn
     deviation = float(np.std(values, ddof=1))
     half = float(student.ppf((1 + confidence) / 2, count - 1)) * deviation / np.sqrt(count)
-    return {"mean": mean, "deviation": deviation, "low": mean - half, "high": mean + half, "draws": count}
+    return drawn | {"deviation": deviation, "low": mean - half, "high": mean + half}

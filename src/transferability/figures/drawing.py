@@ -34,6 +34,8 @@ FIGURES = (
     "retrieval",
     "maps",
     "strategies",
+    "probes",
+    "domains",
 )
 """The figures of a study, each a module of this room with `draw(study, options) -> Drawing`.
 

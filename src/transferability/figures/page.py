@@ -21,6 +21,7 @@ from transferability.analysis.tables import (
     LEARNING_COLUMNS,
     NETWORK_COLUMNS,
     PAIR_COLUMNS,
+    PUBLISHED_COLUMNS,
     read_table,
     stage_names,
 )
@@ -46,7 +47,18 @@ from transferability.forms.split import Split
 from transferability.words import in_words, points
 
 TEMPLATE, SCRIPT = (Path(__file__).parent / name for name in ("page.html", "page.js"))
-TABLES = ("networks.csv", "learning.csv", "pairs.csv", "effects.csv", "drops.csv", "coverage.csv")
+TABLES = (
+    "networks.csv",
+    "learning.csv",
+    "pairs.csv",
+    "effects.csv",
+    "drops.csv",
+    "coverage.csv",
+    "draws.csv",
+    "draw_effects.csv",
+    "published.csv",
+)
+"""The tables that the page offers, those of them that the study has."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +263,16 @@ def design_part(tables: Tables, places: Places, read_out: str) -> dict:
     }
 
 
+def published_rows(tables: Path) -> list[dict]:
+    """The numbers of papers beside the study's, as text, from the folder's published.csv, if it has one."""
+    path = tables / "published.csv"
+    rows = read_table(path, PUBLISHED_COLUMNS).to_dict("records") if path.exists() else []
+    return [
+        row | {name: points(row[name], signed=False) if pd.notna(row[name]) else "–" for name in ("published", "here")}
+        for row in rows
+    ]
+
+
 def advised(places: Places) -> list[str]:
     """What the study advises, a sentence a condition; nothing where it compares no strategies."""
     compares = "strategies" in files.read_json(places.figures / "captions.json")
@@ -292,6 +314,7 @@ def write_page(places: Places, read_out: str) -> None:
         **effects_part(tables, read_out),
         verdict=[*verdict_of(tables.networks, tables.effects, tables.drops, read_out), *advised(places)],
         argument=unpaired_argument(tables.networks, tables.pairs, read_out),
+        published=published_rows(places.tables),
         embedded=embedded_tables(places.tables),
         exploring=exploring(tables.networks, places, read_out),
         script=SCRIPT.read_text(encoding="utf-8"),
@@ -307,7 +330,9 @@ def write_page(places: Places, read_out: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the page of a study.")
-    parser.add_argument("--tables", type=Path, required=True, help=f"folder of {', '.join(TABLES)}")
+    parser.add_argument(
+        "--tables", type=Path, required=True, help=f"folder of {', '.join(TABLES)}; those that the study has"
+    )
     parser.add_argument("--figures", type=Path, required=True, help="folder of the figures and captions.json")
     parser.add_argument(
         "--models", type=Path, help="folder of {split}/seed{seed}/{network}/, if the study has networks"

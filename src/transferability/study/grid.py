@@ -132,20 +132,20 @@ def study_figures(params: dict) -> list[str]:
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
     networks, and filters of five pixels or more. Scores, their criterion, CKA, t-SNE, what units answer to,
-    retrieval and strategies are drawn where the params ask for it, the choice of a source where several are scored, and
-    score maps where a probe reads patches.
+    retrieval and strategies are drawn where the params ask for it, the choice of a source where several are scored,
+    score maps where a probe reads patches, and domains where one learns from the other task.
     """
-    volumes, transferred, chosen, trained, patched = set(), set(), set(), set(), False
-    probes = params.get("probes", {})
+    volumes, transferred, chosen, trained, probed = set(), set(), set(), set(), []
     for split in params["study"]["split"]:
         definition = params["splits"][split]
         networks = study_networks(params, params["study"]["architecture"][0], split)
         trained |= {network.treatment for network in networks if is_trained(params, network)}
-        patched |= any(probes.get(each.option, {}).get("classifier") == "patches" for each in networks)
+        probed += [params["probes"][each.option] for each in networks if each.option in params.get("probes", {})]
         volumes |= {definition["volume"].get(network.target) for network in networks if "volume" in definition}
         if "volume" not in definition and any(network.treatment == "transfer" for network in networks):
             transferred.add(split)
             chosen |= {split} if definition["kind"] in ("groups", "classes") else set()
+    adapted = any(probe.get("learn_from", "target") != "target" for probe in probed)
     possible = {
         "experiment": True,
         "figure2": True,
@@ -164,7 +164,9 @@ def study_figures(params: dict) -> list[str]:
         "shows": "shows" in params,
         "invariance": "shows" in params,
         "retrieval": "retrieval" in params,
-        "maps": patched,
+        "maps": any(probe["classifier"] == "patches" for probe in probed),
         "strategies": "recipes" in params,
+        "probes": bool(probed) and not adapted,
+        "domains": adapted,
     }
     return [name for name, given in possible.items() if given]

@@ -145,6 +145,9 @@ def check_names(params: dict) -> None:
             refuse_unknown(f"study.{wildcard}", name, section, params[section])
     for name in params.get("rates", {}):
         refuse_unknown("rates", name, "architectures", params["architectures"])
+    for record in params.get("published", []):
+        if "dataset" in record:
+            refuse_unknown("published.dataset", record["dataset"], "study.dataset", study["dataset"])
     for split in study.get("networks", {}):
         if split not in study["split"]:
             raise InputError(f"params: study.networks names the split {split!r}, which study.split lacks")
