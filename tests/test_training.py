@@ -26,6 +26,9 @@ from transferability.data.packed import PARTS
 from transferability.data.tasks import Task, open_task
 from transferability.devices import choose_device
 from transferability.errors import InputError
+from transferability.evaluation.features import cut_features
+from transferability.evaluation.pooling import Pooling
+from transferability.evaluation.probes import LinearPath
 from transferability.networks.alexnet import initialise
 from transferability.networks.building import build_network
 from transferability.networks.checkpoints import load_network
@@ -940,3 +943,32 @@ def test_the_number_of_threads_is_as_asked():
     assert torch.get_num_threads() == 2
     choose_device("cpu", 1)
     assert torch.get_num_threads() == 1
+
+
+# Against a classifier of the same features
+
+
+def regularised(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, decay: float) -> float:
+    """What SGD with weight decay lowers: the mean cross-entropy, and half the decay times the squared weights."""
+    entropy = functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels)).item()
+    return entropy + decay / 2 * float(np.square(weights).sum())
+
+
+def test_a_frozen_network_that_has_converged_is_logistic_regression_on_its_features(tasks, bases):
+    """A7B trains its head alone: with a decay of λ it nears A7B-logreg's with C = 1/(λN), which is at the minimum."""
+    task, decay = tasks["B"], 0.03
+    schedule = replace(SCHEDULE, steps=600, batch_size=64, learning_rate=0.3, warmup=20, weight_decay=decay)
+    setup = replace(setup_of(task, schedule), augmentation=Augmentation(padding=0, flip=False))
+    networks = start(["A7B"], BATCH_NORM, task, bases["batch norm"]["A"])
+    train(learners_of(networks, schedule), setup, lambda line: None)
+    network = networks["A7B"].eval()
+    seen = {part: [images for images, _ in setup.batches_of(part)] for part in ("train", "test")}
+    read = {part: cut_features(network, batches, [7, 8], Pooling("full")) for part, batches in seen.items()}
+    labels = task.labels["train"]
+    logreg = LinearPath("logreg", read["train"][7].astype(float), labels).fit(1 / (decay * len(labels)), final=True)
+    least = regularised(logreg(read["train"][7]), labels, logreg.weights, decay)
+    head = network[-1][0].weight.detach().numpy()
+    assert 0 <= regularised(read["train"][8], labels, head, decay) - least < 1e-3
+    # Logits, but for what is added to all of an image.
+    given, fitted = (logits - logits.mean(1, keepdims=True) for logits in (read["test"][8], logreg(read["test"][7])))
+    assert np.sqrt(np.square(given - fitted).mean()) < 0.05 * fitted.std()

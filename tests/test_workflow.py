@@ -321,14 +321,41 @@ def read_by_a_probe(study: Path) -> None:
     assert "random0/seed0/A6B-svm.json" in page
     assert "A6B-svm/run.json" not in page
     change(study, probes={"svm": {"choices": [0.1, 1]}})
-    assert plan(study) == {"probe random0 0 A B svm", "probe random0 0 B A svm", "tables", "summary", *DRAWN}
-    change(study, features="temp", scores={"treatment": ["transfer"], "pooling": "full", "permutations": 2})
+    assert plan(study) == {"probe random0 0 A B svm", "probe random0 0 B A svm", "tables", "draws", "summary", *DRAWN}
+    published = {"paper": "P (2014)", "data": "digits", "dataset": "digits", "read_out": "test_top1"}
+    change(
+        study,
+        study={"networks": {"random0": ["baseA", "baseB", "AnB", "AnB-svm", "BnA-svm", "RnB", "AnB-means16"]}},
+        probes={"means16": {"classifier": "centroid", "pooling": "full", "views": 16, "combine": "max"}},
+        features="temp",
+        scores={"treatment": ["transfer"], "pooling": "full", "permutations": 2},
+        published=[published | {"percent": {"A2B-svm": 87.5}}],
+    )
     run(study)
     assert not (study / "features").exists()
     assert plan(study) == set()
     scored_beside_a_probe(study)
-    change(study, probes={"svm": {"choices": [0.01, 1]}}, features="keep")
+    seen_in_sixteen_views(study)
+
+
+def seen_in_sixteen_views(study: Path) -> None:
+    """What a probe of sixteen views gives; features that are gone are made again for what is missing alone."""
+    results = study / "results/digits/tiny"
+    metrics = json.loads((results / "random0/seed0/A2B-means16.json").read_text())
+    assert (metrics["probe"]["views"], metrics["probe"]["combine"]) == (16, "max")
+    draws = {row["network"]: row for row in csv.DictReader((results / "draws.csv").open())}
+    assert float(draws["A2B-means16"]["test_top1"]) == metrics["test"]["top1"]
+    page = (results / "report.html").read_text()
+    assert "Published numbers" in page
+    assert "What probes read at each cut" in page
+    before = (results / "random0/seed0/A6B-svm.json").read_bytes()
+    change(study, probes={"means16": {"combine": "sum"}})
+    of_networks = {"published", "summary", "criterion", "choice"}
+    assert plan(study) == {"probe random0 0 A B means16", "tables", "draws", *of_networks, *DRAWN}
     run(study)
+    assert not (study / "features").exists()
+    assert plan(study) == set()
+    assert (results / "random0/seed0/A6B-svm.json").read_bytes() == before
 
 
 def scored_beside_a_probe(study: Path) -> None:
@@ -342,7 +369,7 @@ def scored_beside_a_probe(study: Path) -> None:
     assert {row["cut"] for row in rows if row["score"] == "leep"} == {"A8B", "B8A"}
     assert all(row["above"] for row in rows)
     truths = {row["truth"] for row in csv.DictReader((results / "criterion.csv").open())}
-    assert truths == {"transfer", "transfer-svm", "random"}
+    assert truths == {"transfer", "transfer-svm", "transfer-means16", "random"}
     choice = list(csv.DictReader((study / "results/summary/choice.csv").open()))
     assert {row["way"] for row in choice} >= {"ridge", "svm", "training all", "at random"}
     assert all(row["seconds"] for row in choice)
