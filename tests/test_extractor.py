@@ -16,6 +16,7 @@ from transferability.evaluation import extractor
 from transferability.evaluation.extractor import compare_features, convert_stages, open_extractor
 from transferability.evaluation.features import cut_features, prepared
 from transferability.evaluation.pooling import Pooling
+from transferability.evaluation.views import VIEWS
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.stages import AlexNet
@@ -38,9 +39,10 @@ def checkpoint(tmp_path_factory) -> Path:
 def extract(checkpoint, packed_digits, tmp_path, monkeypatch, capsys):
     """Run the command, and give the file and what it has printed."""
 
-    def command(cut: int, pooling: dict) -> tuple[Path, dict]:
+    def command(cut: int, pooling: dict, view: str = "whole") -> tuple[Path, dict]:
         into = tmp_path / "made" / "features.onnx"
         words = ["--model", checkpoint, "--cut", cut, "--pooling", json.dumps(pooling), "--packed", packed_digits]
+        words += ["--view", view]
         monkeypatch.setattr(sys, "argv", ["extractor", *map(str, words), "--into", str(into)])
         extractor.main()
         return into, json.loads(capsys.readouterr().out)
@@ -49,14 +51,20 @@ def extract(checkpoint, packed_digits, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("cut", "pooling"),
-    [(2, {"kind": "gap"}), (3, {"kind": "grid", "values": 200}), (5, {"kind": "full"}), (7, {"kind": "gap"})],
+    ("cut", "pooling", "view"),
+    [
+        (2, {"kind": "gap"}, "whole"),
+        (3, {"kind": "grid", "values": 200}, "top-left"),
+        (5, {"kind": "full"}, "turned-left-mirrored"),
+        (7, {"kind": "gap"}, "whole"),
+    ],
 )
-def test_onnxruntime_alone_gives_what_a_probe_reads(extract, checkpoint, packed_digits, cut, pooling):
-    path, told = extract(cut, pooling)
+def test_onnxruntime_alone_gives_what_a_probe_reads(extract, checkpoint, packed_digits, cut, pooling, view):
+    path, told = extract(cut, pooling, view)
     images = np.array(open_packed(packed_digits).images[:70])
     card, network = load_network(checkpoint)
-    batches = prepared(images, card, torch.device("cpu"))
+    (seen,) = [each for each in VIEWS[16] if each.name == view]
+    batches = map(seen, prepared(images, card, torch.device("cpu")))
     expected = cut_features(network, batches, [cut], Pooling(**pooling))[cut]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (features,) = session.run(["features"], {"images": images})
@@ -69,7 +77,7 @@ def test_onnxruntime_alone_gives_what_a_probe_reads(extract, checkpoint, packed_
 def test_the_file_says_what_it_is_and_the_command_how_it_was_checked(extract):
     path, told = extract(4, {"kind": "gap"})
     properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-    assert properties.keys() == {"network", "cut", "stage", "model_sha256", "pooling", "channels"}
+    assert properties.keys() == {"network", "cut", "stage", "model_sha256", "pooling", "view", "channels"}
     assert (properties["cut"], properties["stage"], properties["pooling"]) == ("4", "conv4", "gap")
     assert told["images"] == 500
     assert told["max_abs_difference"] < 1e-4

@@ -43,7 +43,9 @@ class View:
         cosine, sine = (self.side * way(math.radians(self.degrees)) for way in (math.cos, math.sin))
         (x, y), aspect = self.centre, height / width
         places = torch.tensor([[cosine, -sine * aspect, x], [sine / aspect, cosine, y]], device=images.device)
-        grid = functional.affine_grid(places.expand(len(images), 2, 3), list(images.shape), align_corners=False)
+        # Not len(images): an export would take it for a constant.
+        count = images.shape[0]
+        grid = functional.affine_grid(places.expand(count, 2, 3), list(images.shape), align_corners=False)
         sampled = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
         return sampled.contiguous(memory_format=torch.channels_last)
 
