@@ -16,10 +16,12 @@ from transferability.analysis.published import published_table
 from transferability.analysis.tables import DRAW_COLUMNS, RETRIEVAL_COLUMNS, shape_table, write_table
 from transferability.errors import InputError
 from transferability.figures import domains, probes
+from transferability.figures.effect_texts import draw_effect_rows
 from transferability.figures.records import NothingToDrawError
 from transferability.networks.notation import parse_network
 from transferability.study.grid import study_figures
 from transferability.study.params import check_params
+from transferability.words import points
 
 ARMS = {"svm": ("target", 0.6), "svmSource": ("other", 0.5), "svmBoth": ("both", 0.7)}
 SPLITS = {"photo-art": "groups", "photo-cartoon": "groups"}
@@ -94,6 +96,13 @@ def test_effects_over_draws_are_paired_draw_by_draw_and_have_student_s_interval(
     cell = draws[(draws["split"] == "photo-art") & (draws["n"] == 4)].set_index("option")["test_top1"]
     low, high = ttest_rel(cell["svmBoth"], cell["svm"]).confidence_interval()
     assert (row["low"], row["high"], row["draws"]) == (pytest.approx(low), pytest.approx(high), 5)
+    (told,) = [
+        told
+        for told in draw_effect_rows(effects, "test_top5")
+        if (told["n"], told["place"][:9]) == (4, "photo-art") and told["name"].startswith("SvmBoth")
+    ]
+    assert told["mean"] == points(row["mean"])
+    assert told["interval"] == f"{points(low)} to {points(high)}"
     # Paired, the spread that draws share is gone.
     assert row["high"] - row["low"] < cell["svm"].std()
 

@@ -4,6 +4,7 @@ import pandas as pd
 
 from transferability.analysis.conditions import conditions_of, label_of
 from transferability.analysis.contrasts import effect_of, effects_named
+from transferability.analysis.draws import READ
 from transferability.analysis.read_outs import NATS, READ_OUTS, read_out_of
 from transferability.analysis.treatments import for_tasks
 from transferability.words import counted, points
@@ -127,6 +128,16 @@ def read_out_table(effects: pd.DataFrame) -> dict:
             if any(cell["mean"] for cell in cells):
                 rows.append({"name": effect_of(name).label, "condition": label, "cells": cells})
     return {"names": [read_out.short for read_out in read_outs], "rows": rows}
+
+
+def draw_effect_rows(effects: pd.DataFrame, read_out: str) -> list[dict]:
+    """The rows of draw_effects.csv of a read-out, or of test accuracy if draws do not have it, as text."""
+    shown = read_out if read_out in READ else "test_top1"
+    return [
+        {"name": effect_of(row["effect"]).label, "place": f"{row['split']}, seed {row['seed']}, target {row['target']}"}
+        | {"n": row["n"], "mean": amount(row["mean"], shown), "interval": interval_of(row), "draws": row["draws"]}
+        for row in effects[effects["read_out"] == shown].to_dict("records")
+    ]
 
 
 def drop_row(row: dict) -> dict:

@@ -16,6 +16,7 @@ from transferability.analysis.improvement import BASES, late_improvement
 from transferability.analysis.read_outs import READ_OUTS, SHARES, read_out_of
 from transferability.analysis.tables import (
     COVERAGE_COLUMNS,
+    DRAW_EFFECT_COLUMNS,
     DROP_COLUMNS,
     EFFECT_COLUMNS,
     LEARNING_COLUMNS,
@@ -30,6 +31,7 @@ from transferability.analysis.unpaired import unpaired_argument
 from transferability.analysis.verdict import verdict_of
 from transferability.errors import InputError, exit_plainly
 from transferability.figures.effect_texts import (
+    draw_effect_rows,
     drop_rows,
     effect_meanings,
     effect_tables,
@@ -273,6 +275,12 @@ def published_rows(tables: Path) -> list[dict]:
     ]
 
 
+def over_draws(tables: Path, read_out: str) -> list[dict]:
+    """What probes differ by, draw by draw, as text, from the folder's draw_effects.csv, if it has one."""
+    path = tables / "draw_effects.csv"
+    return draw_effect_rows(read_table(path, DRAW_EFFECT_COLUMNS), read_out) if path.exists() else []
+
+
 def advised(places: Places) -> list[str]:
     """What the study advises, a sentence a condition; nothing where it compares no strategies."""
     compares = "strategies" in files.read_json(places.figures / "captions.json")
@@ -315,6 +323,7 @@ def write_page(places: Places, read_out: str) -> None:
         verdict=[*verdict_of(tables.networks, tables.effects, tables.drops, read_out), *advised(places)],
         argument=unpaired_argument(tables.networks, tables.pairs, read_out),
         published=published_rows(places.tables),
+        over_draws=over_draws(places.tables, read_out),
         embedded=embedded_tables(places.tables),
         exploring=exploring(tables.networks, places, read_out),
         script=SCRIPT.read_text(encoding="utf-8"),
