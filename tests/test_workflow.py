@@ -325,7 +325,7 @@ def read_by_a_probe(study: Path) -> None:
     published = {"paper": "P (2014)", "data": "digits", "dataset": "digits", "read_out": "test_top1"}
     change(
         study,
-        study={"networks": {"random0": ["baseA", "baseB", "AnB", "AnB-svm", "BnA-svm", "RnB", "AnB-means16"]}},
+        study={"treatment": ["transfer", "selffer-k1", "random", "transfer-svm", "transfer-means16"]},
         probes={"means16": {"classifier": "centroid", "pooling": "full", "views": 16, "combine": "max"}},
         features="temp",
         scores={"treatment": ["transfer"], "pooling": "full", "permutations": 2},
@@ -351,7 +351,8 @@ def seen_in_sixteen_views(study: Path) -> None:
     before = (results / "random0/seed0/A6B-svm.json").read_bytes()
     change(study, probes={"means16": {"combine": "sum"}})
     of_networks = {"published", "summary", "criterion", "choice"}
-    assert plan(study) == {"probe random0 0 A B means16", "tables", "draws", *of_networks, *DRAWN}
+    probed = {f"probe random0 0 {source} {target} means16" for source, target in ("AB", "BA")}
+    assert plan(study) == {*probed, "tables", "draws", *of_networks, *DRAWN}
     run(study)
     assert not (study / "features").exists()
     assert plan(study) == set()

@@ -5,6 +5,8 @@
 localrules:
     all,
     tables,
+    draws,
+    published,
     yosinski2014,
     summary,
     figures,
