@@ -54,6 +54,7 @@ def planted_draws(splits: dict[str, str] = SPLITS, layers: tuple[int, ...] = (1,
                 "learn_from": learn_from,
                 "images_per_class": 3,
                 "draw": draw + 1,
+                "chosen": 1,
                 "other_per_class": None if learn_from == "target" else 20,
                 "validation_top1": accuracy / 2,
                 "test_top1": accuracy,
@@ -72,16 +73,14 @@ def test_a_draw_is_a_row_and_what_has_several_labels_has_none():
     identity = {"network": "P3B-svm", "treatment": "pretrained-svm", "source": "P", "n": 3, "target": "B"}
     said = {"classifier": "svm", "normalisation": "l2", "learn_from": "other", "images_per_class": 3}
     drawn = {part: {"values": [0.25, 0.75]} for part in ("validation", "test")}
-    probe = said | {
-        "other_per_class": 20,
-        "pooling": {"kind": "gap"},
-        "draws_top1": drawn,
-        "draws_mean_per_class": drawn,
-    }
+    scores = {"draws_top1": drawn, "draws_mean_per_class": drawn}
+    probe = said | scores | {"other_per_class": 20, "pooling": {"kind": "gap"}, "chosen": [1, 10]}
+    probe["reasons"] = ["the largest of the choices, 10, was best; a better one may lie beyond"]
     metrics = identity | {"stage": "conv3", "option": "svm", "probe": probe}
     place = {"dataset": "digits", "architecture": "tiny", "split": "random0", "seed": 0}
     rows = shape_table(list(draw_rows(place, metrics)), DRAW_COLUMNS)
-    assert rows[["draw", "test_top1", "test_mean_per_class"]].to_numpy().tolist() == [[1, 0.25, 0.25], [2, 0.75, 0.75]]
+    assert rows[["draw", "chosen", "test_top1"]].to_numpy().tolist() == [[1, 1, 0.25], [2, 10, 0.75]]
+    assert set(rows["note"]) == set(probe["reasons"])
     assert set(rows["other_per_class"]) == {20}
     del probe["draws_top1"]
     assert list(draw_rows(place, metrics)) == []

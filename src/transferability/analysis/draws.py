@@ -39,10 +39,11 @@ def draw_rows(place: dict, metrics: dict) -> Iterator[dict]:
     if "draws_top1" not in probe:
         return
     common = {name: metrics[name] for name in COPIED} | {name: probe[name] for name in SAID}
-    values = {name: probe[kind][part]["values"] for name, (kind, part) in READ.items()}
+    common |= {"pooling": probe["pooling"]["kind"], "note": "; ".join(probe["reasons"]) or None}
+    values = {"chosen": probe["chosen"]}
+    values |= {name: probe[kind][part]["values"] for name, (kind, part) in READ.items()}
     for draw, scores in enumerate(zip(*values.values(), strict=True), start=1):
-        row = dict(zip(values, scores, strict=True))
-        yield {**place, **common, "pooling": probe["pooling"]["kind"], "draw": draw, **row}
+        yield {**place, **common, "draw": draw, **dict(zip(values, scores, strict=True))}
 
 
 def read_draws(results: Path, grid: dict) -> tuple[pd.DataFrame, list[str]]:

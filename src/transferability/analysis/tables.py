@@ -210,12 +210,15 @@ DRAW_COLUMNS = {
     "images_per_class": "Int64",
     "other_per_class": "Int64",
     "draw": "int64",
+    "chosen": "float64",
     "validation_top1": "float64",
     "test_top1": "float64",
     "test_mean_per_class": "float64",
+    "note": "object",
 }
 """draws.csv: one row a draw of a probe's training images. `learn_from`: of the target's images, the other task's, or
-both; so many of a class are learnt from, `images_per_class` and `other_per_class`, or all where that is empty."""
+both; so many of a class are learnt from, `images_per_class` and `other_per_class`, or all where that is empty. `chosen`
+is the C, penalty or k; the `note` says where that of some draw lies at an end of the grid."""
 
 DRAW_EFFECT_COLUMNS = {
     "effect": "str",
