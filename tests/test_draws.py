@@ -158,7 +158,7 @@ class TestPublished:
     )
 
     def table(self, retrieval: pd.DataFrame | None = None) -> pd.DataFrame:
-        return published_table(self.RECORDS, "digits", planted_networks(), retrieval)
+        return published_table(list(self.RECORDS), planted_networks(), retrieval)
 
     def test_what_a_paper_gives_stands_beside_what_the_study_measured_on_the_same_data_alone(self):
         row = {"cut": "P4B", "n": 4, "stage": "x", "map": 0.6, "first": 0, "chance": 0, "queries": 1, "components": 1}
@@ -169,6 +169,12 @@ class TestPublished:
         assert table["here"].fillna(-1).tolist() == pytest.approx([here, -1, -1, 0.65])
         assert table["published"].tolist() == [0.8477, 0.125, 0.5, 0.7]
         assert self.table()["here"].isna().tolist() == [False, True, True, True]
+
+    def test_cuts_of_another_architecture_are_no_counterpart(self):
+        records = [self.RECORDS[0] | {"architecture": name} for name in ("tiny", "alexnet")]
+        table = published_table(records, planted_networks(), None)
+        assert table["comparable"].tolist() == [True, True, False, False]
+        assert table["here"].isna().tolist() == [False, True, True, True]
 
     def test_stars_of_the_figure_are_the_published_numbers_of_the_study_s_probes(self, tmp_path):
         write_table(tmp_path / "published.csv", self.table())
@@ -183,7 +189,7 @@ class TestPublished:
     def test_a_data_set_that_the_study_lacks_is_refused(self):
         params = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
         check_params(params | {"published": [*self.RECORDS]}, SCHEMA)
-        with pytest.raises(InputError, match=r"published.dataset names 'office', which study.dataset lacks"):
+        with pytest.raises(InputError, match=r"published.dataset names 'office', which datasets lacks"):
             check_params(params | {"published": [self.RECORDS[0] | {"dataset": "office"}]}, SCHEMA)
 
 

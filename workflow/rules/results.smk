@@ -410,7 +410,6 @@ rule published:
         """
         python -m transferability.analysis.published \
             --published <(printf %s {params.published:q}) \
-            --dataset {wildcards.dataset:q} \
             --networks {input.networks:q} \
             {params.retrieval} {input.retrieval:q} \
             --into {output:q} \

@@ -44,13 +44,12 @@ def measured(record: dict, name: str, networks: pd.DataFrame, retrieval: pd.Data
     return float(values.mean()) if len(values) else None
 
 
-def published_table(
-    records: list[dict], dataset: str, networks: pd.DataFrame, retrieval: pd.DataFrame | None
-) -> pd.DataFrame:
-    """The rows of PUBLISHED_COLUMNS of `published` of the params, for one data set and architecture."""
-    rows = []
+def published_table(records: list[dict], networks: pd.DataFrame, retrieval: pd.DataFrame | None) -> pd.DataFrame:
+    """The rows of PUBLISHED_COLUMNS of `published` of the params, for the one data set and architecture of a table."""
+    rows, here = [], networks.iloc[0]
     for record in records:
-        comparable = record.get("dataset") == dataset
+        architecture = record.get("architecture", here["architecture"])
+        comparable = (record.get("dataset"), architecture) == (here["dataset"], here["architecture"])
         for name, percent in record["percent"].items():
             rows.append(
                 {name: record[name] for name in ("paper", "data", "read_out")}
@@ -67,14 +66,13 @@ def published_table(
 def main() -> None:
     parser = argparse.ArgumentParser(description="Put published numbers beside those of a study, in a table.")
     parser.add_argument("--published", type=files.json_argument, required=True, help="as in the params")
-    parser.add_argument("--dataset", required=True, help="the data set that the numbers may be a counterpart of")
     parser.add_argument("--networks", type=Path, required=True, help="networks.csv")
     parser.add_argument("--retrieval", type=Path, help="retrieval.csv, where the study has it")
     parser.add_argument("--into", type=Path, required=True, help="published.csv to write")
     arguments = parser.parse_args()
     networks = read_table(arguments.networks, NETWORK_COLUMNS)
     retrieval = read_table(arguments.retrieval, RETRIEVAL_COLUMNS) if arguments.retrieval else None
-    write_table(arguments.into, published_table(arguments.published, arguments.dataset, networks, retrieval))
+    write_table(arguments.into, published_table(arguments.published, networks, retrieval))
 
 
 if __name__ == "__main__":

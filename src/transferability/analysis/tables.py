@@ -250,8 +250,9 @@ PUBLISHED_COLUMNS = {
     "comparable": "bool",
     "here": "float64",
 }
-"""published.csv: one row a number of a paper that the study names. `comparable`: it is of the study's data set, and
-`here` is what the study has measured, the mean over splits and seeds; others are reference alone."""
+"""published.csv: one row a number of a paper that the study names. `comparable`: it is of the study's data
+set, and its cuts are named as the study's; `here` is what the study has measured, the mean over splits and seeds. The
+others are reference alone."""
 
 EMBEDDING_COLUMNS = {
     "cut": "str",

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from transferability.figures.styles import set_theme
+from transferability.words import in_words
 
 POINTS = 72
 """Points to an inch."""
@@ -20,6 +21,15 @@ LEFT, BESIDE = 0.35, 0.45
 """Inches that the label of the y axes takes, and what its ticks take of each column."""
 DIGIT, NAME, BASE = 5.5, 8.0, 9.75
 """Points of an axis that a digit takes, an upright name, and the half of the word base."""
+STAR = {
+    "linestyle": "",
+    "marker": "*",
+    "markersize": 9,
+    "color": "0.6",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.5,
+}
+"""The look of a published number."""
 DEEP = 7
 """Cuts up to which a unit of n is room enough for what stands beside a curve."""
 
@@ -192,6 +202,12 @@ def series_handle(look: tuple, label: str) -> Line2D:
     """What the legend shows of a series: its look, (colour, marker, dashes), and its label."""
     colour, marker, dashes = look
     return Line2D([], [], color=colour, marker=marker, linestyle=dashes, markersize=4.5, label=label)
+
+
+def published_handle(published: pd.DataFrame) -> list[Line2D]:
+    """What the legend says of published numbers, if there are any."""
+    papers = in_words(published["paper"].unique())
+    return [Line2D([], [], **STAR, label=f"published: {papers}")] if papers else []
 
 
 def explain_empty(axes: Axes, sentence: str) -> None:

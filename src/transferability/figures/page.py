@@ -312,6 +312,12 @@ def effects_part(tables: Tables, read_out: str) -> dict:
     }
 
 
+def provenance_of(runs: list, models: Path | None) -> list[tuple[str, str]]:
+    """What networks and pretrained weights were made from; a study of probes alone has trained no network."""
+    trained = provenance_facts(runs) if runs else []
+    return trained + (pretraining_facts(pretrained_record(models)) if models else [])
+
+
 def write_page(places: Places, read_out: str) -> None:
     """Write the page of a study from its tables, its figures, and, where it has them, its networks and splits."""
     tables = read_tables(places.tables)
@@ -329,9 +335,8 @@ def write_page(places: Places, read_out: str) -> None:
         script=SCRIPT.read_text(encoding="utf-8"),
         improvement=improvement_sentence(places.tables),
         figures=read_figures(places),
-        provenance=[*provenance_facts(runs), *pretraining_facts(pretrained_record(places.models))]
-        if runs and places.models
-        else [],
+        provenance=provenance_of(runs, places.models),
+        has_files=places.models is not None,
         parameters=parameter_facts(runs),
     )
     files.write_text(places.page, text)

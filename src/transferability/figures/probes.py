@@ -2,7 +2,6 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from transferability.analysis.conditions import conditions_of
 from transferability.analysis.draws import READ, draws_summary
@@ -10,7 +9,15 @@ from transferability.analysis.published import read_published
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import DRAW_COLUMNS, read_table, stage_names
 from transferability.analysis.treatments import curve_name, for_tasks, probed_rows, rank_of
-from transferability.figures.axes import as_percent, intervals_of, label_layers, panel_grid, series_handle
+from transferability.figures.axes import (
+    STAR,
+    as_percent,
+    intervals_of,
+    label_layers,
+    panel_grid,
+    published_handle,
+    series_handle,
+)
 from transferability.figures.captions import footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, trained_of
 from transferability.figures.styles import SERIES, finish, looks_of
@@ -60,8 +67,7 @@ def draw_panel(panel: Axes, rows: pd.DataFrame, draws: pd.DataFrame, read_out: s
 def mark_published(panel: Axes, published: pd.DataFrame, rows: pd.DataFrame, looks: dict) -> None:
     """A star at each published number of a panel's probes."""
     for row in published.merge(rows[["network", "treatment", "n"]].drop_duplicates(), on="network").itertuples():
-        look = {"color": looks[row.treatment][0], "markeredgecolor": "black", "markeredgewidth": 0.5}
-        panel.plot(row.n, row.published, marker="*", markersize=9, linestyle="", zorder=4, **look)
+        panel.plot(row.n, row.published, zorder=4, **STAR | {"color": looks[row.treatment][0]})
 
 
 def best_text(title: str, rows: pd.DataFrame, read_out: str) -> str:
@@ -96,9 +102,7 @@ def draw(study: Study, options: Options) -> Drawing:
         for name in treatments
     ]
     marked = published[published["network"].isin(probed["network"])]
-    if not marked.empty:
-        star = {"marker": "*", "markersize": 8, "color": "0.6", "markeredgecolor": "black", "markeredgewidth": 0.5}
-        handles.append(Line2D([], [], linestyle="", **star, label=f"published: {in_words(marked['paper'].unique())}"))
+    handles += published_handle(marked)
     several = any(rows["draw"].max() > 1 for rows in draws.values() if len(rows))
     bars = "; bars: 95 % intervals over draws, which share test images" if several else ""
     finish(grid.figure, footer(probed, study.coverage) + bars, handles, ncols=2)

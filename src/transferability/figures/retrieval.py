@@ -1,7 +1,8 @@
 """Retrieval: mean average precision of what the features of each cut find."""
 
+from transferability.analysis.published import RETRIEVED, read_published
 from transferability.analysis.tables import RETRIEVAL_COLUMNS, read_table
-from transferability.figures.axes import panel_grid, series_handle
+from transferability.figures.axes import STAR, panel_grid, published_handle, series_handle
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
 from transferability.figures.styles import SERIES, finish, looks_of
 from transferability.networks.notation import parse_network
@@ -29,6 +30,10 @@ def draw(study: Study, options: Options) -> Drawing:
     for series, rows in table.groupby("series", sort=False):
         colour, marker, dashes = shown[series]
         panel.plot(rows["n"], 100 * rows["map"], color=colour, marker=marker, markersize=4, linestyle=dashes)
+    published = read_published(study.tables, RETRIEVED)
+    published = published[published["network"].isin(table["cut"])]
+    places = [parse_network(name).n for name in published["network"]]
+    panel.plot(places, 100 * published["published"], zorder=4, **STAR)
     chance = 100 * table["chance"].iloc[0]
     panel.axhline(chance, color="0.5", linewidth=0.8, linestyle=":")
     stages = table.drop_duplicates("n").sort_values("n")
@@ -39,7 +44,8 @@ def draw(study: Study, options: Options) -> Drawing:
     words = (
         f"Dotted: an order at random, {chance:.1f} %. {table['queries'].iloc[0]:,} queries, {table['pooling'].iloc[0]}"
     )
-    finish(grid.figure, words, [series_handle(look, series) for series, look in shown.items()], ncols=3)
+    handles = [series_handle(look, series) for series, look in shown.items()]
+    finish(grid.figure, words, handles + published_handle(published), ncols=3)
     best = table.loc[table.groupby("series", sort=False)["map"].idxmax()]
     extremes = in_words([f"{row.cut} {100 * row.map:.1f} % ({row.way})" for row in best.itertuples()])
     ways = "; ".join(f"{way}: {WAYS[way]}" for way in dict.fromkeys(table["way"]))

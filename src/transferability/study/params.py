@@ -145,9 +145,11 @@ def check_names(params: dict) -> None:
             refuse_unknown(f"study.{wildcard}", name, section, params[section])
     for name in params.get("rates", {}):
         refuse_unknown("rates", name, "architectures", params["architectures"])
-    for record in params.get("published", []):
-        if "dataset" in record:
-            refuse_unknown("published.dataset", record["dataset"], "study.dataset", study["dataset"])
+    for record, (key, section) in product(
+        params.get("published", []), (("dataset", "datasets"), ("architecture", "architectures"))
+    ):
+        if key in record:
+            refuse_unknown(f"published.{key}", record[key], section, params[section])
     for split in study.get("networks", {}):
         if split not in study["split"]:
             raise InputError(f"params: study.networks names the split {split!r}, which study.split lacks")
