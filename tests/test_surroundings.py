@@ -106,3 +106,18 @@ def test_a_group_with_braces_in_its_name_is_no_wildcard(tmp_path):
     )
     done = start(tmp_path, "--dry-run", "--configfile", str(study))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_to_do_about_a_locked_folder_is_the_last_line(tmp_path):
+    """Snakemake's own lock, as one that was killed leaves it, on a file that the study makes."""
+    write_small_params(tmp_path)
+    locks = tmp_path / ".snakemake/locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").write_text("results/digits/tiny/effects.csv\n")
+    done = start(tmp_path)
+    assert done.returncode != 0
+    last = (done.stdout + done.stderr).strip().splitlines()[-1]
+    assert last == (
+        f"error: {tmp_path}: another run works in this folder; wait for its end, or, if it was killed, "
+        "`snakemake --unlock` and start again"
+    )

@@ -14,6 +14,14 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What a file system answers that keeps no locks."""
 
 
+def locked_sentence(folder: Path, command: str) -> str:
+    """What to do where another start of snakemake works in a folder, or was killed there."""
+    return (
+        f"{folder}: another run works in this folder; wait for its end, or, if it was killed, "
+        f"`{command} --unlock` and start again"
+    )
+
+
 @contextmanager
 def only_writer(paths: list[Path]) -> Iterator[None]:
     """Hold the lock files at `paths` for as long as the block runs; InputError if another process holds one.

@@ -19,6 +19,9 @@ localrules:
 LISTED = 200_000
 
 
+logger.addHandler(LockWatch(say_last))
+
+
 try:
     if workflow.is_main_process:
         for line in settle_files(workflow.rules):

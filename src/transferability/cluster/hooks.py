@@ -3,8 +3,9 @@
 On a cluster, jobs and the snakemake that looks after them may outlive each other.
 """
 
+import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from transferability import files
@@ -26,6 +27,7 @@ from transferability.cluster.records import (
 )
 from transferability.cluster.slurm import Request, check_cluster, refuse_live_jobs
 from transferability.errors import InputError
+from transferability.locks import locked_sentence
 
 FOLDERS = ("data", "models", "results")
 """The folders of what a run makes and Snakemake has records of."""
@@ -131,6 +133,18 @@ def remove_features(places: Iterable[Path]) -> None:
         for folder in place.parents:
             if folder.name and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+class LockWatch(logging.Handler):
+    """Hears Snakemake say that the folder is locked, and has what to do about it said."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "Directory cannot be locked" in record.getMessage():
+            self.say(f"error: {locked_sentence(Path.cwd(), 'snakemake')}")
 
 
 def after_error(workflow) -> None:

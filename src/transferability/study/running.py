@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from transferability.errors import InputError
+from transferability.locks import locked_sentence
 
 SNAKEFILE = Path(__file__).parents[3] / "Snakefile"
 PROGRESS = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
@@ -48,10 +49,7 @@ def snakemake_line(cores: str, words: list[str], rest: list[str], live: bool) ->
 def refuse_locked(folder: Path) -> None:
     """Refuse a folder in which another start of snakemake works, or was killed."""
     if any((folder / ".snakemake/locks").glob("*")):
-        raise InputError(
-            f"{folder.resolve()}: another run works in this folder; wait for its end, or, if it was killed, "
-            "`transferability run --unlock` and start again"
-        )
+        raise InputError(locked_sentence(folder.resolve(), "transferability run"))
 
 
 def follow(line: list[str]) -> int:
