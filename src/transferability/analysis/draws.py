@@ -49,7 +49,7 @@ def draw_rows(place: dict, metrics: dict) -> Iterator[dict]:
 def read_draws(results: Path, grid: dict) -> tuple[pd.DataFrame, list[str]]:
     """The draws of a grid of probes as DRAW_COLUMNS has them, from `results`/{split}/seed{seed}/{probe}.json, and why
     some files could not be read."""
-    rows, absent = [], []
+    rows, absent = list[dict](), list[str]()
     for split, seed, name in grid_cells(grid):
         place = dict(zip(PLACE, (results.parent.name, results.name, split, seed), strict=True))
         path = results / split / f"seed{seed}" / f"{name}.json"

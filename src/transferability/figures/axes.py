@@ -21,7 +21,7 @@ LEFT, BESIDE = 0.35, 0.45
 """Inches that the label of the y axes takes, and what its ticks take of each column."""
 DIGIT, NAME, BASE = 5.5, 8.0, 9.75
 """Points of an axis that a digit takes, an upright name, and the half of the word base."""
-STAR = {
+STAR: dict[str, Any] = {
     "linestyle": "",
     "marker": "*",
     "markersize": 9,

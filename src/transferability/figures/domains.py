@@ -77,8 +77,15 @@ def draw_pair(panel: Axes, pair: Pair, read_out: str) -> None:
             continue
         _, _, (colour, marker, dashes) = ARMS[name]
         rows, shift = draws_summary(pair.arm(name), read_out), SHIFT * (place - 1)
-        look = {"color": colour, "marker": marker, "markersize": 3.5, "linestyle": dashes, "linewidth": 1.2}
-        panel.plot(rows["n"] + shift, rows["mean"], **look)
+        panel.plot(
+            rows["n"] + shift,
+            rows["mean"],
+            color=colour,
+            marker=marker,
+            markersize=3.5,
+            linestyle=dashes,
+            linewidth=1.2,
+        )
         intervals_of(panel, rows, shift, color=colour, linewidth=1.1)
     panel.set_title(pair.name, fontsize=8)
 
