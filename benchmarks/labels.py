@@ -1,12 +1,14 @@
 """Adaptation layers on real photographs of several labels: networks that have seen ImageNet, birds, or nothing.
 
-    python benchmarks/labels.py MATERIAL [--patch 96] [--scales 1 1.6 2.4] [--steps 1000]
+    python benchmarks/labels.py MATERIAL [--sources imagenet birds untrained] [--keep FOLDER] [--dense]
+                                         [--size 256] [--patch 96] [--scales 1 1.6 2.4] [--steps 1000]
 
 MATERIAL has coco128-voc/VOCdevkit, 254 photographs with boxes (80 classes as 12 groups, in classes.csv), and networks/
 with mobilenet_v2_imagenet and mobilenet_v2_birds of timm's mobilenetv2_100. Patches are read by all stages below the
 classifier; layers learn from those of 107 training photographs, and 128 others are the test. Prints for each source the
 mean average precision, what pointing by the maps hits and what the centre would, and the difference from no
-pretraining with its 95 % interval over 1,000 draws of test images, with replacement and the same for both.
+pretraining with its 95 % interval over 1,000 draws of test images, with replacement and the same for both. What sources
+have scored is kept in FOLDER, so that they may be run one by one.
 """
 
 import argparse
@@ -46,10 +48,10 @@ def groups_of(material: Path) -> dict[str, list[str]]:
     return dict(groups)
 
 
-def open_task(material: Path, folder: Path, adaptation: Adaptation) -> PatchedTask:
+def open_task(material: Path, folder: Path, adaptation: Adaptation, size: int = 256) -> PatchedTask:
     """The photographs, packed, and divided: part val is the test."""
     options = {"source": "voc", "path": str(material / "coco128-voc/VOCdevkit"), "merge": groups_of(material)}
-    pack({**options, "size": 256, "channels": 3}, folder / "packed")
+    pack({**options, "size": size, "channels": 3}, folder / "packed")
     files.write_json(folder / "all.json", make_split(open_packed(folder / "packed"), {"kind": "whole"}, {}, SHARES))
     return PatchedTask.open(folder / "all.json", "A", folder / "packed", adaptation)
 
@@ -62,6 +64,18 @@ def source_of(name: str, material: Path, folder: Path, patch: int) -> Source:
     return Source(build(name, weights, folder), card, torch.device("cpu"))
 
 
+def adapted_by(name: str, patched: PatchedTask, adaptation: Adaptation, kept: Path, source: Source) -> Adapted:
+    """What the layers on a source's stages give, from the folder of what is kept, or learnt."""
+    path = kept / f"{name}.npz"
+    if not path.exists():
+        adapted, counts = adapt(Reader(source, [CUT], Pooling("gap")), patched, adaptation)
+        print(f"{name}: patches learnt from {counts}; {adapted[CUT].convolved or 'patch by patch'}")
+        np.savez(path, corners=adapted[CUT].corners, power=adapted[CUT].power, **adapted[CUT].scores)
+    stored = dict(np.load(path))
+    corners, power = stored.pop("corners"), float(stored.pop("power"))
+    return Adapted(stored, corners, power)
+
+
 def resampled(adapted: Adapted, labels: np.ndarray) -> np.ndarray:
     """Mean average precision on DRAWS draws of test images, the same in every call."""
     values, generator, precisions = image_scores(adapted.scores["test"], adapted.power), np.random.default_rng(0), []
@@ -72,38 +86,48 @@ def resampled(adapted: Adapted, labels: np.ndarray) -> np.ndarray:
     return np.array(precisions)
 
 
+def sentence_of(adapted: Adapted, patched: PatchedTask, adaptation: Adaptation) -> str:
+    """What adaptation layers score, and where their maps point."""
+    pointing, precision = adapted.block(patched, adaptation)["pointing"], adapted.part_scores(patched.task, "test")
+    low, high = pointing["interval"]
+    return (
+        f"{len(adapted.corners)} patches an image; mAP {precision['map']:.3f}, at eleven points "
+        f"{precision['map11']:.3f}, power {adapted.power:g}; pointing {pointing['hits']:.3f}, centre "
+        f"{pointing['centre']:.3f}, gain {pointing['gain']:+.3f} ({low:+.3f} to {high:+.3f}) by image"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("material", type=Path)
     parser.add_argument("--patch", type=int, default=96, help="pixels of a patch as networks see it")
+    parser.add_argument("--size", type=int, default=256, help="pixels a side of a photograph as it is stored")
     parser.add_argument("--scales", type=float, nargs="+", default=[1, 1.6, 2.4])
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--sources", nargs="+", default=SOURCES, choices=SOURCES)
+    parser.add_argument("--dense", action="store_true", help="read images fully convolutionally")
+    parser.add_argument("--keep", type=Path, help="folder of what sources have scored by the same other options")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    adaptation = Adaptation(scales=tuple(arguments.scales), steps=arguments.steps, hidden=(512,), touching=True)
+    adaptation = Adaptation(
+        scales=tuple(arguments.scales), steps=arguments.steps, hidden=(512,), touching=True, dense=arguments.dense
+    )
     with tempfile.TemporaryDirectory() as name:
-        patched, told = open_task(arguments.material, Path(name), adaptation), {}
+        folder, kept = Path(name), arguments.keep or Path(name)
+        kept.mkdir(parents=True, exist_ok=True)
+        patched, told = open_task(arguments.material, folder, adaptation, arguments.size), {}
         labels = patched.task.labels["test"]
-        print(f"{len(patched.grid)} patches an image, chance {(labels == 1).mean():.3f}")
-        for source in SOURCES:
-            reader = Reader(source_of(source, arguments.material, Path(name), arguments.patch), [CUT], Pooling("gap"))
-            adapted, counts = adapt(reader, patched, adaptation)
-            pointing = adapted[CUT].block(patched, adaptation)["pointing"]
-            precision = adapted[CUT].part_scores(patched.task, "test")
-            told[source] = resampled(adapted[CUT], labels)
-            low, high = pointing["interval"]
-            print(
-                f"{source}: mAP {precision['map']:.3f} (eleven points {precision['map11']:.3f}), power "
-                f"{adapted[CUT].power:g}; pointing {pointing['hits']:.3f}, centre {pointing['centre']:.3f}, gain "
-                f"{pointing['gain']:+.3f} ({low:+.3f} to {high:+.3f}) by image",
-                flush=True,
-            )
-        print(f"patches learnt from: {counts}")
-        for source in SOURCES[:-1]:
-            low, high = np.quantile(told[source] - told["untrained"], [0.025, 0.975])
-            print(
-                f"{source} over untrained: {np.mean(told[source] - told['untrained']):+.3f} ({low:+.3f} to {high:+.3f})"
-            )
+        print(f"chance {(labels == 1).mean():.3f}")
+        for source in arguments.sources:
+            network = source_of(source, arguments.material, folder, arguments.patch)
+            adapted = adapted_by(source, patched, adaptation, kept, network)
+            told[source] = resampled(adapted, labels)
+            print(f"{source}: {sentence_of(adapted, patched, adaptation)}", flush=True)
+        for source in set(arguments.sources) - {"untrained"}:
+            if "untrained" in told:
+                gains = told[source] - told["untrained"]
+                low, high = np.quantile(gains, [0.025, 0.975])
+                print(f"{source} over untrained: {gains.mean():+.3f} ({low:+.3f} to {high:+.3f})")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,23 @@ def write_devkit(folder: Path, parts: dict[str, dict[str, Squares]]) -> Path:
     return year
 
 
+LEVELS = {colour: number for number, colour in enumerate(COLOURS, start=1)}
+"""Of each colour its level in masks."""
+MASKS = {"classes": LEVELS, "void": [255]}
+
+
+def write_masks(year: Path, parts: dict[str, dict[str, Squares]]) -> None:
+    """Write the mask of every second image of a devkit; the first line of each square is void."""
+    (year / "SegmentationClass").mkdir()
+    for images in parts.values():
+        for name, squares in list(images.items())[::2]:
+            levels = np.zeros((HEIGHT, WIDTH), np.uint8)
+            for colour, left, top in squares:
+                levels[top : top + SIDE, left : left + SIDE] = LEVELS[colour]
+                levels[top, left : left + SIDE] = 255
+            Image.fromarray(levels).save(year / f"SegmentationClass/{name}.png")
+
+
 def write_instances(year: Path, parts: dict[str, dict[str, Squares]]) -> dict:
     """Write what a devkit's images show in COCO's form beside them; the options of the source."""
     ids = {colour: 3 * number for number, colour in enumerate(COLOURS)}

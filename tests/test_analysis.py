@@ -106,7 +106,15 @@ def test_the_table_has_a_row_a_network_with_what_its_metrics_say(study):
         *("test_top5", "volume", "other_volume", "synset_distance", "a_distance", "stage"),
         "option",
         "pooling",
-        *("test_map", "chosen_test_map", "test_map11", "validation_map", "test_map_chance", "validation_map_chance"),
+        *(
+            "test_map",
+            "chosen_test_map",
+            "test_map11",
+            "validation_map",
+            "test_miou",
+            "test_map_chance",
+            "validation_map_chance",
+        ),
     ):
         assert pd.isna(row.pop(name)), name
     assert row == {

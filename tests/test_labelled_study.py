@@ -3,23 +3,30 @@
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 import yaml
-from devkits import scattered, write_devkit
+from devkits import MASKS, scattered, write_devkit, write_masks
 from PIL import Image
 from test_workflow import CHECKOUT, change, run
 
 from transferability.data.tasks import DIFFICULT, open_task
 from transferability.errors import InputError
-from transferability.evaluation import classifying
+from transferability.evaluation import classifying, scorer
+from transferability.evaluation.patches import resized
+from transferability.evaluation.thresholds import mean_f1
 from transferability.study.params import check_params
 from transferability.training.precision import mean_average_precision
 
+PATCHES = {"classifier": "patches", "pooling": "gap", "hidden": [32], "scales": [1, 1.6, 2.4], "steps": 300}
+TRAINED = ("baseA", "baseB", "B2B", "A2B", "A2B+", "A2B-k1", "R2B", "A2B-head", "A2B+-slides", "baseB-longer")
+READ = ("A2B-svm", "R2B-svm", "A2B+-logreg", "A2B-patches", "A2B-dense", "A2B-pixels", "R2B-pixels")
 PLACE = "squares/tiny/pair/seed0"
 
 
@@ -27,7 +34,9 @@ PLACE = "squares/tiny/pair/seed0"
 def study(tmp_path_factory) -> Path:
     """A small study of coloured squares: task A is red and green, task B blue and white."""
     directory = tmp_path_factory.mktemp("labelled")
-    year = write_devkit(directory / "devkit", scattered({"train": 240, "val": 90}))
+    shown = scattered({"train": 240, "val": 90})
+    year = write_devkit(directory / "devkit", shown)
+    write_masks(year, shown)
     shutil.copy(CHECKOUT / "params.yaml", directory)
     small = {"steps": 120, "warmup": 5, "validations": 4, "batch_size": 16, "learning_rate": 0.02}
     change(
@@ -35,12 +44,13 @@ def study(tmp_path_factory) -> Path:
         study={
             "dataset": ["squares"],
             "split": ["pair"],
-            "treatment": ["selffer", "transfer", "transfer-svm", "transfer-patches"],
+            "treatment": [],
+            "networks": {"pair": [*TRAINED, *READ]},
             "n": [2],
         },
         datasets={
             "squares": {
-                "images": {"source": "voc", "path": str(year), "size": 16, "channels": 3},
+                "images": {"source": "voc", "path": str(year), "size": 16, "channels": 3, "masks": MASKS},
                 "parts": {"validation": 0.25, "test": "val", "seed": 0, "shared": "both"},
                 "augmentation": {"padding": 0, "flip": True},
             }
@@ -48,13 +58,15 @@ def study(tmp_path_factory) -> Path:
         splits={"pair": {"kind": "classes", "A": ["red", "green"], "B": ["blue", "white"]}},
         probes={
             "svm": {"classifier": "svm", "pooling": "full"},
-            "patches": {
-                "classifier": "patches",
-                "pooling": "gap",
-                "hidden": [32],
-                "scales": [1, 1.6, 2.4],
-                "steps": 300,
-            },
+            "logreg": {"classifier": "logreg", "pooling": "full", "choices": [0.1, 1]},
+            "patches": PATCHES,
+            "dense": PATCHES | {"dense": True},
+            "pixels": {"classifier": "pixels", "steps": 300},
+        },
+        recipes={
+            "head": {"hidden": [16], "dropout": 0.5, "batch_norm": "re-estimated"},
+            "slides": {"rates": {"new": 1, "top": 0.1}, "learning_rate": [0.01, 0.02]},
+            "longer": {"steps": "matched"},
         },
         training={"base": small, "transferred": small},
         export=["baseB"],
@@ -104,9 +116,8 @@ def test_adaptation_layers_find_planted_squares_by_patches(study):
     assert {entry["class"] for entry in probe["maps"]} == {"blue", "white"}
     captions = json.loads((study / "results/squares/tiny/figures/captions.json").read_text(encoding="utf-8"))
     caption = captions["maps"]["caption"]
-    told = metrics_of(study, next(name for name in ("A2B-patches", "B2A-patches") if name in caption))["probe"][
-        "pointing"
-    ]
+    drawn = next(name for name in ("A2B-patches", "A2B-dense") if name in caption)
+    told = metrics_of(study, drawn)["probe"]["pointing"]
     assert f"in {100 * told['hits']:.1f} % of {told['count']} cases" in caption
 
 
@@ -161,6 +172,78 @@ def test_the_file_says_that_images_were_warped(study):
     assert (told["square"], told["labels"]) == ("warp", "several")
 
 
+def test_every_way_to_train_and_to_read_has_precisions_and_effects(study):
+    rows = {row["network"]: row for row in csv.DictReader((study / "results/squares/tiny/networks.csv").open())}
+    for network in TRAINED + READ:
+        metrics = metrics_of(study, network)
+        assert metrics["labels"] == "several", network
+        assert float(rows[network]["test_map"]) == pytest.approx(metrics["test"]["map"]), network
+        assert ("thresholds" in metrics) == (network in TRAINED), network
+    effects = {row["effect"] for row in csv.DictReader((study / "results/squares/tiny/effects.csv").open())}
+    assert {
+        "recipe minus plain, transfer-head",
+        "learned over random, transfer-svm",
+        "preserved transfer-k1",
+    } <= effects
+    tried = json.loads((study / f"models/{PLACE}/A2B+-slides/run.json").read_text())["recipe"]["tried"]
+    assert [entry["learning_rate"] for entry in tried] == [0.01, 0.02]
+    advice = json.loads((study / "results/squares/tiny/advice.json").read_text())
+    assert advice["chosen classes"]["tasks"] == 1
+
+
+def test_dense_patches_find_planted_squares_too(study):
+    metrics = metrics_of(study, "A2B-dense")
+    convolved = metrics["probe"]["convolved"]
+    assert metrics["test"]["map"] > 0.8
+    assert metrics["probe"]["pointing"]["interval"][0] > 0
+    assert metrics["probe"]["patches"]["per_image"] == sum(
+        ((side - 16) // convolved["stride"] + 1) ** 2 for side in convolved["sides"]
+    )
+
+
+def test_a_pixel_probe_tells_squares_from_background_in_metrics_and_tables(study):
+    rows = {row["network"]: row for row in csv.DictReader((study / "results/squares/tiny/networks.csv").open())}
+    metrics = metrics_of(study, "A2B-pixels")
+    assert metrics["probe"]["masks"] == {"train": 60, "validation": 24, "test": 35}
+    assert metrics["test"]["miou"] > metrics["test"]["miou_of_background"] + 0.2
+    assert set(metrics["test"]["iou"]) == {"blue", "white", "background"}
+    assert float(rows["A2B-pixels"]["test_miou"]) == pytest.approx(metrics["test"]["miou"])
+    assert rows["A2B-svm"]["test_miou"] == ""
+    effects = list(csv.DictReader((study / "results/squares/tiny/effects.csv").open()))
+    assert ("learned over random, transfer-pixels", "test_miou") in {
+        (row["effect"], row["read_out"]) for row in effects
+    }
+
+
+def test_the_scorer_gives_maps_in_onnxruntime_alone(study, tmp_path, monkeypatch, capsys):
+    into = tmp_path / "scorer.onnx"
+    options = {
+        "--metrics": study / f"results/{PLACE}/A2B-dense.json",
+        "--split": study / "data/splits/squares/pair.json",
+        "--packed": study / "data/packed/squares",
+        "--model": study / f"models/{PLACE}/baseA/model.safetensors",
+        "--scale": 2.5,
+        "--into": into,
+    }
+    monkeypatch.setattr(sys, "argv", ["scorer", *(str(word) for pair in options.items() for word in pair)])
+    scorer.main()
+    told = json.loads(capsys.readouterr().out)
+    assert told["max_abs_difference"] < 1e-4
+    assert told["images"] == len(open_task(options["--split"], "B", options["--packed"]).labels["test"])
+    metadata = {entry.key: entry.value for entry in onnx.load(into).metadata_props}
+    task = open_task(options["--split"], "B", options["--packed"])
+    side, power = int(metadata["size"]), float(metadata["power"])
+    images = resized(torch.from_numpy(np.asarray(task.images["test"][np.arange(len(task.labels["test"]))])), side)
+    (maps,) = onnxruntime.InferenceSession(into).run(["map"], {"images": images.numpy()})
+    places = (side - int(metadata["patch"])) // int(metadata["stride"]) + 1
+    assert maps.shape == (len(images), 2, places, places)
+    scores, labels = (maps.astype(np.float64) ** power).mean(axis=(2, 3)), task.labels["test"]
+    assert mean_average_precision(scores, labels) > 0.8
+    assert float(metadata["test_f1"]) == pytest.approx(
+        mean_f1(scores, labels, json.loads(metadata["thresholds"])), abs=1e-3
+    )
+
+
 WRONG = {
     "figures.read_out is test_top1, and images of datasets.squares may have several": {
         "figures": {"read_out": "test_top1"}
@@ -168,11 +251,23 @@ WRONG = {
     "probes.svm.images_per_class draws images of one label": {
         "probes": {"svm": {"classifier": "svm", "pooling": "gap", "images_per_class": 5}}
     },
-    "probes.svm.hidden is for a probe that reads patches, not svm": {
+    "probes.svm.hidden is for the classifier patches, not svm": {
         "probes": {"svm": {"classifier": "svm", "pooling": "gap", "hidden": [5]}}
     },
-    "probes.patches.normalisation is for one that reads whole images, not patches": {
+    "probes.patches.normalisation is for a probe that reads whole images, not patches": {
         "probes": {"patches": {"classifier": "patches", "pooling": "gap", "normalisation": "l2"}}
+    },
+    "probes.pixels.hidden is for the classifier patches, not pixels": {
+        "probes": {"pixels": {"classifier": "pixels", "hidden": [5]}}
+    },
+    "probes.pixels.pooling is for a probe that reads whole images, not pixels": {
+        "probes": {"pixels": {"classifier": "pixels", "pooling": "gap"}}
+    },
+    "probes.pixels learns from masks, and datasets.squares.images has none": {
+        "datasets": {"squares": {"images": {"masks": False}}}
+    },
+    "scores looks at images of one label, and those of datasets.squares may have several": {
+        "scores": {"treatment": ["transfer"], "pooling": "gap"}
     },
     "figures.read_out is test_map, and images of datasets.digits have one label": {"study": {"dataset": ["digits"]}},
 }

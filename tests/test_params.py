@@ -302,7 +302,8 @@ def test_params_that_are_no_mapping_are_refused(params):
             "read_out",
             "top5",
             "figures.read_out: 'top5' is none of test_top1, chosen_test_top1, test_mean_per_class, "
-            "validation_top1, mean_of_ten_best, test_top5, test_map, chosen_test_map, test_map11, validation_map",
+            "validation_top1, mean_of_ten_best, test_top5, test_map, chosen_test_map, test_map11, validation_map, "
+            "test_miou",
         ),
     ],
 )

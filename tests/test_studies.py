@@ -148,6 +148,15 @@ def test_the_imagenet_studies_resolve_to_their_networks(tmp_path, study, network
     assert sum(line.count("model.safetensors") for line in planned) == networks
 
 
+@pytest.mark.parametrize(("study", "networks"), [("sources-tiny-coco", 30), ("sources-imagenet-voc2012", 30)])
+def test_studies_of_sources_compare_those_of_one_target(tmp_path, study, networks):
+    done = start(tmp_path, "--dry-run", "--configfile", str(CHECKOUT / "workflow" / "studies" / f"{study}.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    planned = re.findall(r"^    output: (.*model\.safetensors.*)$", done.stdout, re.MULTILINE)
+    assert sum(line.count("model.safetensors") for line in planned) == networks
+    assert re.search(r"^    output: results/\S+/sources\.csv$", done.stdout, re.MULTILINE)
+
+
 def test_missing_images_are_told_with_the_place_they_belong(tmp_path):
     failed = start(tmp_path, "--configfile", str(CHECKOUT / "workflow" / "studies" / "tiny-imagenet.yaml"))
     assert failed.returncode != 0

@@ -56,6 +56,7 @@ STUDY_FILES = [
     *(f"results/{{dataset}}/{{architecture}}/figures/{name}.{form}" for name in FIGURES for form in ("svg", "png")),
     "results/{dataset}/{architecture}/figures/captions.json",
     "results/{dataset}/{architecture}/report.html",
+    *(["results/{dataset}/{architecture}/sources.csv"] if "sources" in config["analysis"] else []),
     *LOOKS,
 ]
 SEED_FILES = [

@@ -1,8 +1,9 @@
 # Requires models/.../{network}/ and the data they were trained on.
 # Gives results/.../{network}.json, of probes and scores too, and their features/, which are derived and may go; the tables
 # networks.csv, learning.csv, pairs.csv, effects.csv, drops.csv, coverage.csv, scores.csv and criterion.csv; draws.csv and
-# draw_effects.csv of probes, and published.csv where the params have `published`; model.onnx for the networks of `export`; what figures show of chosen cuts, cka.csv, tsne.csv, shows.npz, invariance.csv and
-# retrieval.csv; strategies.csv and advice.json where the params have recipes; and the tables of
+# draw_effects.csv of probes, published.csv where the params have `published`, and sources.csv where `analysis` has
+# `sources`; model.onnx for the networks of `export`; what figures show of chosen cuts, cka.csv, tsne.csv, shows.npz,
+# invariance.csv and retrieval.csv; strategies.csv and advice.json where the params have recipes; and the tables of
 # results/yosinski2014/caffenet/, which require nothing; and results/summary/.
 
 
@@ -204,6 +205,28 @@ rule criterion:
             --scores {input.scores:q} \
             --networks {input.networks:q} \
             --read-out {params.read_out:q} \
+            --into {output:q} \
+            2>{log:q}
+        """
+
+
+rule sources:
+    input:
+        networks="results/{dataset}/{architecture}/networks.csv",
+        splits=expand("data/splits/{{dataset}}/{split}.json", split=config["analysis"].get("sources", [])),
+    output:
+        in_report("results/{dataset}/{architecture}/sources.csv", "sources"),
+    log:
+        "logs/{dataset}/{architecture}/sources.log",
+    params:
+        names=canonical(config["analysis"].get("sources", [])),
+        code=fingerprint("analysis.sources"),
+    shell:
+        """
+        python -m transferability.analysis.sources \
+            --networks {input.networks:q} \
+            --splits data/splits/{wildcards.dataset:q} \
+            --names {params.names:q} \
             --into {output:q} \
             2>{log:q}
         """

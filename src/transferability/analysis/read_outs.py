@@ -110,6 +110,17 @@ READ_OUTS = (
         "validation.map",
         kind=MULTI,
     ),
+    ReadOut(
+        "test_miou",
+        "mIoU of pixels,\ntest",
+        "mIoU of pixels, test",
+        None,
+        None,
+        POINTS,
+        "test.miou",
+        optional=True,
+        kind=MULTI,
+    ),
     ReadOut("test_loss", "Test loss", "test loss", None, None, NATS, "test.loss", kind=None),
     ReadOut("train_loss", "Training loss", "training loss", None, None, NATS, "train_loss", kind=None),
 )

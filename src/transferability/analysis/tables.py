@@ -398,6 +398,34 @@ null, of probes and training the accuracy on validation images; the `rank` among
 the candidate `gives` on test images.
 """
 
+SOURCE_COLUMNS = {
+    "dataset": "str",
+    "architecture": "str",
+    "source": "str",
+    "source_classes": "int64",
+    "source_images": "int64",
+    "over": "str",
+    "over_classes": "int64",
+    "over_images": "int64",
+    "treatment": "str",
+    "n": "int64",
+    "target": "str",
+    "read_out": "str",
+    "gives": "float64",
+    "over_gives": "float64",
+    "mean": "float64",
+    "low": "float64",
+    "high": "float64",
+    "p": "float64",
+    "seeds": "int64",
+    "note": "object",
+}
+"""sources.csv: one row a pair of splits whose target is the same, treatment, cut and read-out.
+
+`source` and `over` are the splits, each with the classes and training images of its source task; `mean` is what
+networks that copy from the one score more than those that copy from the other, over seeds, with Student's interval.
+"""
+
 CKA_COLUMNS = {
     "cut": "str",
     "n": "int64",

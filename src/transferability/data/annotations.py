@@ -8,6 +8,7 @@ from transferability.data.entries import SEPARATOR, Entry, Source, note
 from transferability.data.folders import check_case, read_entry
 from transferability.data.images import open_image, orientation, placement
 from transferability.data.listing import LeftOut
+from transferability.data.masks import Masks, check_classes
 from transferability.data.names import composed, near_miss, shown, taken
 from transferability.errors import InputError
 
@@ -74,6 +75,7 @@ class Annotated(Source):
 
     annotations: list[Annotation]
     root: str
+    masks: Masks | None = None
 
     def read(self, index: int) -> tuple[str | None, object, bytes | None]:
         """An entry's labels in one text, its image and its bytes; of a size that its boxes are not of, a ValueError."""
@@ -154,7 +156,14 @@ def inside(annotation: Annotation, file: str, left_out: LeftOut) -> Annotation:
     return replace(annotation, boxes=tuple(kept))
 
 
-def annotated(items: list[Item], root: str, options: dict, place: str, classes: Iterable[str] = ()) -> Annotated:
+def annotated(
+    items: list[Item],
+    root: str,
+    options: dict,
+    place: str,
+    classes: Iterable[str] = (),
+    masks: Masks | None = None,
+) -> Annotated:
     """A source of the images that are named, with the labels that the options ask for; `classes` has all that may be.
 
     An image without any of these labels is left out, and counted.
@@ -162,6 +171,8 @@ def annotated(items: list[Item], root: str, options: dict, place: str, classes: 
     check_files(items, place)
     classes = sorted({*classes, *(name for item in items for name in item.annotation.names)})
     check_labels(classes, place)
+    if masks is not None:
+        check_classes(masks, classes)
     merge = options.get("merge")
     names = dict(zip(classes, classes, strict=True)) if merge is None else merged_names(merge, classes, place)
     wanted = taken(options.get("classes", []), sorted(set(names.values())), place)
@@ -183,6 +194,7 @@ def annotated(items: list[Item], root: str, options: dict, place: str, classes: 
         listing={},
         annotations=annotations,
         root=root,
+        masks=masks and masks.renamed(names),
     )
 
 

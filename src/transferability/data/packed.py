@@ -21,6 +21,9 @@ from transferability.errors import InputError
 from transferability.forms.fields import SEVERAL
 from transferability.forms.packed import PackedCard
 
+MASK_LIMIT = 2**24
+"""Characters that a field of index.csv may have."""
+
 
 class Images(Protocol):
     """Images of one shape, (N, C, H, W), read by a 1-D int64 array of indices as uint8 (n, C, H, W)."""
@@ -125,8 +128,8 @@ class Packed:
 
     `images` uint8 (N, C, H, W), memory-mapped where they are stored as pixels, and `folder` where they lie; of each its
     class, its part ("" where the source has none), its file and its hash; the card. Where images may have several
-    labels, `classes` has them as the index has, and of each image there are its labels that are all `difficult` and its
-    `boxes`, both as the index has them.
+    labels, `classes` has them as the index has, and of each image there are its labels that are all `difficult`, its
+    `boxes` and, where there are some, its mask, all as the index has them.
     """
 
     images: Images
@@ -138,6 +141,7 @@ class Packed:
     folder: Path = Path()
     difficult: list[str] = field(default_factory=list)
     boxes: list[str] = field(default_factory=list)
+    masks: list[str] = field(default_factory=list)
 
     @property
     def several(self) -> bool:
@@ -169,6 +173,8 @@ def check_files(folder: Path) -> None:
 
 def read_index(path: Path) -> dict[str, list[str]]:
     """The columns of index.csv."""
+    # A mask is one field.
+    csv.field_size_limit(MASK_LIMIT)
     with open(path, newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     return {name: list(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)}
@@ -195,13 +201,14 @@ def open_packed(folder: Path) -> Packed:
         classes, parts, names, hashes = (table[column] for column in ("class", "part", "file", "sha256"))
         several = card.get("labels") == SEVERAL
         difficult, boxes = (table[column] if several else [] for column in ("difficult", "boxes"))
+        masks = table["mask"] if "masks" in card else []
         expected, content = (card["images"], *card["shape"]), card["content"]
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
         raise InputError(f"{folder}: not a whole packed data set ({error}); delete the folder and run again") from None
     whole = images.shape == expected and len(classes) == len(images)
     if not whole or content != files.sha256(folder / "index.csv"):
         raise InputError(f"{folder}: its files are of different runs or cut off; delete the folder and run again")
-    return Packed(images, classes, parts, names, hashes, card, folder, difficult, boxes)
+    return Packed(images, classes, parts, names, hashes, card, folder, difficult, boxes, masks)
 
 
 PARTS = ("train", "validation", "test")

@@ -6,7 +6,8 @@ A packed data set is a folder of three files:
   index.csv   one row an image: index, class, part (the source's own, or empty), file, sha256 of its pixels or of its
               JPEG file, and for jpeg the end of that file in images.npy; of images of several labels these stand in
               class, with | between, and two columns more have the labels whose objects are all difficult, and, as
-              JSON, the boxes in shares of the stored image: label, left, top, right, bottom, difficult, truncated
+              JSON, the boxes in shares of the stored image: label, left, top, right, bottom, difficult, truncated;
+              where there are masks, a column more has that of each image, a PNG in base64, of those that have one
   card.json   where it came from, its classes, parts and sets with their counts, what could not be read or was left
               out, mean and deviation of each channel, the hash of index.csv, which names the content, and the listing
               of the folder or archive, by which a later start tells whether the images are still those
@@ -44,6 +45,7 @@ from transferability import files
 from transferability.data import images
 from transferability.data.annotations import Annotated, stored_boxes
 from transferability.data.entries import SEPARATOR, Entry, Source, labels_of, note
+from transferability.data.masks import Masks
 from transferability.data.names import shown
 from transferability.data.sources import open_source
 from transferability.errors import InputError, exit_plainly
@@ -101,15 +103,27 @@ class Job:
     def columns(self) -> tuple[str, ...]:
         """The columns of the index."""
         end, annotation = ("end",) if self.storage == "jpeg" else (), ("difficult", "boxes") if self.several else ()
-        return ("index", "class", "part", "file", "sha256", *end, *annotation)
+        mask = ("mask",) if self.masks is not None else ()
+        return ("index", "class", "part", "file", "sha256", *end, *annotation, *mask)
 
     def annotation(self, number: int) -> tuple[str, ...]:
         """What an entry has in the last columns of the index, where images may have several labels."""
         if not isinstance(self.source, Annotated):
             return ()
         annotation = self.source.annotations[number]
-        boxes = stored_boxes(annotation, self.size, self.square == "warp")
-        return SEPARATOR.join(annotation.difficult), json.dumps(boxes)
+        told = (
+            SEPARATOR.join(annotation.difficult),
+            json.dumps(stored_boxes(annotation, self.size, self.square == "warp")),
+        )
+        if self.masks is None or annotation.size is None:
+            return told
+        name = Path(self.source.entries[number].file).stem
+        return (*told, self.masks.stored(name, annotation.size, self.size, self.square))
+
+    @property
+    def masks(self) -> Masks | None:
+        """The masks of the source's images, if there are some."""
+        return self.source.masks if isinstance(self.source, Annotated) else None
 
     @property
     def image_bytes(self) -> int:
@@ -518,6 +532,19 @@ def write_index(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None
         csv.writer(file, lineterminator="\n").writerows([columns, *rows])
 
 
+def masks_of(job: Job, outcome: Outcome) -> dict:
+    """What the card says of masks: their labels in order, and how many images have one; nothing where there are none.
+
+    That no image has one is an InputError.
+    """
+    if job.masks is None:
+        return {}
+    count, place = sum(row[-1] != "" for row in outcome.rows), shown(str(job.masks.folder))
+    if not count:
+        raise InputError(f"{place}: has no mask of any image of the set; leave datasets.*.images.masks out")
+    return {"masks": {"labels": job.masks.classes, "images": count}}
+
+
 def card_of(job: Job, outcome: Outcome, chunks: list[Chunk]) -> dict:
     """What the card says of the images; where they come from and their content come to it."""
     classes, parts = class_counts(job, outcome), Counter(row[2] for row in outcome.rows)
@@ -532,6 +559,7 @@ def card_of(job: Job, outcome: Outcome, chunks: list[Chunk]) -> dict:
         "classes": classes,
         "parts": {name: parts[name] for name in sorted(parts)},
         **({"sets": sets} if sets else {}),
+        **masks_of(job, outcome),
         "bad": outcome.bad,
         "left_out": job.source.left_out,
         "listing": job.source.listing,

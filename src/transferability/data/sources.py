@@ -3,14 +3,15 @@
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
+from transferability.data.annotations import Annotated, Annotation
 from transferability.data.coco import open_coco
-from transferability.data.entries import Entry, Source
+from transferability.data.entries import SEPARATOR, Entry, Source, labels_of
 from transferability.data.folders import open_folder
 from transferability.data.label_table import open_table
 from transferability.data.names import taken
@@ -73,10 +74,53 @@ class Sets(Source):
         return (None if name is None else f"{self.names[number]}/{name}"), image, data
 
 
-def open_sets(options: dict, scratch: Path) -> Sets:
+@dataclass(frozen=True)
+class LabelledSets(Annotated):
+    """Several sources as one of which some have images of several labels; an image of another has its class's."""
+
+    sets: dict[str, Source] = field(default_factory=dict)
+    starts: list[int] = field(default_factory=list)
+
+    def read(self, index: int) -> tuple[str | None, object, bytes | None]:
+        number = bisect_right(self.starts, index) - 1
+        (name, member) = list(self.sets.items())[number]
+        text, image, data = member.read(index - self.starts[number])
+        if text is None:
+            return None, image, data
+        labels = labels_of(text) if isinstance(member, Annotated) else (text,)
+        if any(SEPARATOR in label for label in labels):
+            raise InputError(f"{member.place}: the class {text!r} has a {SEPARATOR!r} in it; rename it")
+        return SEPARATOR.join(f"{name}/{label}" for label in labels), image, data
+
+
+def annotations_of(name: str, member: Source) -> list[Annotation]:
+    """What is known of the images of a set before they are read, by the names that labels have in several sets."""
+    if not isinstance(member, Annotated):
+        return [Annotation(())] * len(member.entries)
+    return [each.renamed({label: f"{name}/{label}" for label in each.names}) for each in member.annotations]
+
+
+def labelled_sets(whole: Sets) -> LabelledSets:
+    """Several sets of which some have images of several labels."""
+    sets = dict(zip(whole.names, whole.members, strict=True))
+    return LabelledSets(
+        place=whole.place,
+        stamp=whole.stamp,
+        entries=whole.entries,
+        wanted=whole.wanted,
+        left_out=whole.left_out,
+        listing=whole.listing,
+        annotations=[each for name, member in sets.items() for each in annotations_of(name, member)],
+        root="",
+        sets=sets,
+        starts=whole.starts,
+    )
+
+
+def open_sets(options: dict, scratch: Path) -> Sets | LabelledSets:
     """Several sets, one after another."""
     members = {name: open_source(member, scratch) for name, member in options["sets"].items()}
-    return Sets(
+    whole = Sets(
         place=", ".join(member.place for member in members.values()),
         stamp=" ".join(member.stamp for member in members.values()),
         entries=[
@@ -93,6 +137,7 @@ def open_sets(options: dict, scratch: Path) -> Sets:
         members=list(members.values()),
         starts=[0, *accumulate(len(member.entries) for member in members.values())][:-1],
     )
+    return labelled_sets(whole) if any(isinstance(member, Annotated) for member in whole.members) else whole
 
 
 OPENERS: dict[str, Callable[[dict, Path], Source]] = {

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from transferability.data.annotations import Annotated, Annotation, Box, Item, annotated
 from transferability.data.entries import Entry, note
 from transferability.data.listing import FOLDER_PARTS, check_name, stamp_of
+from transferability.data.masks import FOLDER, Masks
 from transferability.data.names import decoded, listed, shown
 from transferability.errors import InputError
 from transferability.files import expanded
@@ -151,4 +152,9 @@ def open_voc(options: dict, scratch: Path) -> Annotated:
     """One year of a VOC devkit: parts train, val and test, as ImageSets/Main lists them."""
     folder = year_folder(options)
     items = [item for part in parts_of(folder, options) for item in part_items(folder, part)]
-    return annotated(items, os.fspath(folder), options, shown(str(folder)))
+    masks = Masks.of(folder / FOLDER, options.get("masks", False))
+    if masks is not None and not masks.folder.is_dir():
+        raise InputError(
+            f"{shown(str(masks.folder))}: there is no such folder of masks; leave datasets.*.images.masks out"
+        )
+    return annotated(items, os.fspath(folder), options, shown(str(folder)), masks=masks)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ class Adaptation:
     `hidden` units of each layer below the last; patches of `scales` that `overlap`, and of those that show nothing the
     share `background`; a patch that shows one object may touch others if `touching`. They learn for so many `steps`,
     each of `batch_size` patches, at a `learning_rate` that falls to 0. An image's value for a class is the mean of its
-    patches' probabilities, each to a power, one of `powers`.
+    patches' probabilities, each to a power, one of `powers`. Where it is `dense`, images are read by convolutions, and
+    their patches lie on the network's stride; those to learn from do not.
     """
 
     classifier: str = "patches"
@@ -34,6 +36,7 @@ class Adaptation:
     batch_size: int = 128
     learning_rate: float = 0.001
     powers: tuple[float, ...] = (1, 2, 3, 5, 8)
+    dense: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -53,9 +56,13 @@ class Layers:
     stack: nn.Sequential
 
     @torch.no_grad()
+    def logits(self, features: np.ndarray) -> Tensor:
+        """What the last layer gives, float32 (P, K + 1), of features (P, D)."""
+        return self.stack((torch.from_numpy(features) - self.mean) / self.deviation)
+
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """The probability of each class and, last, of background, float32 (P, K + 1), of features (P, D)."""
-        return self.stack((torch.from_numpy(features) - self.mean) / self.deviation).softmax(dim=1).numpy()
+        return self.logits(features).softmax(dim=1).numpy()
 
 
 def draw_layers(widths: list[int], generator: torch.Generator) -> nn.Sequential:
@@ -69,8 +76,28 @@ def draw_layers(widths: list[int], generator: torch.Generator) -> nn.Sequential:
     return nn.Sequential(*stack[:-1])
 
 
-def learn_layers(adaptation: Adaptation, features: np.ndarray, labels: np.ndarray, outputs: int) -> Layers:
-    """Fit layers to features (P, D) of patches and their labels (P,) below `outputs`."""
+class Teaching(Protocol):
+    """How layers learn: what `Adaptation` says of it."""
+
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
+def learn_layers(adaptation: Teaching, features: np.ndarray, labels: np.ndarray, outputs: int) -> Layers:
+    """Fit layers to features (P, D) of patches and their labels: classes (P,) below `outputs`, or shares (P, outputs)
+    of each."""
     generator = torch.Generator().manual_seed(adaptation.seed)
     values, truth = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(labels)
     mean, deviation = values.mean(dim=0), values.std(dim=0).clamp(min=1e-6)

@@ -8,7 +8,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,14 +19,15 @@ from torch import Tensor
 
 from transferability import files, provenance
 from transferability.data.batches import normalise
-from transferability.data.packed import open_packed
+from transferability.data.packed import Images, open_packed
 from transferability.data.tasks import Task, members_of, open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.adaptation import Adaptation, Layers, learn_layers
+from transferability.evaluation.convolutional import Pyramid, Scorer, read_images
 from transferability.evaluation.features import BATCH, Source, check_cuts, stage_features
 from transferability.evaluation.metrics import score_labels
-from transferability.evaluation.patches import DROPPED, Objects, corners, patch_grid, patch_labels, patches_of
+from transferability.evaluation.patches import DROPPED, Objects, corners, patch_grid, patch_labels, patches_of, resized
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probing import (
     PARTS,
@@ -144,6 +145,24 @@ def patch_scores(reader: Reader, layers: dict[int, Layers], patched: PatchedTask
     return {n: np.stack(each) for n, each in scores.items()}
 
 
+def first_image(images: Images) -> np.ndarray:
+    """The first of some images, uint8 (C, H, W)."""
+    return np.asarray(images[np.array([0])])[0]
+
+
+def difference_from_patches(reader: Reader, layers: Layers, scorer: Scorer, image: np.ndarray, side: int) -> dict:
+    """The largest difference, and the mean, between what a scorer gives for an image (C, H, W) of so many pixels a
+    side, and what stages and layers give for the same patches one by one."""
+    (n,), pyramid = reader.cuts, Pyramid(scorer.patch, scorer.stride, (side,))
+    seen = resized(torch.from_numpy(image)[None], side)
+    rows = (pyramid.corners * side).round().astype(np.int64)
+    cut = torch.cat([seen[:, :, top:bottom, left:right] for left, top, right, bottom in rows.tolist()])
+    one_by_one = layers(reader.features(cut)[n])[:, :-1]
+    together = read_images(scorer, image[None], pyramid, reader.source.device)[0]
+    differences = np.abs(together - one_by_one)
+    return {"largest": float(differences.max()), "mean": float(differences.mean()), "patches": len(rows)}
+
+
 def image_scores(scores: np.ndarray, power: float) -> np.ndarray:
     """An image's value for each class, (images, K): the mean of its patches' scores (images, P, K) to a power."""
     return (scores.astype(np.float64) ** power).mean(axis=1)
@@ -164,9 +183,11 @@ def thumbnail(pixels: np.ndarray) -> str:
     return base64.b64encode(data.getvalue()).decode()
 
 
-def shown_maps(patched: PatchedTask, pointed: list[Pointed], scores: np.ndarray, seed: int) -> list[dict]:
+def shown_maps(
+    patched: PatchedTask, pointed: list[Pointed], scores: np.ndarray, covered: np.ndarray, seed: int
+) -> list[dict]:
     """Some images with the maps of a class that they show: one a class, drawn, of no more than SHOWN classes."""
-    generator, covered, rows = np.random.default_rng(seed), coverage(patched.corners), []
+    generator, rows = np.random.default_rng(seed), []
     labels = sorted({each.label for each in pointed})
     for label in labels[:SHOWN]:
         members = [one for one in pointed if one.label == label]
@@ -187,14 +208,17 @@ def shown_maps(patched: PatchedTask, pointed: list[Pointed], scores: np.ndarray,
 
 @dataclass(frozen=True)
 class Adapted:
-    """What adaptation layers at a cut give: the scores of patches of each part, and the power chosen on validation."""
+    """What adaptation layers at a cut give: the scores of patches of each part, where these lie, as shares of an image
+    (P, 4), and the power chosen on validation. `convolved` tells how convolutions read them, if they did."""
 
     scores: dict[str, np.ndarray]
+    corners: np.ndarray
     power: float
+    convolved: dict | None = None
 
     def block(self, patched: PatchedTask, adaptation: Adaptation) -> dict:
         """What is known beside average precision: where maps point, and some maps."""
-        raised, covered = self.scores["test"] ** self.power, coverage(patched.corners)
+        raised, covered = self.scores["test"] ** self.power, coverage(self.corners)
         pointed = [
             each
             for index, objects in enumerate(patched.objects["test"])
@@ -202,8 +226,9 @@ class Adapted:
         ]
         return {
             "power": self.power,
+            **({} if self.convolved is None else {"convolved": self.convolved}),
             "pointing": pointing_scores(pointed),
-            "maps": shown_maps(patched, pointed, raised, adaptation.seed),
+            "maps": shown_maps(patched, pointed, raised, covered, adaptation.seed),
         }
 
     def part_scores(self, task: Task, part: str) -> dict:
@@ -212,16 +237,45 @@ class Adapted:
         return score_labels(values, torch.from_numpy(task.labels[part]), task.classes) | {"loss": None}
 
 
-def adapt(reader: Reader, patched: PatchedTask, adaptation: Adaptation) -> tuple[dict[int, Adapted], dict[str, int]]:
-    """Adaptation layers at each cut, read on validation and test images; and the patches learnt from."""
-    check_cuts(reader.source.network, reader.cuts)
-    layers, counts = learn(reader, patched, adaptation)
+def read_patches(
+    reader: Reader, layers: dict[int, Layers], patched: PatchedTask, adaptation: Adaptation
+) -> dict[int, Adapted]:
+    """Validation and test images, patch by patch."""
     scores = {part: patch_scores(reader, layers, patched, part) for part in SCORED}
     labels, adapted = patched.task.labels["validation"], {}
     for n in reader.cuts:
         power = best_power(scores["validation"][n], labels, adaptation.powers)
-        adapted[n] = Adapted({part: each[n] for part, each in scores.items()}, power)
-    return adapted, counts
+        adapted[n] = Adapted({part: each[n] for part, each in scores.items()}, patched.corners, power)
+    return adapted
+
+
+def read_convolved(
+    reader: Reader, layers: dict[int, Layers], patched: PatchedTask, adaptation: Adaptation
+) -> dict[int, Adapted]:
+    """Validation and test images, each size of patches in one pass."""
+    images, labels, adapted = patched.task.images, patched.task.labels["validation"], {}
+    for n in reader.cuts:
+        scorer = Scorer.of(reader.source, n, reader.pooling, layers[n])
+        pyramid = Pyramid.of(scorer, adaptation.scales)
+        scores = {part: read_images(scorer, images[part], pyramid, reader.source.device) for part in SCORED}
+        told = {
+            "stride": pyramid.stride,
+            "sides": list(pyramid.sides),
+            "difference": difference_from_patches(
+                replace(reader, cuts=[n]), layers[n], scorer, first_image(images["test"]), pyramid.sides[:2][-1]
+            ),
+        }
+        power = best_power(scores["validation"], labels, adaptation.powers)
+        adapted[n] = Adapted(scores, pyramid.corners, power, told)
+    return adapted
+
+
+def adapt(reader: Reader, patched: PatchedTask, adaptation: Adaptation) -> tuple[dict[int, Adapted], dict[str, int]]:
+    """Adaptation layers at each cut, read on validation and test images; and the patches learnt from."""
+    check_cuts(reader.source.network, reader.cuts)
+    layers, counts = learn(reader, patched, adaptation)
+    read = read_convolved if adaptation.dense else read_patches
+    return read(reader, layers, patched, adaptation), counts
 
 
 def adapted_metrics(identity: Network, checkpoint: Path, source: Source, task: Task, block: dict) -> dict:
@@ -254,7 +308,7 @@ def main() -> None:
             "name": identity.option,
             **asdict(adaptation),
             "pooling": asdict(pooling),
-            "patches": {"per_image": len(patched.grid), "learnt": counts},
+            "patches": {"per_image": len(own.corners), "learnt": counts},
             **own.block(patched, adaptation),
         }
         scores = {part: own.part_scores(patched.task, part) for part in SCORED}

@@ -96,14 +96,19 @@ def patch_labels(patches: np.ndarray, objects: Objects, background: int, touchin
     return np.where(touched == 0, background, np.where(single, objects.labels[one], DROPPED))
 
 
+def resized(images: Tensor, side: int) -> Tensor:
+    """Images uint8 (n, C, H, W) with so many pixels a side."""
+    made = functional.interpolate(images.float(), (side, side), mode="bilinear", antialias=True)
+    return made.round().clamp(0, 255).to(torch.uint8)
+
+
 def cut_patches(image: Tensor, grid: np.ndarray, shape: tuple[int, int, int]) -> Tensor:
     """The pixels of patches of an image uint8 (C, H, W), each resized to what a network sees: uint8 (P, C, h, w)."""
     cut = torch.empty((len(grid), *shape), dtype=torch.uint8)
     for side in np.unique(grid[:, 0]):
         members = np.flatnonzero(grid[:, 0] == side)
         crops = torch.stack([image[:, top : top + side, left : left + side] for _, left, top in grid[members].tolist()])
-        resized = functional.interpolate(crops.float(), shape[1:], mode="bilinear", antialias=True)
-        cut[torch.from_numpy(members)] = resized.round().clamp(0, 255).to(torch.uint8)
+        cut[torch.from_numpy(members)] = resized(crops, shape[1])
     return cut
 
 

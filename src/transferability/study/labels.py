@@ -1,13 +1,13 @@
 """Labels: what goes with images that may have several, and what with images of one; checked before any job."""
 
 from transferability.errors import InputError
-from transferability.study.probes import reads_patches
+from transferability.study.probes import PIXELS, reads_patches
 
 SEVERAL = ("voc", "coco", "table")
 """The sources whose images may have several labels."""
 
-PRECISIONS = ("test_map", "chosen_test_map", "test_map11", "validation_map")
-"""The read-outs of networks that learn several labels."""
+PRECISIONS = ("test_map", "chosen_test_map", "test_map11", "validation_map", "test_miou")
+"""The read-outs of networks and probes that learn several labels."""
 
 BOXED = ("voc", "coco")
 """The sources that know where objects are."""
@@ -19,9 +19,15 @@ LOOKS = ("tsne", "retrieval", "shows", "scores")
 """The sections that look at images by the one class of each."""
 
 
+def sources_of(params: dict, dataset: str) -> set[str]:
+    """The sources of a data set's images: one, or those of its sets."""
+    images = params["datasets"][dataset]["images"]
+    return {member["source"] for member in images.get("sets", {"": images}).values()}
+
+
 def has_several(params: dict, dataset: str) -> bool:
     """Whether a data set's images may have several labels."""
-    return params["datasets"][dataset]["images"]["source"] in SEVERAL
+    return bool(sources_of(params, dataset) & {*SEVERAL})
 
 
 def check_labels(params: dict) -> None:
@@ -42,15 +48,26 @@ def check_labels(params: dict) -> None:
         if several:
             refuse_drawing(params, dataset)
         check_boxes(params, dataset)
+        check_masks(params, dataset)
 
 
 def check_boxes(params: dict, dataset: str) -> None:
     """Refuse patches of images without boxes."""
     patched = [name for name in params.get("probes", {}) if reads_patches(params, name)]
-    if patched and params["datasets"][dataset]["images"]["source"] not in BOXED:
+    if patched and not sources_of(params, dataset) & {*BOXED}:
         raise InputError(
             f"params: probes.{patched[0]} learns patches by boxes, and images of datasets.{dataset} have none; take a "
             f"source with boxes ({' or '.join(BOXED)}), or another classifier"
+        )
+
+
+def check_masks(params: dict, dataset: str) -> None:
+    """Refuse a pixel probe of images without masks."""
+    dense = [name for name, probe in params.get("probes", {}).items() if probe["classifier"] == PIXELS]
+    if dense and not params["datasets"][dataset]["images"].get("masks"):
+        raise InputError(
+            f"params: probes.{dense[0]} learns from masks, and datasets.{dataset}.images has none; take the source voc "
+            "with masks, or another classifier"
         )
 
 

@@ -153,6 +153,8 @@ def check_names(params: dict) -> None:
     for split in study.get("networks", {}):
         if split not in study["split"]:
             raise InputError(f"params: study.networks names the split {split!r}, which study.split lacks")
+    for split in params["analysis"].get("sources", []):
+        refuse_unknown("analysis.sources", split, "study.split", study["split"])
 
 
 def refuse_unknown(key: str, name: str, section: str, names: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from transferability.errors import InputError
 from transferability.networks.notation import PRETRAINED, RANDOM, Network, Treated, split_treatment
 from transferability.study.grid import expand_curve
 from transferability.study.recipes import is_recipe, is_trained, options_in_words
+from transferability.words import in_words
 
 DROPPING = ("svm", "logreg")
 """The classifiers that learn with values dropped out."""
@@ -15,8 +16,20 @@ DROPPING = ("svm", "logreg")
 PATCHES = "patches"
 """The classifier that reads patches of images: adaptation layers."""
 
-PATCH_KEYS = ("hidden", "scales", "overlap", "background", "touching", "steps", "batch_size", "learning_rate", "powers")
-"""What is said of adaptation layers, and of them alone."""
+PIXELS = "pixels"
+"""The classifier that reads the places of maps, and learns from masks."""
+
+PLACES = "places"
+"""How the features of a pixel probe are pooled: not at all, each place of a map is read by itself."""
+
+PATCH_KEYS = (
+    *("hidden", "scales", "overlap", "background", "touching"),
+    *("steps", "batch_size", "learning_rate", "powers", "dense"),
+)
+"""What may be said of adaptation layers."""
+
+KEYS = {PATCHES: PATCH_KEYS, PIXELS: ("steps", "batch_size", "learning_rate")}
+"""What may be said of the classifiers that learn step by step, and of them alone."""
 
 # Those of `evaluation.adaptation`, which loads torch.
 SCALES, OVERLAP = (1, 1.3, 1.6, 2, 2.4, 2.8, 3.2, 3.6, 4), 0.5
@@ -35,7 +48,7 @@ def reads_patches(params: dict, name: str) -> bool:
 
 def probe_reader(params: dict, name: str) -> str:
     """The module of `evaluation` that makes a probe."""
-    return "adapting" if reads_patches(params, name) else "probing"
+    return {PATCHES: "adapting", PIXELS: "pixels"}.get(params["probes"][name]["classifier"], "probing")
 
 
 def patch_count(probe: dict) -> int:
@@ -45,8 +58,8 @@ def patch_count(probe: dict) -> int:
 
 
 def pooling_section(params: dict, name: str) -> dict:
-    """How a probe's features are pooled, a word written out: {"kind": "gap"}."""
-    return written_out(params["probes"][name]["pooling"])
+    """How a probe's features are pooled, a word written out: {"kind": "gap"}; those of each place are not."""
+    return written_out(params["probes"][name].get("pooling", PLACES))
 
 
 def written_out(pooling: str | dict) -> dict:
@@ -110,12 +123,16 @@ def check_probes(params: dict) -> None:
 
 
 def refuse_foreign_keys(name: str, probe: dict) -> None:
-    """Refuse keys of adaptation layers in another probe, and those of another probe in theirs."""
-    common, patches = {"classifier", "pooling"}, probe["classifier"] == PATCHES
-    foreign = [key for key in probe if key not in common and (key in PATCH_KEYS) != patches]
+    """Refuse keys of adaptation layers or of a pixel probe in another probe, and those of another probe in theirs."""
+    classifier = probe["classifier"]
+    stepwise = {key for keys in KEYS.values() for key in keys}
+    allowed = {*KEYS[classifier]} if classifier in KEYS else {*probe} - stepwise
+    common = {"classifier"} if classifier == PIXELS else {"classifier", "pooling"}
+    foreign = [key for key in probe if key not in {*common, *allowed}]
     if foreign:
-        kind = "a probe that reads patches" if not patches else "one that reads whole images"
-        raise InputError(f"params: probes.{name}.{foreign[0]} is for {kind}, not {probe['classifier']}; leave it out")
+        owners = [owner for owner, keys in KEYS.items() if foreign[0] in keys]
+        kind = f"the classifier {in_words(owners, 'or')}" if owners else "a probe that reads whole images"
+        raise InputError(f"params: probes.{name}.{foreign[0]} is for {kind}, not {classifier}; leave it out")
 
 
 def check_alone(params: dict, split: str) -> None:

@@ -16,7 +16,7 @@ from transferability.networks.recipes import PLAIN, Recipe, frozen_below, shared
 from transferability.networks.stages import Stage
 from transferability.study.architectures import stages_of
 from transferability.study.jobs import Job
-from transferability.study.probes import patch_count, pooling_section, reads_patches
+from transferability.study.probes import PLACES, patch_count, pooling_section, reads_patches
 from transferability.study.recipes import network_recipe, network_schedule, trials_of
 from transferability.study.scores import score_options
 from transferability.study.sizes import task_size
@@ -223,7 +223,7 @@ def scoring_minutes(params: dict, job: Job) -> int:
 
 def pooled_values(stage: Stage, pooling: dict) -> int:
     """How many values a stage gives for an image when they are pooled, at most."""
-    if pooling["kind"] == "full":
+    if pooling["kind"] in ("full", PLACES):
         return math.prod(stage.shape)
     if pooling["kind"] == "grid":
         return min(math.prod(stage.shape), 2 * pooling.get("values", GRID))
