@@ -28,6 +28,7 @@ from transferability.data.splits import make_split
 from transferability.evaluation.adaptation import Adaptation
 from transferability.evaluation.adapting import Adapted, PatchedTask, Reader, adapt, image_scores
 from transferability.evaluation.features import Source
+from transferability.evaluation.patches import OF_PATCH, areas
 from transferability.evaluation.pooling import Pooling
 from transferability.networks.checkpoints import Card
 from transferability.training.precision import mean_average_precision
@@ -62,6 +63,12 @@ def source_of(name: str, material: Path, folder: Path, patch: int) -> Source:
     described, half = architecture(name, weights), [0.5, 0.5, 0.5]
     card = Card("pretrained", described, (3, patch, patch), [], half, half)
     return Source(build(name, weights, folder), card, torch.device("cpu"))
+
+
+def too_small(patched: PatchedTask, adaptation: Adaptation) -> float:
+    """The share of training objects that cover less than any patch asks for, and so are never learnt from."""
+    boxes = np.concatenate([each.boxes for each in patched.objects["train"]])
+    return float((areas(boxes) < OF_PATCH / max(adaptation.scales) ** 2).mean())
 
 
 def adapted_by(name: str, patched: PatchedTask, adaptation: Adaptation, kept: Path, source: Source) -> Adapted:
@@ -117,7 +124,8 @@ def main() -> None:
         kept.mkdir(parents=True, exist_ok=True)
         patched, told = open_task(arguments.material, folder, adaptation, arguments.size), {}
         labels = patched.task.labels["test"]
-        print(f"chance {(labels == 1).mean():.3f}")
+        small = too_small(patched, adaptation)
+        print(f"chance {(labels == 1).mean():.3f}; {small:.1%} of objects are too small for any patch")
         for source in arguments.sources:
             network = source_of(source, arguments.material, folder, arguments.patch)
             adapted = adapted_by(source, patched, adaptation, kept, network)
