@@ -39,8 +39,15 @@ def panels_of(probed: pd.DataFrame, tasks: dict) -> dict[str, pd.DataFrame]:
     """The probes of each panel by its title: those of a target, or of all splits that are drawn at random."""
     panels = {}
     for (split, target), rows in probed[probed["kind"].isin(NAMED)].groupby(["split", "target"], sort=False):
-        panels[f"{split}: {tasks.get(split, {}).get(target, f'task {target}')}"] = rows
+        panels[target_name(split, target, rows, tasks)] = rows
     return panels | dict(conditions_of(probed[~probed["kind"].isin(NAMED)]))
+
+
+def target_name(split: str, target: str, rows: pd.DataFrame, tasks: dict) -> str:
+    """A target as the title of its panel."""
+    if set(rows["kind"]) == {"whole"}:
+        return split
+    return f"{split}: {tasks[split][target]}" if split in tasks else f"{split}, task {target}"
 
 
 def draws_of(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
