@@ -55,7 +55,7 @@ def published_table(records: list[dict], networks: pd.DataFrame, retrieval: pd.D
                 {name: record[name] for name in ("paper", "data", "read_out")}
                 | {
                     "network": name,
-                    "published": percent / 100,
+                    "published": round(percent / 100, 6),
                     "comparable": comparable,
                     "here": measured(record, name, networks, retrieval) if comparable else None,
                 }

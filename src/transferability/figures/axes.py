@@ -90,6 +90,12 @@ def as_percent(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
 
 
+def within_shares(axes: Axes) -> None:
+    """Let the y axis end where shares do: an interval over two draws may reach far beyond."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -0.02), min(high, 1.02))
+
+
 def as_points(axes: Axes) -> None:
     """Write the y axis in percentage points, signed."""
     axes.yaxis.set_major_formatter(

@@ -9,7 +9,14 @@ from transferability.analysis.draws import READ, draws_summary, paired_draws
 from transferability.analysis.intervals import Estimate
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import DRAW_COLUMNS, read_table, stage_names
-from transferability.figures.axes import as_percent, intervals_of, label_layers, panel_grid, series_handle
+from transferability.figures.axes import (
+    as_percent,
+    intervals_of,
+    label_layers,
+    panel_grid,
+    series_handle,
+    within_shares,
+)
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
 from transferability.figures.styles import SERIES, finish
 from transferability.words import counted, in_words, points
@@ -139,6 +146,7 @@ def draw(study: Study, options: Options) -> Drawing:
         if (chance := chance_of(study, pair, read_out)) is not None:
             panel.axhline(chance, color="0.5", linewidth=0.8, linestyle=":")
     as_percent(grid.panels[0])
+    within_shares(grid.panels[0])
     grid.label("Cut after stage n", read_out_of(read_out).label)
     for panel in grid.panels:
         label_layers(panel, sorted(set(draws["n"])), stages, grid.panel_inches)

@@ -17,6 +17,7 @@ from transferability.figures.axes import (
     panel_grid,
     published_handle,
     series_handle,
+    within_shares,
 )
 from transferability.figures.captions import footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, trained_of
@@ -101,6 +102,7 @@ def draw(study: Study, options: Options) -> Drawing:
         mark_published(panel, published, rows, looks)
         panel.set_title(title, fontsize=8)
     as_percent(grid.panels[0])
+    within_shares(grid.panels[0])
     grid.label("Cut after stage n", read_out_of(read_out).label)
     for panel in grid.panels:
         label_layers(panel, sorted(set(probed["n"])), stage_names(study.networks), grid.panel_inches)
