@@ -22,7 +22,7 @@ from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.metrics import score
 from transferability.evaluation.pooling import POOLINGS, Pooling
 from transferability.evaluation.probes import CLASSIFIERS, NORMALISATIONS, Probe
-from transferability.evaluation.probing import like_classes, parse_probe
+from transferability.evaluation.probing import ProbedTask, like_classes, parse_probe
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.stages import AlexNet
@@ -220,3 +220,11 @@ def test_classes_of_two_tasks_are_the_same_by_their_names_within_their_sets():
     assert like.labels.tolist() == [1, 1, 0, 0, 2, 2]
     with pytest.raises(InputError, match="learn_from needs the same classes in both tasks, and they have 5 and 3"):
         like_classes(other, ["5"], ["3"])
+
+
+def test_a_task_without_validation_images_is_refused_in_a_sentence(packed_digits, digits_split, tmp_path):
+    split = files.read_json(digits_split)
+    split["tasks"]["B"]["validation"] = {name: [] for name in split["tasks"]["B"]["classes"]}
+    files.write_json(tmp_path / "random0.json", split)
+    with pytest.raises(InputError, match=r"random0.json: not a whole split \(it names images that there are none of\)"):
+        ProbedTask.open(tmp_path / "random0.json", "B", packed_digits)

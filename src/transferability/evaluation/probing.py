@@ -84,15 +84,11 @@ class ProbedTask:
 
     @classmethod
     def open(cls, split: Path, side: str, packed: Path, parts: tuple[str, ...] = PARTS) -> "ProbedTask":
-        """Read some parts of a split's task; one without images is an InputError."""
+        """Read some parts of a split's task; a split in which one has no images is an InputError."""
         task, images = open_task(split, side, packed, parts), open_packed(packed).hashes
         chosen = files.read_json(split, Split)
-        hashes = {}
-        for part in parts:
-            if not len(task.labels[part]):
-                raise InputError(f"{split}: task {side} has no {part} images, which are read; change the split")
-            hashes[part] = hash_names(images[index] for index in members_of(chosen, side, part).indices)
-        return cls(task, hashes)
+        members = {part: members_of(chosen, side, part).indices for part in parts}
+        return cls(task, {part: hash_names(images[index] for index in indices) for part, indices in members.items()})
 
     def features(self, folder: Path, source: Source, cuts: list[int], pooling: Pooling, views: int) -> PartFeatures:
         """The features of each part in each view at each cut, stored in the folder, a folder a part."""
