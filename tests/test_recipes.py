@@ -8,10 +8,15 @@ import yaml
 from torch import Tensor
 
 from transferability import files
+from transferability.data.augmentation import Augmentation
+from transferability.data.tasks import open_task
 from transferability.errors import InputError
+from transferability.networks.building import draw_network
 from transferability.networks.checkpoints import load_network, read_checkpoint
 from transferability.networks.notation import parse_network
 from transferability.networks.recipes import parts_of, recipe_of, stage_rates, stages_learning
+from transferability.networks.stages import architecture_of
+from transferability.networks.treatments import freeze
 from transferability.study.grid import study_networks
 from transferability.study.jobs import Job
 from transferability.study.params import check_networks, check_params
@@ -20,7 +25,11 @@ from transferability.study.targets import check_target
 from transferability.study.work import job_recipe, job_schedule, job_stages, training_work
 from transferability.training.history import read_history
 from transferability.training.job import Request, make_checkpoints
+from transferability.training.optimizers import Schedule
+from transferability.training.randomness import Draws
 from transferability.training.resuming import Keeper
+from transferability.training.setup import Setup
+from transferability.training.surgery import relative_gradient, relative_gradients
 
 torch.set_num_threads(1)
 
@@ -126,6 +135,7 @@ RECIPES = {
     "decay": {"rates": {"decay": 0.5}},
     "gradual": {"unfreeze": 1},
     "surgical": {"only": ["conv2"]},
+    "steepest": {"only": "steepest"},
     "source": {"batch_norm": "source"},
     "estimated": {"batch_norm": "re-estimated"},
     "moving": {"batch_norm": "trained", "only": ["conv2"]},
@@ -168,6 +178,39 @@ def test_stages_that_only_leaves_out_stay_frozen_and_are_proved(make, source):
     assert run["frozen"]["layers"] == 4
     assert run["recipe"]["rates"] == {stage: 0 if stage in STAGES[:5] and stage != "conv2" else 1 for stage in STAGES}
     assert run["recipe"]["name"] == "surgical"
+
+
+def test_the_stage_with_the_steepest_gradient_learns_alone(make, source):
+    folder = make(["A5B+-steepest"], {"only": "steepest"})
+    rates = files.read_json(folder / "A5B+-steepest/run.json")["recipe"]["rates"]
+    (chosen,) = [stage for stage in STAGES[:5] if rates[stage]]
+    assert learnt(folder, "A5B+-steepest", source) == [chosen, "fc6", "fc7", "fc8"]
+
+
+def test_gradients_are_measured_beside_the_weights_and_leave_the_network_as_it_was(packed_digits, digits_split):
+    """Batch norm undoes the scale of the weights before it: of a tenth of them the gradient's share is larger."""
+    task, architecture = open_task(digits_split, "B", packed_digits), architecture_of(NETWORKS | {"dropout": 0})
+    draws = Draws(0, tuple(task.classes))
+    setup = Setup(task, Schedule(**SCHEDULE), Augmentation(padding=0, flip=False), draws, torch.device("cpu"))
+    network = draw_network(architecture, (1, 8, 8), len(task.classes), lambda n: n)
+    freeze(network[0], dropout=False)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    shares = relative_gradients(network, 5, setup)
+    assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
+    assert [stage.conv.weight.requires_grad for stage in network[:2]] == [False, True]
+    assert all(parameter.grad is None for parameter in network.parameters())
+    with torch.no_grad():
+        network[3].conv.weight /= 10
+        network[3].norm.running_mean /= 10
+        network[3].norm.running_var /= 100
+    again = relative_gradients(network, 5, setup)
+    assert again[3] > 5 * shares[3]
+    assert again[3] == max(again)
+    assert again[:3] == pytest.approx(shares[:3], rel=0.02)
+    line = torch.nn.Linear(2, 1, bias=False)
+    line.weight.data, line.weight.grad = torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.5]])
+    assert relative_gradient(line) == pytest.approx(0.1)
+    assert relative_gradient(torch.nn.ReLU()) == 0
 
 
 def test_stages_thaw_one_after_another_from_the_top(make, source):

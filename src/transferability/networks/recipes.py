@@ -15,7 +15,7 @@ PARTS = ("top", "middle", "bottom")
 """The thirds of the copied stages, from the cut down."""
 NEW = "new"
 """The stages above the copied ones, and what `hidden` adds to the last."""
-ALL = "all"
+ALL, STEEPEST = "all", "steepest"
 SOURCE, RE_ESTIMATED, TRAINED = "source", "re-estimated", "trained"
 """Where the statistics of batch norm in the stages below the cut come from."""
 
@@ -35,11 +35,11 @@ class Recipe:
     `hidden` are the widths of fully connected layers below the classifier, each with a ReLU and dropout. `rates` are
     factors on the learning rate: of NEW stages, of PARTS or single stages by name, or {"decay": d}, d times as much for
     each stage further down. With `unfreeze` the copied stages begin to learn one after another from the top, one every
-    so many steps; `only` names those of them that learn at all. `dropout` is the probability of every dropout of the
-    network. `batch_norm` says where the statistics of batch norm in the stages below the cut come from: the SOURCE,
-    RE_ESTIMATED on the target's training images before training, and fixed in both cases; or TRAINED, each batch's own,
-    in frozen stages too: what setting `requires_grad` alone does.
-    Of several `learning_rates` validation chooses.
+    so many steps; `only` names those of them that learn at all, or is STEEPEST, the one whose gradient is largest
+    beside its weights. `dropout` is the probability of every dropout of the network. `batch_norm` says where the
+    statistics of batch norm in the stages below the cut come from: the SOURCE, RE_ESTIMATED on the target's training
+    images before training, and fixed in both cases; or TRAINED, each batch's own, in frozen stages too: what setting
+    `requires_grad` alone does. Of several `learning_rates` validation chooses.
     """
 
     hidden: tuple[int, ...] = ()
@@ -92,7 +92,7 @@ def stages_learning(identity: Network, recipe: Recipe, stages: tuple[str, ...]) 
     learning = []
     for number, (name, rate) in enumerate(zip(stages, stage_rates(recipe, stages, identity.copied), strict=True)):
         copied = number < identity.copied
-        chosen = not copied or recipe.only == ALL or name in recipe.only
+        chosen = not copied or recipe.only in (ALL, STEEPEST) or name in recipe.only
         start = (recipe.unfreeze or 0) * max(0, identity.copied - number)
         learning.append(Learning(rate if number >= identity.frozen and chosen else 0.0, start))
     if not any(stage.rate for stage in learning):
@@ -129,7 +129,7 @@ def check_recipe(identity: Network, recipe: Recipe) -> None:
 def check_stage_names(recipe: Recipe, stages: tuple[str, ...]) -> None:
     """Refuse rates or a choice of stages that an architecture does not have."""
     named = {"rates": set(recipe.rates or ()) - {NEW, *PARTS, "decay"}}
-    named["only"] = set() if recipe.only == ALL else set(recipe.only)
+    named["only"] = set() if recipe.only in (ALL, STEEPEST) else set(recipe.only)
     for key, names in named.items():
         if unknown := sorted(names - set(stages)):
             raise InputError(f"{key} names the stage {unknown[0]!r}, which is none of {', '.join(stages)}")

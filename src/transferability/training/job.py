@@ -23,7 +23,7 @@ from transferability.forms.packed import PackedCard
 from transferability.locks import only_writer
 from transferability.networks.checkpoints import Card, read_card, save_checkpoint
 from transferability.networks.notation import PRETRAINED, Network, parse_network
-from transferability.networks.recipes import Recipe, recipe_of
+from transferability.networks.recipes import PLAIN, Recipe, recipe_of
 from transferability.networks.stages import AlexNet, Architecture, architecture_of
 from transferability.training.history import HistoryRow, write_history
 from transferability.training.learner import Learner
@@ -115,20 +115,23 @@ def run_trials(request: Request, setup: Setup, origin: dict) -> list[Trial]:
         identity = origin | ({"learning_rate": rate} if rate else {})
         keeper = Keeper(request.states / f"{file}.safetensors", identity, request.save_seconds)
         with fitting(*advice(request, setup.schedule)):
-            learners = learners_of(request.identities, started(request, tried), tried, request.way)
+            learners = learners_of(request.identities, *started(request, tried), tried)
             trials.append(run_trial(learners, tried, keeper, tell))
     return trials
 
 
-def started(request: Request, setup: Setup) -> list[nn.Sequential]:
-    """The networks of a job before their first step."""
+def started(request: Request, setup: Setup) -> tuple[list[nn.Sequential], list[Recipe]]:
+    """The networks of a job before their first step, and the recipe of each."""
     networks = start_networks(
         request.identities, request.built, setup.shape, setup.draws, request.source, request.frozen_dropout
     )
-    if request.recipe:
-        for identity, network in zip(request.identities, networks, strict=True):
-            follow_recipe(identity, network, request.way, setup.draws, request.frozen_dropout)
-    return networks
+    if not request.recipe:
+        return networks, [PLAIN] * len(networks)
+    recipes = [
+        follow_recipe(identity, network, request.way, setup, request.frozen_dropout)
+        for identity, network in zip(request.identities, networks, strict=True)
+    ]
+    return networks, recipes
 
 
 def open_setup(request: Request) -> Setup:

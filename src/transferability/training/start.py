@@ -12,10 +12,12 @@ from transferability.networks.checkpoints import Card, read_card, read_checkpoin
 from transferability.networks.dropout import Dropout, random_modules
 from transferability.networks.heads import draw_hidden_layers
 from transferability.networks.notation import PRETRAINED, Network
-from transferability.networks.recipes import Recipe, check_recipe, check_stage_names, stages_learning
+from transferability.networks.recipes import STEEPEST, Recipe, check_recipe, check_stage_names, stages_learning
 from transferability.networks.stages import Architecture, section_of
 from transferability.networks.treatments import freeze, prepare_network, stage_names
 from transferability.training.randomness import Draws
+from transferability.training.setup import Setup
+from transferability.training.surgery import steepest_stage
 
 
 def with_preprocessing(task: Task, architecture: Architecture, pretrained: Path | None) -> tuple[Task, str]:
@@ -98,18 +100,25 @@ def other_shape(card: Card | None, shape: tuple[int, int, int]) -> str:
 
 
 def follow_recipe(
-    identity: Network, network: nn.Sequential, recipe: Recipe, draws: Draws, frozen_dropout: bool
-) -> None:
-    """Make the start of a network, in place, that of one which is trained by a recipe: its head, dropout and stages."""
+    identity: Network, network: nn.Sequential, recipe: Recipe, setup: Setup, frozen_dropout: bool
+) -> Recipe:
+    """Make the start of a network, in place, that of one which is trained by a recipe: its head, dropout and stages.
+
+    Gives the recipe, with the stage that it had to choose.
+    """
+    draws = setup.draws
     check_recipe(identity, recipe)
     check_stage_names(recipe, stage_names(network))
     draw_hidden_layers(network, recipe.hidden, recipe.dropout or 0.0, lambda n: draws.key("weights", "hidden", n))
     if recipe.dropout is not None:
         set_dropout(network, recipe.dropout)
+    if recipe.only == STEEPEST:
+        recipe = replace(recipe, only=(steepest_stage(network, identity.copied, setup),))
     learning = stages_learning(identity, recipe, stage_names(network))
     for stage, how in zip(network, learning, strict=True):
         if not how.rate:
             freeze(stage, frozen_dropout)
+    return recipe
 
 
 def set_dropout(network: nn.Sequential, probability: float) -> None:

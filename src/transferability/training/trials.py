@@ -44,25 +44,25 @@ def on_device(network: Any, device: torch.device) -> nn.Sequential:
 
 
 def learners_of(
-    identities: list[Network], networks: list[nn.Sequential], setup: Setup, recipe: Recipe
+    identities: list[Network], networks: list[nn.Sequential], recipes: list[Recipe], setup: Setup
 ) -> list[Learner]:
     """Freshly started networks on the device, ready to learn, with the frozen stages that they have in common as one.
 
     Of several learning rates one may be too high: then it is not chosen, and the others are tried all the same.
     """
-    if recipe.batch_norm == RE_ESTIMATED:
-        for identity, network in zip(identities, networks, strict=True):
+    for identity, network, recipe in zip(identities, networks, recipes, strict=True):
+        if recipe.batch_norm == RE_ESTIMATED:
             on_device(network, setup.device)
             re_estimate(network[: identity.below], epoch_of(setup))
     frozen = [
         shared_below(stages_learning(identity, recipe, stage_names(network)), recipe)
-        for identity, network in zip(identities, networks, strict=True)
+        for identity, network, recipe in zip(identities, networks, recipes, strict=True)
     ]
     share_frozen_stages(networks, frozen)
-    forgiving = len(recipe.learning_rates) > 1
+    forgiving = any(len(recipe.learning_rates) > 1 for recipe in recipes)
     return [
         Learner(identity, on_device(network, setup.device), setup.schedule, recipe, forgiving)
-        for identity, network in zip(identities, networks, strict=True)
+        for identity, network, recipe in zip(identities, networks, recipes, strict=True)
     ]
 
 
