@@ -188,8 +188,9 @@ def test_memory_grows_with_networks_batch_and_images(params):
 
 def test_images_up_to_as_much_are_held_in_memory_as_tasks_hold():
     from transferability.data.tasks import IN_MEMORY
+    from transferability.training.caching import LIMIT
 
-    assert work.IN_MEMORY == IN_MEMORY
+    assert (work.IN_MEMORY, work.CACHE) == (IN_MEMORY, LIMIT)
 
 
 def test_the_longest_chain_is_a_base_network_and_what_waits_for_it(params):

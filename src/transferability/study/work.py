@@ -26,6 +26,8 @@ START = 2.2
 
 # That of `data.tasks`, whose import would take longer than all of this.
 IN_MEMORY = 2 * 2**30
+CACHE = 256 * 2**20
+"""Bytes of what frozen stages give for training images that are kept at most; of `training.caching`."""
 PROCESS_MB = 700
 """Memory of a training process before it holds images and networks, as measured."""
 
@@ -257,7 +259,7 @@ def memory_mb(params: dict, job: Job) -> int:
 
     The process, the task's images where they are held, of each network weights, best weights, gradients and
     velocities, and what a batch leaves in the stages of one network for the way back: the outputs of each, and what
-    norm, ReLU and pooling make of them.
+    norm, ReLU and pooling make of them; and what frozen stages give, where it is kept.
     """
     size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
     batch = job_schedule(params, job)["batch_size"]
@@ -268,4 +270,5 @@ def memory_mb(params: dict, job: Job) -> int:
         images = sum(min(IN_MEMORY, size.pixels * (count or 0)) for count in parts)
     networks = 4 * len(job.networks) * trials_of(params, job.networks[0]) * checkpoint_bytes(stages)
     left = 4 * 4 * batch * sum(stage.outputs for stage in stages)
-    return max(LEAST_MB, PROCESS_MB + math.ceil(MARGIN * (images + networks + left) / 1e6))
+    cached = CACHE if any(network.frozen for network in job.networks) else 0
+    return max(LEAST_MB, PROCESS_MB + math.ceil((MARGIN * (images + networks + left) + cached) / 1e6))

@@ -1,9 +1,9 @@
 """The loop: networks of one target are trained side by side on one stream of images.
 
 All treatments of one target and seed see the same batches, the same augmentation and the same dropout (`randomness`),
-and their new stages start from the same weights. What is alike is computed once: a batch for all networks of a job,
-and the frozen stages that they have in common. Which networks share a job, and whether it was stopped and resumed,
-changes nothing.
+and their new stages start from the same weights. What is alike is computed once: a batch for all networks of a job, and
+the frozen stages that they have in common; without augmentation these are computed once for all steps. Which networks
+share a job, and whether it was stopped and resumed, changes nothing.
 """
 
 import time
@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from transferability.data.tasks import SINGLE
+from transferability.training.caching import cache_of
 from transferability.training.history import best_row
 from transferability.training.learner import Learner
 from transferability.training.losses import OBJECTIVES, Objective
@@ -40,8 +41,9 @@ def train(learners: list[Learner], setup: Setup, report: Callable[[str], None], 
         report(f"going on after step {first} of {schedule.steps}")
     progress = Progress(schedule, first, report)
     validation_steps, overwriting = set(schedule.validation_steps()), Overwriting()
+    cache = cache_of(learners, setup, first)
     for done, (images, labels) in enumerate(setup.training_batches(first), start=first + 1):
-        taps = Taps(images, overwriting)
+        taps = Taps(images, overwriting, cache.at(done - 1))
         for learner in learners:
             learner.learn(done - 1, taps, labels, setup)
         if done in validation_steps:

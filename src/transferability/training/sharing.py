@@ -72,9 +72,8 @@ class Taps:
 
     def after(self, stages: nn.Sequential) -> Tensor:
         """What the last of the first, frozen stages of a network gives; none of them computes the batch twice."""
-        outputs = self.images
-        for stage in stages:
-            if stage not in self.given:
-                self.given[stage] = self.overwriting.outputs(stage, outputs)
-            outputs = self.given[stage]
+        done = next((number for number in range(len(stages), 0, -1) if stages[number - 1] in self.given), 0)
+        outputs = self.given[stages[done - 1]] if done else self.images
+        for stage in stages[done:]:
+            outputs = self.given[stage] = self.overwriting.outputs(stage, outputs)
         return outputs
