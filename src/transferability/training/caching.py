@@ -89,8 +89,8 @@ def fill(parts: list[nn.Sequential], setup: Setup) -> Cache:
 
 def empty_like(outputs: Tensor, rows: int) -> Tensor:
     """Room for so many rows of what a stage gives."""
-    shape, kind = (rows, *outputs.shape[1:]), {"dtype": outputs.dtype, "device": outputs.device}
-    return torch.empty(shape, **kind, memory_format=layout_of(outputs))
+    shape, layout = (rows, *outputs.shape[1:]), layout_of(outputs)
+    return torch.empty(shape, dtype=outputs.dtype, device=outputs.device, memory_format=layout)
 
 
 def is_equal(cache: Cache, parts: dict[nn.Module, nn.Sequential], first: int) -> bool:

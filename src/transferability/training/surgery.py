@@ -42,7 +42,7 @@ def relative_gradient(stage: nn.Module) -> float:
 
 def steepest_stage(network: nn.Sequential, copied: int, setup: Setup) -> str:
     """The name of the copied stage whose gradient is largest beside its weights; of equal ones the lowest."""
-    network.to(setup.device, memory_format=torch.channels_last)
+    network.to(setup.device)
     shares = relative_gradients(network, copied, setup)
     names = [name for name, _ in network.named_children()]
     return names[max(range(copied), key=lambda number: shares[number])]
