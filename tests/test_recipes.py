@@ -307,7 +307,7 @@ def test_rates_are_given_by_thirds_by_name_or_by_a_decay():
 @pytest.fixture
 def params() -> dict:
     """The default study, of one split, with recipes."""
-    params = yaml.safe_load((SCHEMA.parents[2] / "params.yaml").read_text(encoding="utf-8"))
+    params = yaml.safe_load((SCHEMA.parents[3] / "params.yaml").read_text(encoding="utf-8"))
     params["study"] |= {"split": ["random0"], "n": [2, 5], "treatment": ["transfer+"]}
     params["export"] = []
     params["recipes"] = {
