@@ -215,26 +215,43 @@ def test_a_pixel_probe_tells_squares_from_background_in_metrics_and_tables(study
     }
 
 
-def test_the_scorer_gives_maps_in_onnxruntime_alone(study, tmp_path, monkeypatch, capsys):
-    into = tmp_path / "scorer.onnx"
-    options = {
-        "--metrics": study / f"results/{PLACE}/A2B-dense.json",
-        "--split": study / "data/splits/squares/pair.json",
-        "--packed": study / "data/packed/squares",
-        "--model": study / f"models/{PLACE}/baseA/model.safetensors",
-        "--scale": 2.5,
-        "--into": into,
-    }
-    monkeypatch.setattr(sys, "argv", ["scorer", *(str(word) for pair in options.items() for word in pair)])
-    scorer.main()
+@pytest.fixture
+def make_scorer(study, tmp_path, monkeypatch):
+    """Run the command for a probe of baseA's stages, and give its options."""
+
+    def command(probe: str, model: str = "baseA") -> dict:
+        options = {
+            "--metrics": study / f"results/{PLACE}/{probe}.json",
+            "--split": study / "data/splits/squares/pair.json",
+            "--packed": study / "data/packed/squares",
+            "--model": study / f"models/{PLACE}/{model}/model.safetensors",
+            "--scale": 2.5,
+            "--into": tmp_path / "scorer.onnx",
+        }
+        monkeypatch.setattr(sys, "argv", ["scorer", *(str(word) for pair in options.items() for word in pair)])
+        scorer.main()
+        return options
+
+    return command
+
+
+def test_what_gives_no_maps_or_is_of_other_stages_is_no_scorer(make_scorer):
+    with pytest.raises(InputError, match="A2B-svm is no probe that reads patches, so it gives no maps"):
+        make_scorer("A2B-svm")
+    with pytest.raises(InputError, match="is of another network's stages; name that one"):
+        make_scorer("A2B-dense", "baseB")
+
+
+def test_the_scorer_gives_maps_in_onnxruntime_alone(make_scorer, capsys):
+    options = make_scorer("A2B-dense")
     told = json.loads(capsys.readouterr().out)
     assert told["max_abs_difference"] < 1e-4
     assert told["images"] == len(open_task(options["--split"], "B", options["--packed"]).labels["test"])
-    metadata = {entry.key: entry.value for entry in onnx.load(into).metadata_props}
+    metadata = {entry.key: entry.value for entry in onnx.load(options["--into"]).metadata_props}
     task = open_task(options["--split"], "B", options["--packed"])
     side, power = int(metadata["size"]), float(metadata["power"])
     images = resized(torch.from_numpy(np.asarray(task.images["test"][np.arange(len(task.labels["test"]))])), side)
-    (maps,) = onnxruntime.InferenceSession(into).run(["map"], {"images": images.numpy()})
+    (maps,) = onnxruntime.InferenceSession(options["--into"]).run(["map"], {"images": images.numpy()})
     places = (side - int(metadata["patch"])) // int(metadata["stride"]) + 1
     assert maps.shape == (len(images), 2, places, places)
     scores, labels = (maps.astype(np.float64) ** power).mean(axis=(2, 3)), task.labels["test"]

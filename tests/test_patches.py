@@ -49,6 +49,8 @@ def test_patches_cover_the_image_and_overlap_as_they_are_asked_to(overlap):
 
 def test_the_papers_scales_give_some_two_hundred_patches_a_square():
     assert len(patch_grid(256, SCALES, 0.5)) == patch_count({}) == 198
+    # 1 + 1.69 + 2.56 + 4 + 5.76 + 7.84 + 10.24 + 12.96 + 16 squares of a patch.
+    assert patch_count({"dense": True}) == 63
 
 
 @pytest.mark.parametrize(

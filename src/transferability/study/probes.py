@@ -52,8 +52,12 @@ def probe_reader(params: dict, name: str) -> str:
 
 
 def patch_count(probe: dict) -> int:
-    """How many patches adaptation layers read of an image: those of `evaluation.patches.patch_grid`, but for pixels."""
-    lines = (math.ceil((scale - 1) / (1 - probe.get("overlap", OVERLAP))) + 1 for scale in probe.get("scales", SCALES))
+    """How many patches adaptation layers read of an image: those of `evaluation.patches.patch_grid`, but for pixels; or
+    how many have as many pixels as the images that they read densely."""
+    scales = probe.get("scales", SCALES)
+    if probe.get("dense"):
+        return math.ceil(sum(scale**2 for scale in scales))
+    lines = (math.ceil((scale - 1) / (1 - probe.get("overlap", OVERLAP))) + 1 for scale in scales)
     return sum(count**2 for count in lines)
 
 
