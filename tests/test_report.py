@@ -252,12 +252,22 @@ PROBE = """<script>onload = () => setTimeout(async () => {
 """What is measured and done in a browser: geometry, a hint, a toggle, a read-out, a filter, sorting, a table."""
 
 
-def browse(page: Path, width: int, tmp_path: Path, dark: bool = False) -> tuple[dict, str]:
-    """Open a page in headless Chromium: what PROBE finds there, and what the console says.
+ODDS = """<script>onload = () => setTimeout(() => {
+  const boxes = [...document.querySelectorAll("main *")].filter(box => !box.closest(".scroll") && !box.closest("svg"));
+  parent.postMessage({
+    widest: Math.max(document.documentElement.scrollWidth, ...boxes.map(box => box.getBoundingClientRect().right)),
+    explored: !document.querySelector("#explore").hidden, points: document.querySelectorAll("#chart a").length,
+  }, "*");
+}, 300)</script>"""
+"""What is looked at on a page of odd names, or of next to nothing."""
+
+
+def browse(page: Path, width: int, tmp_path: Path, dark: bool = False, probe: str = PROBE) -> tuple[dict, str]:
+    """Open a page in headless Chromium: what a probe finds there, and what the console says.
 
     The script is added to a copy of the page, in a frame of the width, which the window need not have.
     """
-    (tmp_path / "page.html").write_text(page.read_text().replace("</body>", f"{PROBE}</body>"))
+    (tmp_path / "page.html").write_text(page.read_text().replace("</body>", f"{probe}</body>"))
     (tmp_path / "frame.html").write_text(
         f'<!doctype html><iframe src="page.html" width="{width}" height="800" style="border:0"></iframe><pre></pre>'
         "<script>onmessage = event => document.querySelector('pre').textContent = JSON.stringify(event.data)</script>"
@@ -347,6 +357,11 @@ def test_names_that_hold_markup_are_text_on_the_page(tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "<script>alert" not in page
     assert all(name in text_of(page) for name in names)
+    if CHROMIUM:
+        told, console = browse(tmp_path / "page.html", 390, tmp_path, dark=True, probe=ODDS)
+        assert told["widest"] <= 390
+        assert (told["explored"], told["points"]) == (True, len(networks))
+        assert not [line for line in console.splitlines() if ":CONSOLE" in line]
 
 
 @pytest.mark.parametrize(
@@ -371,6 +386,23 @@ def test_a_study_of_next_to_nothing_has_a_page(tmp_path, networks):
     assert "How transferable are the features?" in text
     assert re.search(r"No (verdict|conclusion): ", text)
     assert "nan" not in text.lower().split()
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("networks", "points"),
+    [(plant().head(1), 1), (plant().assign(test_images=0, test_top1=np.nan), 152), (plant().assign(trained=False), 0)],
+    ids=["one network", "no test images", "none trained"],
+)
+def test_networks_are_explored_where_there_is_something_to_see(tmp_path, networks, points):
+    tables = write_tables(tmp_path, networks)
+    (tables / "figures").mkdir()
+    files.write_json(tables / "figures/captions.json", {})
+    write_page(Places(tables, tables / "figures", None, None, tmp_path / "report.html"), "test_top1")
+    told, console = browse(tmp_path / "report.html", 1280, tmp_path, probe=ODDS)
+    assert (told["explored"], told["points"]) == (points > 0, points)
+    assert told["widest"] <= 1280
+    assert not [line for line in console.splitlines() if ":CONSOLE" in line]
 
 
 def test_the_template_travels_with_the_package():

@@ -212,6 +212,8 @@ function hints() {
 async function explore() {
   const rows = parse(await unpack("networks.csv"));
   networks = rows.filter((row) => row.trained === "True").map((row) => ({ ...row, n: Number(row.n) }));
+  // Nothing trained, or no read-out has a number.
+  if (!networks.length || !exploring.readOuts.length) return;
   document.getElementById("chart").setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   buildControls();
   redraw();

@@ -230,7 +230,8 @@ def exploring(networks: pd.DataFrame, places: Places, read_out: str) -> dict:
             for name, style in styles.items()
         ],
         "readOuts": [{"name": record.name, "label": record.short} for record in measured],
-        "readOut": read_out,
+        # The study's may have no number, as where there are no test images.
+        "readOut": next(iter(sorted((record.name for record in measured), key=lambda name: name != read_out)), ""),
         "stages": stage_names(networks),
         "linked": places.models is not None,
     }
