@@ -71,6 +71,15 @@ def test_a_study_of_probes_is_told_where_its_features_are_read_best():
     assert sentence.startswith("Read features at n = 1, by svm: 8")
 
 
+def test_where_no_network_trained_from_scratch_the_remedy_is_longer_training():
+    networks = plant()
+    networks.loc[networks["treatment"] == "base", "trained"] = False
+    (sentence,) = verdict(networks)
+    count = int((networks["treatment"] == "base").sum())
+    assert sentence.startswith(f"No verdict: of the networks trained from scratch none trained ({count} ended as")
+    assert sentence.endswith("(training.steps, training.learning_rate).")
+
+
 def test_a_study_of_base_networks_alone_has_no_verdict():
     (sentence,) = verdict(plant({"base": GAINS["base"]}))
     assert sentence.startswith("No verdict: nothing here is compared")

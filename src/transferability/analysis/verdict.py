@@ -247,6 +247,12 @@ def no_verdict(networks: pd.DataFrame, read_out: str) -> str:
         return "No verdict: no network trained; the coverage says why."
     if not networks[read_out].notna().any():
         return f"No verdict: no network has the read-out {read_out}; set figures.read_out to another."
+    bases = networks[networks["treatment"] == "base"]
+    if len(bases) and not bases["trained"].any():
+        return (
+            f"No verdict: of the networks trained from scratch none trained ({len(bases)} ended as guessing does); "
+            "train longer, or at another rate (training.steps, training.learning_rate)."
+        )
     return (
         "No verdict: nothing here is compared with a network trained from scratch; add a treatment that copies stages."
     )
