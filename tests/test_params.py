@@ -100,7 +100,7 @@ def test_the_ready_studies_pass_on_top_of_the_default_one(file, tmp_path, monkey
             "batch_size, bias_rate, decay, learning_rate, momentum, nesterov, optimizer, precision, steps, "
             "validations, warmup, weight_decay",
         ),
-        (["analysis"], "drop, primary, unbalanced"),
+        (["analysis"], "drop, primary, sources, unbalanced"),
         (["figures"], "dpi, read_out, width"),
     ],
     ids=".".join,
@@ -502,7 +502,7 @@ def test_the_other_sources_of_images_pass(params, images, tmp_path, monkeypatch)
         ({"source": "folder", "size": 8, "channels": 1, "path": "x", "storage": "png"}, ".storage: 'png' is none of "),
         ({"source": "folder", "size": 8, "channels": 1, "path": "x", "on_bad": "drop"}, ".on_bad: 'drop' is none of "),
         ({"source": "folder", "size": 8, "channels": 1, "path": "x", "md5": "1"}, ".md5: '1' does not fit; The MD5 "),
-        ({"source": "folder", "size": 8, "channels": 1, "path": "x", "lists": {"train": "t"}}, "key 'train'; known"),
+        ({"source": "folder", "size": 8, "channels": 1, "path": "x", "lists": {"train": "t"}}, "key 'train'; its keys"),
         ({"source": "sets", "size": 8, "channels": 1}, ": the key 'sets' is missing"),
         ({"source": "sets", "size": 8, "channels": 1, "sets": {"a": {"source": "sets"}}}, ".a.source: 'sets' is none"),
         (
