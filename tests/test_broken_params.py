@@ -10,6 +10,7 @@ import pytest
 
 from transferability.errors import InputError
 from transferability.study.architectures import describe_architectures
+from transferability.study.defaults import completed
 from transferability.study.jobs import probe_jobs, study_jobs
 from transferability.study.params import check_networks, check_params
 from transferability.study.reading import read_study
@@ -44,7 +45,8 @@ def with_value(params: dict, place: tuple, value: object) -> dict:
 
 
 def refusal(params: dict) -> str | None:
-    """What is said against params before the first job; None if nothing is."""
+    """What is said against params, with what they leave out, before the first job; None if nothing is."""
+    params = completed(params)
     try:
         check_params(params, SCHEMA)
         describe_architectures(params)

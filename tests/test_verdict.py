@@ -78,6 +78,8 @@ def test_where_no_network_trained_from_scratch_the_remedy_is_longer_training():
     count = int((networks["treatment"] == "base").sum())
     assert sentence.startswith(f"No verdict: of the networks trained from scratch none trained ({count} ended as")
     assert sentence.endswith("(training.steps, training.learning_rate).")
+    coarse = verdict(networks.assign(test_images=96))
+    assert coarse == [sentence], "that one image is a point is no verdict"
 
 
 def test_a_study_of_base_networks_alone_has_no_verdict():

@@ -194,7 +194,9 @@ def condition_verdict(evidence: Evidence) -> list[str]:
         sentences = [doubt, seen_sentence(evidence)]
     else:
         sentences = [*frozen_sentences(evidence), cutting_sentence(evidence), tuned_sentence(evidence)]
-    return [sentence for sentence in (*sentences, sentences and image_sentence(evidence)) if sentence]
+    said = [sentence for sentence in sentences if sentence]
+    image = image_sentence(evidence) if said else None
+    return [*said, image] if image else said
 
 
 def image_of(networks: pd.DataFrame, read_out: str) -> tuple[float, int]:
