@@ -155,6 +155,17 @@ def test_the_figure_has_for_each_target_what_is_predicted_and_what_each_way_lose
     assert "probe svm takes bad, pretrained, n = 1 (rank 4 of 6, 20 s) and loses 8.0 points" in drawing.caption
 
 
+def test_a_target_for_which_nothing_is_trained_is_drawn_by_what_a_probe_reads(networks, summary):
+    rows = {name: pd.read_csv(summary / f"{name}.csv") for name in ("choice", "candidates")}
+    for name, table in rows.items():
+        untrained = table[table["truth"] == "svm"].assign(dataset="other")
+        pd.concat([table, untrained]).to_csv(summary / f"{name}.csv", index=False)
+    titles = [
+        axes.get_title("left").split("\n")[0] for axes in drawing_of(figure, networks, summary=summary).figure.axes
+    ]
+    assert titles[::2] == ["digits: fine-tuned against ridge", "other: probe svm against ridge"]
+
+
 def test_the_page_s_data_set_is_drawn_first_and_what_has_no_room_is_counted(networks, summary):
     choice_rows, candidates = (
         read_table(summary / f"{name}.csv", columns)

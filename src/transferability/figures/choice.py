@@ -56,10 +56,14 @@ class Shown:
         return list(dict.fromkeys(self.candidates[SOURCE].itertuples(index=False, name=None)))
 
 
-def drawn_truth(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one truth."""
-    names = sorted(table["truth"].unique(), key=lambda name: (TRUTHS.index(name) if name in TRUTHS else 2, name))
-    return table[table["truth"].isin(names[:1])]
+def drawn_truth(rows: pd.DataFrame) -> str:
+    """What is drawn of what tells what the candidates of one target give."""
+    return min(rows["truth"], key=lambda name: (TRUTHS.index(name) if name in TRUTHS else len(TRUTHS), name))
+
+
+def truth_label(name: str) -> str:
+    """What tells what candidates give, in words: a probe may have the name of a score."""
+    return name if name in TRUTHS else f"probe {name}"
 
 
 def drawn_score(candidates: pd.DataFrame) -> str:
@@ -89,20 +93,20 @@ def mean_candidates(candidates: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_summary(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """choice.csv and candidates.csv, of one truth, and of candidates of targets that some score speaks of."""
+    """choice.csv and candidates.csv, of targets of which some score speaks, and of one truth of each."""
     folder: Path | None = study.summary
     if folder is None or not (folder / "choice.csv").exists():
         raise NothingToDrawError("there are no several sources to choose among; score those of several architectures")
-    choice, candidates = (
-        drawn_truth(read_table(folder / f"{name}.csv", columns))
-        for name, columns in (("choice", CHOICE_COLUMNS), ("candidates", CANDIDATE_COLUMNS))
-    )
+    choice = read_table(folder / "choice.csv", CHOICE_COLUMNS)
+    candidates = read_table(folder / "candidates.csv", CANDIDATE_COLUMNS)
     scored = candidates[candidates["kind"] == "score"]
     if scored.empty:
         raise NothingToDrawError(
             "of no target two scored cuts are retrained, fine-tuned or read by a probe too, to choose among"
         )
-    return choice, candidates.merge(scored[TARGET].drop_duplicates(), on=TARGET)
+    keys = [dict(zip(TARGET, key, strict=True)) | {"truth": drawn_truth(rows)} for key, rows in scored.groupby(TARGET)]
+    drawn = pd.DataFrame(keys)
+    return choice.merge(drawn), candidates.merge(drawn)
 
 
 def read_choice(study: Study) -> list[Shown]:
@@ -115,7 +119,7 @@ def read_choice(study: Study) -> list[Shown]:
     return [
         Shown(
             key[0] if alone else ", ".join(key),
-            rows["truth"].iloc[0],
+            truth_label(rows["truth"].iloc[0]),
             mean_ways(ways[key]),
             mean_candidates(rows),
         )
