@@ -86,7 +86,7 @@ def draw_panel(panel: Axes, cells: pd.DataFrame) -> None:
         # Student's intervals are symmetric.
         errors = [100 * (one.high - one.mean) for one in found.values()]
         places, look = [place + 0.008 * base for place in found], {"marker": marker, "linestyle": dashes}
-        panel.errorbar(places, means, errors, color=colour, capsize=3, label=f"base {base:g}", **look)
+        panel.errorbar(places, means, errors, color=colour, capsize=3, label=f"{base:g}", **look)
 
 
 def draw(cells: pd.DataFrame, path: Path) -> None:
@@ -98,7 +98,7 @@ def draw(cells: pd.DataFrame, path: Path) -> None:
         draw_panel(panel, rows)
         panel.set(title=f"norm: {norm}", xlabel="dropout of the retraining")
     panels[0][0].set_ylabel("selffer minus base, points")
-    panels[0][0].legend(title="dropout of the")
+    panels[0][0].legend(title="dropout of the base")
     figure.tight_layout()
     save_figure(figure, path, dpi=150)
 
