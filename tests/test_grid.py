@@ -154,7 +154,7 @@ def test_probes_train_what_they_read_and_nothing_else(params):
     params["study"]["networks"] = {"random0": ["RnB-svm", "A2B-svm"]}
     assert [job.name for job in study_jobs(params)] == ["R5B", "baseA"]
     assert [job.name for job in probe_jobs(params)] == ["R2B-svm", "R5B-svm", "A2B-svm"]
-    assert study_figures(params) == ["experiment", "figure2", "effects"]
+    assert study_figures(params) == ["experiment", "figure2", "effects", "probes"]
 
 
 def test_probes_of_pretrained_stages_train_nothing(params):
