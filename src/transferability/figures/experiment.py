@@ -150,7 +150,8 @@ def draw_row(axes: Axes, y: float, sketch: Sketch, style: Style, width: float) -
     line: dict[str, Any] = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.3}
     axes.plot([0.04, 0.4], [y, y], **line)
     axes.plot(0.22, y, marker=style.marker, markersize=5 * style.size, color=style.colour, markeredgecolor="white")
-    axes.text(0.47, y, name, fontsize=8, va="center", color="0.1", fontweight="bold")
+    # A long name, as of a recipe, must end where the stages begin.
+    axes.text(0.47, y, name, fontsize=8 * min(1, 10 / len(name)), va="center", color="0.1", fontweight="bold")
     draw_stack(axes, y, sketch)
     words = textwrap.fill(words_of(sketch.treated, sketch.by_recipe), int(CHARACTERS * (width - x)))
     axes.text(x, y - below, words, fontsize=7.5, va="top" if below else "center", color="0.15")
