@@ -26,7 +26,7 @@ from transferability.evaluation.probing import ProbedTask, like_classes, parse_p
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.stages import AlexNet
-from transferability.study.probes import OVERLAP, PATCH_KEYS, PATCHES, SCALES
+from transferability.study.probes import OVERLAP, PATCH_KEYS, PATCHES, PIXELS, SCALES
 
 torch.set_num_threads(1)
 
@@ -185,7 +185,7 @@ def test_the_params_may_ask_for_what_probes_and_poolings_are_and_for_nothing_els
     path = Path(__file__).parent.parent / "src/transferability/study/params.schema.yaml"
     schema = yaml.safe_load(path.read_text(encoding="utf-8"))
     keys, pooling = schema["properties"]["probes"]["additionalProperties"]["properties"], schema["$defs"]["pooling"]
-    assert keys["classifier"]["enum"] == [*CLASSIFIERS, PATCHES]
+    assert keys["classifier"]["enum"] == [*CLASSIFIERS, PATCHES, PIXELS]
     assert keys["normalisation"]["enum"] == list(NORMALISATIONS)
     assert pooling["then"]["enum"] == pooling["else"]["properties"]["kind"]["enum"] == list(POOLINGS)
     assert pooling["else"]["properties"].keys() == {field.name for field in fields(Pooling)}
