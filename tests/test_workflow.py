@@ -252,6 +252,11 @@ def test_jobs_of_one_network_make_nothing_anew(study):
     assert plan(study) == {"page"}
 
 
+def test_an_export_less_exports_nothing_anew(study):
+    change(study, export=["AnB"])
+    assert plan(study) <= {"page"}
+
+
 def test_a_layer_less_concerns_the_tables_alone(study):
     change(study, study={"n": [2]}, export=[])
     assert plan(study) == {"tables", "summary", *DRAWN}

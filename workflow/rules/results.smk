@@ -570,6 +570,8 @@ rule export:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
+        # A curve's best is looked for among these; they are no option of the command, which reads the names of metrics.
+        cuts=lambda wildcards: cuts(config, wildcards.architecture),
         code=lambda wildcards: fingerprint("evaluation.export", library(wildcards)),
     shell:
         """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transferability import files
 from transferability.cluster.hours import hours_table, spent_hours
-from transferability.cluster.origins import ALTERED, FAILED, HASH, is_metrics, is_noted, is_small, misfit
+from transferability.cluster.origins import ALTERED, FAILED, HASH, is_export, is_metrics, is_noted, is_small, misfit
 from transferability.cluster.records import (
     INCOMPLETE,
     add_note,
@@ -183,11 +183,12 @@ def note_products(dag) -> None:
     """Note in the records of last products, splits and packed images what they held when this run had made them.
 
     The content of the other files is in the records of the jobs that have read them, and a network's in its run.json.
-    Metrics are of the one network that their path names, whichever others their job has evaluated with it.
+    Metrics and ONNX files are of the network that their path names, or the best of its curve at the study's cuts, which
+    the job's params have, whichever others their job has read for its other files.
     """
     made = [path for job in dag.finished_jobs if dag.needrun(job) for path in job.output]
     for path in made:
-        if is_metrics(path):
+        if is_metrics(path) or is_export(path):
             forget_inputs(path)
         if (is_noted(path) or path.startswith("data/packed/")) and Path(path).is_file():
             add_note(path, {HASH: files.sha256(Path(path))})

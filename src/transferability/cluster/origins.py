@@ -27,7 +27,12 @@ def is_noted(path: str) -> bool:
 
     What networks train on beside that is theirs to refuse, by name: a network is not trained anew in silence.
     """
-    return is_small(path) or Path(path).name in ("model.onnx", "exports.json")
+    return is_small(path) or is_export(path)
+
+
+def is_export(path: str) -> bool:
+    """Whether a file is an ONNX file, or tells of those of a seed."""
+    return Path(path).name in ("model.onnx", "exports.json")
 
 
 def is_small(path: str) -> bool:
