@@ -15,33 +15,18 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from retraining import request_again
 
 from transferability import files
 from transferability.analysis.replication import estimate_replicated
-from transferability.training.job import Request, make_checkpoints
+from transferability.training.job import make_checkpoints
 from transferability.words import points
 
 
 def again(folder: Path, network: Path, offset: int, into: Path) -> Path:
     """A selffer of a study, models/.../seed{seed}/{network}, trained with the random numbers of another seed."""
-    run = files.read_json(network / "run.json")["parameters"]
-    dataset, _, split, seed = network.parent.relative_to(folder / "models").parts
-    checkpoint = into / split / seed / network.name / "model.safetensors"
-    make_checkpoints(
-        Request(
-            split=folder / "data/splits" / dataset / f"{split}.json",
-            packed=folder / "data/packed" / dataset,
-            architecture=run["architecture"],
-            augmentation=run["augmentation"],
-            schedule=run["schedule"],
-            seed=int(seed.removeprefix("seed")) + offset,
-            device="cpu",
-            threads=1,
-            states=into / "states",
-            models=[checkpoint],
-            source=network.parent / f"base{network.name[0]}" / "model.safetensors",
-        )
-    )
+    checkpoint = into / network.relative_to(folder / "models") / "model.safetensors"
+    make_checkpoints(request_again(folder, network, checkpoint, offset))
     return checkpoint
 
 

@@ -13,32 +13,20 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+from retraining import request_again
+
 from transferability import files
 from transferability.training import caching
-from transferability.training.job import Request, make_checkpoints
+from transferability.training.job import make_checkpoints
 
 
 def train(folder: Path, network: Path, into: Path, kept: bool) -> tuple[float, str]:
     """Train a network, models/.../seed{seed}/{network}, without augmentation: its seconds, and its weights' hash."""
-    run = files.read_json(network / "run.json")["parameters"]
-    dataset, _, split, seed = network.parent.relative_to(folder / "models").parts
-    caching.LIMIT, limit = (caching.LIMIT if kept else 0), caching.LIMIT
     checkpoint = into / str(kept) / network.name / "model.safetensors"
-    make_checkpoints(
-        Request(
-            split=folder / "data/splits" / dataset / f"{split}.json",
-            packed=folder / "data/packed" / dataset,
-            architecture=run["architecture"],
-            augmentation={"padding": 0, "flip": False},
-            schedule=run["schedule"] | {"frozen_dropout": False},
-            seed=int(seed.removeprefix("seed")),
-            device="cpu",
-            threads=1,
-            states=into / "states",
-            models=[checkpoint],
-            source=network.parent / f"base{network.name[0]}" / "model.safetensors",
-        )
-    )
+    schedule = files.read_json(network / "run.json")["parameters"]["schedule"] | {"frozen_dropout": False}
+    plain = {"augmentation": {"padding": 0, "flip": False}, "schedule": schedule}
+    caching.LIMIT, limit = (caching.LIMIT if kept else 0), caching.LIMIT
+    make_checkpoints(request_again(folder, network, checkpoint, **plain))
     caching.LIMIT = limit
     run = files.read_json(checkpoint.with_name("run.json"))
     return run["job"]["training_seconds"], run["model_sha256"]

@@ -18,7 +18,7 @@ from transferability.analysis.criterion import criterion_table
 from transferability.analysis.tables import SCORE_COLUMNS, read_table, write_table
 from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
-from transferability.evaluation import features, labelled, scoring
+from transferability.evaluation import features, labelled, probing, scoring
 from transferability.evaluation.features import cut_features, prepared
 from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.pooling import Pooling
@@ -244,7 +244,7 @@ def test_features_that_are_no_numbers_end_the_job_and_name_the_stage(run, models
     for stage in (0, 1):
         network[stage][0].weight.data *= 1e30
     save_checkpoint(tmp_path / "large/model.safetensors", network, card)
-    monkeypatch.setattr(scoring, "check_source", lambda *_: None)
+    monkeypatch.setattr(probing, "check_source", lambda *_: None)
     with pytest.raises(InputError, match=r"features: what stage 5 \(conv5\) gives is not finite for some image"):
         run(str(tmp_path / "large"), ["A5B-scores"])
 

@@ -32,8 +32,7 @@ from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probing import (
     PARTS,
     SCORED,
-    check_source,
-    named_cuts,
+    Read,
     parse_arguments,
     parse_probe,
     reading_metrics,
@@ -41,7 +40,6 @@ from transferability.evaluation.probing import (
 )
 from transferability.evaluation.score_maps import Pointed, coverage, point, pointing_scores, score_map
 from transferability.forms.split import Split
-from transferability.networks.checkpoints import load_network
 from transferability.networks.notation import Network
 from transferability.training.precision import mean_average_precision
 
@@ -293,11 +291,8 @@ def main() -> None:
     adaptation = section(arguments.probe, Adaptation, "--probe")
     pooling = section(arguments.pooling, Pooling, "--pooling")
     device = choose_device(arguments.device, arguments.threads)
-    card, network = load_network(arguments.model, arguments.shape and tuple(arguments.shape))
-    identities = [parse_probe(path.stem) for path in arguments.metrics]
-    target, cuts = named_cuts(identities, network)
-    for identity in identities:
-        check_source(identity, arguments.model, card)
+    named = [parse_probe(path.stem) for path in arguments.metrics]
+    card, network, identities, target, cuts = Read.of(arguments.model, arguments.shape, named)
     patched = PatchedTask.open(arguments.split, target, arguments.packed, adaptation)
     with fitting("adapting: the network and its patches", "let fewer jobs share a GPU, or set device to cpu"):
         source = Source(network.to(device), card, device)

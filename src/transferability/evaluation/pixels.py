@@ -27,15 +27,13 @@ from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probing import (
     PARTS,
     SCORED,
-    check_source,
-    named_cuts,
+    Read,
     parse_arguments,
     parse_probe,
     reading_metrics,
     section,
 )
 from transferability.forms.split import Split
-from transferability.networks.checkpoints import load_network
 from transferability.networks.notation import Network
 
 CELLS = 28
@@ -263,11 +261,8 @@ def main() -> None:
     arguments = parse_arguments()
     probe = section(arguments.probe, PixelProbe, "--probe")
     device = choose_device(arguments.device, arguments.threads)
-    card, network = load_network(arguments.model, arguments.shape and tuple(arguments.shape))
-    identities = [parse_probe(path.stem) for path in arguments.metrics]
-    target, cuts = named_cuts(identities, network)
-    for identity in identities:
-        check_source(identity, arguments.model, card)
+    named = [parse_probe(path.stem) for path in arguments.metrics]
+    card, network, identities, target, cuts = Read.of(arguments.model, arguments.shape, named)
     masked = MaskedTask.open(arguments.split, target, arguments.packed)
     with fitting("pixels: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):
         reader = MapReader(Source(network.to(device), card, device), cuts)

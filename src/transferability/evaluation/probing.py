@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -274,6 +274,25 @@ def named_cuts(probes: list[Network], network: nn.Sequential, option: str = "--m
     return targets.pop(), cuts
 
 
+class Read(NamedTuple):
+    """A network whose stages a command reads, and what of it: the probes or scores, of one target, and their cuts."""
+
+    card: Card
+    network: nn.Sequential
+    identities: list[Network]
+    target: str
+    cuts: list[int]
+
+    @classmethod
+    def of(cls, model: Path, shape: list[int] | None, identities: list[Network], option: str = "--metrics") -> "Read":
+        """Open a checkpoint for the files that an option names; refuses what it cannot give."""
+        card, network = load_network(model, (shape[0], shape[1], shape[2]) if shape else None)
+        target, cuts = named_cuts(identities, network, option)
+        for identity in identities:
+            check_source(identity, model, card)
+        return cls(card, network, identities, target, cuts)
+
+
 def check_unseen(probes: list[Network], probe: Probe) -> None:
     """Refuse a probe that divides all images anew, of a network that has learnt from some of them."""
     if probe.redraw and (learnt := [one.name for one in probes if one.has_seen_target]):
@@ -326,11 +345,8 @@ def main() -> None:
     arguments = parse_arguments()
     probe, pooling = section(arguments.probe, Probe, "--probe"), section(arguments.pooling, Pooling, "--pooling")
     device = choose_device(arguments.device, arguments.threads)
-    card, network = load_network(arguments.model, arguments.shape and tuple(arguments.shape))
-    identities = [parse_probe(path.stem) for path in arguments.metrics]
-    target, cuts = named_cuts(identities, network)
-    for identity in identities:
-        check_source(identity, arguments.model, card)
+    named = [parse_probe(path.stem) for path in arguments.metrics]
+    card, network, identities, target, cuts = Read.of(arguments.model, arguments.shape, named)
     check_unseen(identities, probe)
     sides = {target: arguments.features}
     if probe.learn_from != "target":

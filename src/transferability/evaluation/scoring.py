@@ -24,16 +24,14 @@ from transferability.evaluation.labelled import Labelled, check_memory
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probing import (
     ProbedTask,
+    Read,
     add_reading_options,
-    check_source,
-    named_cuts,
     parse_probe,
     section,
 )
 from transferability.evaluation.scores import HEAD_SCORES, SCORES, Score
 from transferability.locks import locked
 from transferability.networks import notation
-from transferability.networks.checkpoints import load_network
 from transferability.networks.notation import RANDOM, Network
 
 PART = "train"
@@ -173,11 +171,8 @@ def main() -> None:
         raise InputError(f"--permutations: {arguments.permutations} give no null with a deviation; take 2 or more")
     asked = Asked(section(arguments.pooling, Pooling, "--pooling"), arguments.permutations, arguments.seed)
     device = choose_device(arguments.device, arguments.threads)
-    card, network = load_network(arguments.model, arguments.shape and tuple(arguments.shape))
-    identities = [parse_scores(path.stem) for path in arguments.scores]
-    target, cuts = named_cuts(identities, network, "--scores")
-    for identity in identities:
-        check_source(identity, arguments.model, card)
+    named = [parse_scores(path.stem) for path in arguments.scores]
+    card, network, identities, target, cuts = Read.of(arguments.model, arguments.shape, named, "--scores")
     data = ProbedTask.open(arguments.split, target, arguments.packed, (PART,))
     # Who comes second finds the features that the first has made.
     with (
