@@ -349,7 +349,7 @@ tells what these gave. `over` cuts: the mean of the rank correlations of curves;
 another cell is empty.
 """
 
-CHOICE_COLUMNS = {
+ASKED = {
     "dataset": "str",
     "split": "str",
     "seed": "int64",
@@ -357,6 +357,11 @@ CHOICE_COLUMNS = {
     "truth": "str",
     "kind": "str",
     "way": "str",
+}
+"""Of choice.csv and candidates.csv: the target, what is chosen for, and the way to choose."""
+
+CHOICE_COLUMNS = {
+    **ASKED,
     "chosen": "object",
     "gives": "float64",
     "rank": "Int64",
@@ -379,13 +384,7 @@ training images too. At random: the mean of all, at no cost. `note` says why a c
 """
 
 CANDIDATE_COLUMNS = {
-    "dataset": "str",
-    "split": "str",
-    "seed": "int64",
-    "target": "str",
-    "truth": "str",
-    "kind": "str",
-    "way": "str",
+    **ASKED,
     "architecture": "str",
     "treatment": "str",
     "n": "int64",
