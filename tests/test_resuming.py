@@ -140,20 +140,20 @@ def test_the_command_goes_on_where_it_was_ended(number, packed_digits, digits_sp
         done = [word.replace('"validations": 2, ', "").replace('"steps": 4', longer) for word in done]
         return [*done, "--save-seconds", "0"]
 
-    def validations() -> int:
+    def steps_kept() -> int:
         if not state.exists():
             return 0
         # At one go: safe_open opens a file twice, which may be another one by then.
         content = state.read_bytes()
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return len(json.loads(header["__metadata__"][KEY])["progress"]["history"]["R3B"])
+        return json.loads(header["__metadata__"][KEY])["progress"]["step"]
 
     assert execute(words("whole")).returncode == 0
     state = tmp_path / "ended/states/R3B_R5B.safetensors"
     for _ in range(2):
-        before = validations()
+        before = steps_kept()
         process = subprocess.Popen(words("ended"), stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and validations() == before:
+        while process.poll() is None and steps_kept() == before:
             time.sleep(0.01)
         process.send_signal(number)
         said = process.communicate()[1]
