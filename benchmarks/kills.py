@@ -125,7 +125,7 @@ def main() -> None:
         while counts["kills"] < arguments.kills:
             study = start(directory, arguments.cores)
             try:
-                ended = study.wait(draw.uniform(0.5, 0.5 * seconds))
+                ended = study.wait(draw.uniform(0.5, 0.25 * seconds))
             except subprocess.TimeoutExpired:
                 whole = draw.random() < 0.5
                 counts.update(["kills", "all processes" if whole else "Snakemake alone"])

@@ -21,6 +21,7 @@ from transferability.errors import InputError
 from transferability.evaluation.export import compare, convert, form_of
 from transferability.evaluation.metrics import evaluate
 from transferability.networks.checkpoints import Card, load_network, read_card, save_checkpoint
+from transferability.networks.norms import batch_norms, folded_norms
 from transferability.networks.notation import parse_network
 from transferability.networks.stages import AlexNet, LibraryModel
 from transferability.training import start as starts
@@ -344,6 +345,37 @@ def test_networks_of_an_architecture_with_weights_are_all_shown_images_as_these_
         last = metrics["learning"][-1]
         assert metrics["validation"]["top1"] == last["validation_top1"]
         assert metrics["validation"]["loss"] == pytest.approx(last["validation_loss"], rel=1e-5)
+
+
+def statistics(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The means of the batch norms below the head."""
+    return {key: tensor for key, tensor in state.items() if key.endswith("running_mean") and key[:4] != "head"}
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_batch_norm_that_was_folded_stays_as_it_is_where_its_stages_learn(folded, request_of, pretrained, tmp_path):
+    """A batch's own statistics would undo what the convolutions have taken over from the norm."""
+    network = residual.draw(WEIGHTS, (1, 8, 8), 7, lambda n: 100 + n)
+    for norm in [] if folded else batch_norms(network):
+        norm.running_mean.fill_(0.01)
+    assert folded_norms(network) == (batch_norms(network) if folded else [])
+    save_checkpoint(pretrained, network, Card("pretrained", WEIGHTS, (1, 8, 8), list("0123456"), [0.25], [0.5]))
+    make_checkpoints(request_of(["P4B+"], source=pretrained, pretrained=pretrained))
+    before, after = network.state_dict(), load_network(tmp_path / "P4B+/model.safetensors")[1].state_dict()
+    assert statistics(before)
+    for key, mean in statistics(before).items():
+        assert torch.equal(after[key], mean) == folded
+        weight = key.replace("running_mean", "weight")
+        assert not torch.equal(after[weight], before[weight])
+
+
+@pytest.mark.parametrize("where", ["re-estimated", "trained"])
+def test_folded_batch_norm_is_given_no_other_statistics(where, request_of, pretrained):
+    request = request_of(["P4B-other"], source=pretrained, pretrained=pretrained, recipe={"batch_norm": where})
+    with pytest.raises(
+        InputError, match=r"^recipes: batch norm is folded into the convolutions .* leave out batch_norm"
+    ):
+        make_checkpoints(request)
 
 
 def test_pretrained_networks_need_to_be_told_how_images_are_normalised(request_of, pretrained):

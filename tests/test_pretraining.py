@@ -21,10 +21,13 @@ def test_the_weights_and_the_images_that_they_expect_are_stated_and_what_is_not_
     record = tmp_path / "models/pretrained/resnet18/run.json"
     models = tmp_path / "models/photos/resnet18"
     assert pretrained_record(models) is None
-    files.write_json(record, RECORD)
+    files.write_json(record, RECORD | {"folded_norms": 52})
     assert pretrained_record(models) == record
     facts = dict(pretraining_facts(record))
-    assert facts["Pretrained weights"] == "mine.pth (SHA-256 0123456789ab…)"
+    assert facts["Pretrained weights"] == (
+        "mine.pth (SHA-256 0123456789ab…); 52 batch norms are folded into its convolutions, and keep what they have in "
+        "training"
+    )
     assert facts["Images as they expect them"] == (
         "224 pixels, bicubic, 87.5 % of the side; blue first, mean 0.5, 0.5, 0.5, deviation 0.5, 0.5, 0.5, of values "
         "0 to 1; nothing says size: as usual for ImageNet. Mean, deviation and order of colours hold for all networks "

@@ -23,6 +23,8 @@ def pretraining_facts(record: Path | None) -> list[tuple[str, str]]:
     assumed = content.get("assumed", [])
     if assumed:
         seen += f"; nothing says {in_words(assumed)}: as usual for ImageNet"
+    if folded := content.get("folded_norms"):
+        weights += f"; {folded} batch norms are folded into its convolutions, and keep what they have in training"
     return [
         ("Pretrained weights", weights),
         ("Images as they expect them", f"{seen}. Mean, deviation and order of colours hold for all networks here"),

@@ -1,8 +1,8 @@
 """Pretrained: the record beside pretrained weights."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-from transferability.forms.fields import Many, Positive, Text
+from transferability.forms.fields import Count, Many, Positive, Text
 
 
 class Preprocessing(TypedDict):
@@ -22,3 +22,4 @@ class Pretrained(TypedDict):
     weights: Text
     sha256: Text
     preprocessing: Preprocessing
+    folded_norms: NotRequired[Count]

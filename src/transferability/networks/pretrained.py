@@ -24,6 +24,7 @@ from transferability.errors import InputError, exit_plainly
 from transferability.networks.building import build_network, library_of
 from transferability.networks.checkpoints import Card, save_checkpoint
 from transferability.networks.description import meta_network
+from transferability.networks.norms import folded_norms
 from transferability.networks.stages import AlexNet, Architecture, LibraryModel, architecture_of
 from transferability.networks.staging import from_library, to_library
 from transferability.words import in_words
@@ -283,6 +284,7 @@ def write_pretrained(architecture: Architecture, into: Path, source: str | None 
         "weights": weights.source,
         "sha256": weights.sha256,
         "head": "as it was trained" if weights.classes else "new, as the weights have none",
+        "folded_norms": len(folded_norms(network)),
         **weights.notes,
         "preprocessing": weights.preprocessing,
         "assumed": weights.assumed,

@@ -8,11 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from transferability.errors import InputError
-
-
-def batch_norms(part: nn.Module) -> list[_BatchNorm]:
-    """The batch norms of a part of a network."""
-    return [module for module in part.modules() if isinstance(module, _BatchNorm)]
+from transferability.networks.norms import batch_norms, folded_norms
 
 
 @torch.no_grad()
@@ -28,6 +24,15 @@ def re_estimate(part: nn.Sequential, batches: Iterable[tuple[Tensor, Tensor]]) -
     with measuring(part, norms):
         for images, _ in batches:
             part(images.clone())
+
+
+def refuse_other_statistics(part: nn.Module) -> None:
+    """Refuse to give pretrained stages other statistics where batch norm was folded."""
+    if folded_norms(part):
+        raise InputError(
+            "recipes: batch norm is folded into the convolutions of the stages below the cut, so that other statistics "
+            "would make other networks of them; leave out batch_norm"
+        )
 
 
 @contextmanager

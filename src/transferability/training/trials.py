@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from transferability.errors import InputError
-from transferability.networks.notation import Network
-from transferability.networks.recipes import RE_ESTIMATED, Recipe, shared_below, stages_learning
+from transferability.networks.notation import PRETRAINED, Network
+from transferability.networks.recipes import RE_ESTIMATED, TRAINED, Recipe, shared_below, stages_learning
 from transferability.networks.treatments import stage_names
-from transferability.training.batch_norm import re_estimate
+from transferability.training.batch_norm import re_estimate, refuse_other_statistics
 from transferability.training.learner import Learner
 from transferability.training.loop import keep, train
 from transferability.training.resuming import Keeper
@@ -51,6 +51,8 @@ def learners_of(
     Of several learning rates one may be too high: then it is not chosen, and the others are tried all the same.
     """
     for identity, network, recipe in zip(identities, networks, recipes, strict=True):
+        if recipe.batch_norm in (RE_ESTIMATED, TRAINED) and identity.source == PRETRAINED:
+            refuse_other_statistics(network[: identity.below])
         if recipe.batch_norm == RE_ESTIMATED:
             on_device(network, setup.device)
             re_estimate(network[: identity.below], epoch_of(setup))
