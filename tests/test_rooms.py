@@ -1,5 +1,6 @@
 """The rooms of the package and their walls: who may import whom, held against the imports themselves."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,10 +66,19 @@ def test_no_imports_form_a_circle():
     assert "figures.drawing" in order
 
 
-def test_what_the_snakefile_imports_loads_neither_torch_nor_pandas_nor_matplotlib():
-    lines = (CHECKOUT / "workflow/Snakefile").read_text(encoding="utf-8")
-    modules = sorted(imported_modules("\n".join(import_statements(lines))))
-    assert "provenance" in modules
+def workflow_imports() -> dict[str, list[str]]:
+    """The statements by which each file of the workflow imports from this package; it is no Python."""
+    return {
+        path.name: re.findall(r"^from transferability.*$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for path in (CHECKOUT / "workflow").rglob("*")
+        if path.name == "Snakefile" or path.suffix == ".smk"
+    }
+
+
+def test_what_the_workflow_imports_loads_neither_torch_nor_pandas_nor_matplotlib():
+    statements = [statement for file in workflow_imports().values() for statement in file]
+    modules = sorted(imported_modules("\n".join(statements)))
+    assert {"provenance", "study.params", "cluster.hooks"} <= set(modules)
     code = f"import sys\nsys.path.insert(0, {str(PACKAGE.parent)!r})\n"
     code += "".join(f"import transferability.{module}\n" for module in modules)
     code += "print(sorted({'torch', 'pandas', 'matplotlib', 'torchvision', 'timm', 'sklearn'} & set(sys.modules)))"
@@ -76,12 +86,17 @@ def test_what_the_snakefile_imports_loads_neither_torch_nor_pandas_nor_matplotli
     assert done.stdout.strip() == "[]"
 
 
-def import_statements(snakefile: str) -> list[str]:
-    """The imports of this package in a Snakefile, which is no Python; one statement an entry."""
-    found, lines = [], iter(snakefile.splitlines())
-    for line in lines:
-        if line.startswith("from transferability"):
-            while "(" in line and ")" not in line:
-                line += next(lines)
-            found.append(line)
-    return found
+def test_each_file_of_the_workflow_imports_what_it_uses_and_nothing_else():
+    bodies = {
+        path.name: re.sub(r"^(from|import|#) .*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for path in (CHECKOUT / "workflow").rglob("*.smk")
+    }
+    imported = {
+        file: {name.strip() for statement in statements for name in statement.partition(" import ")[2].split(",")}
+        for file, statements in workflow_imports().items()
+    }
+    assert imported.pop("Snakefile") == set()
+    every = set().union(*imported.values())
+    for file, names in imported.items():
+        used = {name for name in every if re.search(rf"\b{name}\(|\b{name}\b(?! *=)", bodies[file])}
+        assert used == names, file

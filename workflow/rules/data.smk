@@ -1,5 +1,9 @@
 # Requires the params' datasets and splits. Gives data/packed/{dataset}/ and data/splits/{dataset}/{split}.json.
 
+from transferability.provenance import fingerprint
+from transferability.study.sections import canonical, described, used_groups
+from transferability.study.sizes import packed_card
+
 
 rule pack:
     output:

@@ -2,6 +2,9 @@
 # Gives results/{dataset}/{architecture}/figures/ and results/{dataset}/{architecture}/report.html.
 # A job draws all figures of a study: most of the time of one goes into starting.
 
+from transferability.provenance import fingerprint
+from transferability.study.sections import canonical, task_names
+
 
 rule figures:
     input:

@@ -1,5 +1,14 @@
 # Requires checked params. Gives the names that the other rules read: the study's networks, and the wildcards of paths.
 
+from transferability.networks.notation import SIDES
+from transferability.study.grid import cuts, members_of, study_figures, study_networks
+from transferability.study.jobs import rule_job, trains_curves, trains_random_alone
+from transferability.study.looks import looked_weights
+from transferability.study.probes import read_network
+from transferability.study.recipes import is_trained, recipe_schedule, recipe_section
+from transferability.study.scores import scored_networks
+from transferability.study.sections import canonical, named, weights_content
+
 STUDY = config["study"]
 NETWORKS = {
     architecture: {split: study_networks(config, architecture, split) for split in STUDY["split"]}
@@ -92,19 +101,26 @@ def in_order(networks):
     )
 
 
-def lost_metrics(wildcards):
-    """The metrics that are gone of networks that are there. Beside no other metrics they were left out, not lost."""
+def trained_networks():
+    """The folder of each network that the study trains, below models/; results/ has its metrics likewise."""
     return [
-        f"results/{dataset}/{architecture}/{split}/seed{seed}/{network.name}.json"
+        Path(dataset, architecture, split, f"seed{seed}", network.name)
         for dataset in STUDY["dataset"]
         for architecture, splits in TRAINED.items()
         for split, networks in splits.items()
         for seed in STUDY["seed"]
-        for place in [Path(dataset, architecture, split, f"seed{seed}")]
-        if Path("results", place).is_dir()
         for network in networks
-        if Path("models", place, network.name, "model.safetensors").exists()
-        and not Path("results", place, f"{network.name}.json").exists()
+    ]
+
+
+def lost_metrics(wildcards):
+    """The metrics that are gone of networks that are there. Beside no other metrics they were left out, not lost."""
+    return [
+        f"results/{network}.json"
+        for network in trained_networks()
+        if Path("results", network.parent).is_dir()
+        and Path("models", network, "model.safetensors").exists()
+        and not Path("results", f"{network}.json").exists()
     ]
 
 

@@ -1,5 +1,14 @@
 # Requires all rules. Refuses files that no record tells of, before the plan; looks after what a cluster was handed.
 
+from snakemake.logging import logger
+
+from transferability.cluster.hooks import after_error, after_success, before_jobs, failure_sentences, remove_features
+from transferability.cluster.hooks import LockWatch, settle_files
+from transferability.data.listing import changed_since_packing
+from transferability.errors import InputError
+from transferability.study.machine import check_machine, missing_images
+from transferability.study.sizes import packed_card
+
 
 # Seconds each, and all in one place: a job on a cluster costs as much to start.
 localrules:
@@ -22,18 +31,24 @@ LISTED = 200_000
 logger.addHandler(LockWatch(say_last))
 
 
+def image_lines():
+    """What is to be said of the study's images before the plan: that they are others than were packed, or not here."""
+    for name in STUDY["dataset"]:
+        card = packed_card(name)
+        if card and card["images"] <= LISTED:
+            if line := changed_since_packing(config["datasets"][name]["images"], card, Path("data/packed", name)):
+                yield f"datasets.{name}: {line}"
+        # Nothing need be packed where a partial pull has brought what follows from it.
+        elif not card and (line := missing_images(config, name)):
+            yield line
+
+
 try:
     if workflow.is_main_process:
         for line in settle_files(workflow.rules):
             logger.info(line)
-        for name in STUDY["dataset"]:
-            card = packed_card(name)
-            if card and card["images"] <= LISTED:
-                if line := changed_since_packing(config["datasets"][name]["images"], card, Path("data/packed", name)):
-                    logger.warning(f"datasets.{name}: {line}")
-            # Nothing need be packed where a partial pull has brought what follows from it.
-            elif not card and (line := missing_images(config, name)):
-                logger.warning(line)
+        for line in image_lines():
+            logger.warning(line)
 except InputError as error:
     raise refusal(error)
 
@@ -50,21 +65,7 @@ onstart:
 
 
 onsuccess:
-    runs = [
-        Path(run)
-        for dataset in STUDY["dataset"]
-        for architecture, networks in TRAINED.items()
-        for split in networks
-        for run in expand(
-            "models/{dataset}/{architecture}/{split}/seed{seed}/{network}/run.json",
-            dataset=dataset,
-            architecture=architecture,
-            split=split,
-            seed=STUDY["seed"],
-            network=[network.name for network in networks[split]],
-        )
-    ]
-    if hours := after_success(workflow, runs):
+    if hours := after_success(workflow, [Path("models", network, "run.json") for network in trained_networks()]):
         logger.info(hours)
     if config.get("features") == "temp":
         remove_features(

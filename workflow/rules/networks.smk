@@ -4,6 +4,11 @@
 # A job trains a curve, the networks that differ in n alone, or one network, as `jobs` says; a file is one network's.
 # What others wait for comes first, then what takes longest, so that few cores are idle at the end.
 
+from transferability.provenance import fingerprint
+from transferability.study.jobs import rule_job, trains_random_alone
+from transferability.study.sections import canonical
+from transferability.study.work import memory_mb, training_minutes
+
 
 rule pretrained:
     output:

@@ -6,6 +6,17 @@
 # invariance.csv and retrieval.csv; strategies.csv and advice.json where the params have recipes; and the tables of
 # results/yosinski2014/caffenet/, which require nothing; and results/summary/.
 
+from transferability.provenance import fingerprint
+from transferability.study.architectures import image_shape
+from transferability.study.grid import cuts
+from transferability.study.jobs import rule_job
+from transferability.study.looks import look_options, looked_cuts
+from transferability.study.probes import pooling_section, probe_reader, probe_section
+from transferability.study.scores import score_options
+from transferability.study.sections import canonical
+from transferability.study.work import evaluation_minutes, memory_mb, probing_mb, probing_minutes
+from transferability.study.work import scoring_mb, scoring_minutes
+
 
 rule evaluate:
     input:

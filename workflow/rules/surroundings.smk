@@ -3,7 +3,17 @@
 
 import atexit
 import gc
+import os
+import sys
 from importlib.util import find_spec
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+# The checkout; none where another workflow takes this one in from a repository that is no folder, such as GitHub's.
+HERE = Path(workflow.current_basedir).parents[1] if isinstance(workflow.current_basedir, os.PathLike) else None
+# Whether another workflow takes this one in, by `module`.
+TAKEN_IN = not workflow.modifier.is_main_snakefile()
 
 # Nearly all that a plan makes lives to its end; to look for garbage among it takes up to a tenth of the time.
 gc.set_threshold(100_000, 50, 100)
