@@ -589,3 +589,13 @@ def test_the_docker_image_names_users_that_its_system_does_not_know():
 @pytest.mark.parametrize("file", [".gitignore", ".dockerignore"])
 def test_images_of_users_stay_out_of_git_and_of_the_docker_image(file):
     assert {"images", "/images"} & set((CHECKOUT / file).read_text().splitlines())
+
+
+def test_features_are_deleted_with_what_is_temporary_and_by_a_dry_run_are_not(tmp_path):
+    features = tmp_path / "features/digits/tiny/random0"
+    features.mkdir(parents=True)
+    (tmp_path / "features/letters").mkdir()
+    for words in (["--delete-temp-output", "-n"], ["--delete-temp-output", "-np"], ["--delete-temp-output"]):
+        assert features.exists()
+        run(tmp_path, *words)
+    assert [path.name for path in (tmp_path / "features").iterdir()] == ["letters"]

@@ -3,7 +3,7 @@
 from snakemake.logging import logger
 
 from transferability.cluster.hooks import after_error, after_success, before_jobs, failure_sentences, remove_features
-from transferability.cluster.hooks import LockWatch, settle_files
+from transferability.cluster.hooks import LockWatch, deletes_temporary, settle_files
 from transferability.data.listing import changed_since_packing
 from transferability.errors import InputError
 from transferability.study.machine import check_machine, missing_images
@@ -28,6 +28,12 @@ localrules:
 LISTED = 200_000
 
 
+# What probes have read: no output of a rule, so that Snakemake removes none of it.
+FEATURES = [
+    Path("features", dataset, architecture) for dataset in STUDY["dataset"] for architecture in STUDY["architecture"]
+]
+
+
 logger.addHandler(LockWatch(say_last))
 
 
@@ -49,6 +55,8 @@ try:
             logger.info(line)
         for line in image_lines():
             logger.warning(line)
+        if deletes_temporary(sys.argv):
+            remove_features(FEATURES)
 except InputError as error:
     raise refusal(error)
 
@@ -68,11 +76,7 @@ onsuccess:
     if hours := after_success(workflow, [Path("models", network, "run.json") for network in trained_networks()]):
         logger.info(hours)
     if config.get("features") == "temp":
-        remove_features(
-            Path("features", dataset, architecture)
-            for dataset in STUDY["dataset"]
-            for architecture in STUDY["architecture"]
-        )
+        remove_features(FEATURES)
 
 
 onerror:

@@ -4,6 +4,7 @@ On a cluster, jobs and the snakemake that looks after them may outlive each othe
 """
 
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -124,6 +125,12 @@ def after_success(workflow, runs: Iterable[Path]) -> str | None:
     settle_handed_over()
     spent = spent_hours(run for run in runs if run.exists())
     return f"What the study's networks have cost:\n{hours_table(spent)}" if spent else None
+
+
+def deletes_temporary(words: list[str]) -> bool:
+    """Whether a command line asks Snakemake to delete what is temporary, and not only to say what that is."""
+    dry = any(word in ("--dry-run", "--dryrun") or re.fullmatch("-[a-zA-Z]*n[a-zA-Z]*", word) for word in words)
+    return "--delete-temp-output" in words and not dry
 
 
 def remove_features(places: Iterable[Path]) -> None:
