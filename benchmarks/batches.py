@@ -34,7 +34,7 @@ def accuracy(folder: Path, network: Path, checkpoint: Path) -> float:
     """The accuracy on test images of a network that stands for one of a study."""
     dataset, _, split, _ = network.parent.relative_to(folder / "models").parts
     metrics = checkpoint.with_suffix(".json")
-    command = [sys.executable, "-m", "transferability.evaluation.metrics", "--device", "cpu", "--threads", "1"]
+    command = [sys.executable, "-m", "transferability.evaluation.evaluating", "--device", "cpu", "--threads", "1"]
     command += ["--split", folder / "data/splits" / dataset / f"{split}.json"]
     command += ["--packed", folder / "data/packed" / dataset, "--models", checkpoint, "--metrics", metrics]
     subprocess.run(list(map(str, command)), check=True)

@@ -24,11 +24,13 @@ from caltech import architecture, build
 from transferability import files
 from transferability.data.packed import open_packed
 from transferability.data.packing import pack
+from transferability.data.patched import PatchedTask
+from transferability.data.patches import OF_PATCH, areas
 from transferability.data.splits import make_split
 from transferability.evaluation.adaptation import Adaptation
-from transferability.evaluation.adapting import Adapted, PatchedTask, Reader, adapt, image_scores
+from transferability.evaluation.adapting import Reader, adapt
 from transferability.evaluation.features import Source
-from transferability.evaluation.patches import OF_PATCH, areas
+from transferability.evaluation.patch_scores import PatchScores
 from transferability.evaluation.pooling import Pooling
 from transferability.networks.checkpoints import Card
 from transferability.training.precision import mean_average_precision
@@ -65,27 +67,27 @@ def source_of(name: str, material: Path, folder: Path, patch: int) -> Source:
     return Source(build(name, weights, folder), card, torch.device("cpu"))
 
 
-def too_small(patched: PatchedTask, adaptation: Adaptation) -> float:
+def too_small(patched: PatchedTask) -> float:
     """The share of training objects that cover less than any patch asks for, and so are never learnt from."""
     boxes = np.concatenate([each.boxes for each in patched.objects["train"]])
-    return float((areas(boxes) < OF_PATCH / max(adaptation.scales) ** 2).mean())
+    return float((areas(boxes) < OF_PATCH / max(patched.patching.scales) ** 2).mean())
 
 
-def adapted_by(name: str, patched: PatchedTask, adaptation: Adaptation, kept: Path, source: Source) -> Adapted:
+def adapted_by(name: str, patched: PatchedTask, adaptation: Adaptation, kept: Path, source: Source) -> PatchScores:
     """What the layers on a source's stages give, from the folder of what is kept, or learnt."""
     path = kept / f"{name}.npz"
     if not path.exists():
-        adapted, counts = adapt(Reader(source, [CUT], Pooling("gap")), patched, adaptation)
-        print(f"{name}: patches learnt from {counts}; {adapted[CUT].convolved or 'patch by patch'}")
+        adapted = adapt(Reader(source, [CUT], Pooling("gap")), patched, adaptation)
+        print(f"{name}: patches learnt from {patched.shown('train')}; {adapted[CUT].convolved or 'patch by patch'}")
         np.savez(path, corners=adapted[CUT].corners, power=adapted[CUT].power, **adapted[CUT].scores)
     stored = dict(np.load(path))
     corners, power = stored.pop("corners"), float(stored.pop("power"))
-    return Adapted(stored, corners, power)
+    return PatchScores(stored, corners, power)
 
 
-def resampled(adapted: Adapted, labels: np.ndarray) -> np.ndarray:
+def resampled(adapted: PatchScores, labels: np.ndarray) -> np.ndarray:
     """Mean average precision on DRAWS draws of test images, the same in every call."""
-    values, generator, precisions = image_scores(adapted.scores["test"], adapted.power), np.random.default_rng(0), []
+    values, generator, precisions = adapted.image_scores("test"), np.random.default_rng(0), []
     while len(precisions) < DRAWS:
         rows = generator.integers(0, len(labels), len(labels))
         if (labels[rows] == 1).any(axis=0).all():
@@ -93,9 +95,9 @@ def resampled(adapted: Adapted, labels: np.ndarray) -> np.ndarray:
     return np.array(precisions)
 
 
-def sentence_of(adapted: Adapted, patched: PatchedTask, adaptation: Adaptation) -> str:
+def sentence_of(adapted: PatchScores, patched: PatchedTask) -> str:
     """What adaptation layers score, and where their maps point."""
-    pointing, precision = adapted.block(patched, adaptation)["pointing"], adapted.part_scores(patched.task, "test")
+    pointing, precision = adapted.block(patched)["pointing"], adapted.part_scores(patched.task, "test")
     low, high = pointing["interval"]
     return (
         f"{len(adapted.corners)} patches an image; mAP {precision['map']:.3f}, at eleven points "
@@ -124,13 +126,13 @@ def main() -> None:
         kept.mkdir(parents=True, exist_ok=True)
         patched, told = open_task(arguments.material, folder, adaptation, arguments.size), {}
         labels = patched.task.labels["test"]
-        small = too_small(patched, adaptation)
+        small = too_small(patched)
         print(f"chance {(labels == 1).mean():.3f}; {small:.1%} of objects are too small for any patch")
         for source in arguments.sources:
             network = source_of(source, arguments.material, folder, arguments.patch)
             adapted = adapted_by(source, patched, adaptation, kept, network)
             told[source] = resampled(adapted, labels)
-            print(f"{source}: {sentence_of(adapted, patched, adaptation)}", flush=True)
+            print(f"{source}: {sentence_of(adapted, patched)}", flush=True)
         for source in set(arguments.sources) - {"untrained"}:
             if "untrained" in told:
                 gains = told[source] - told["untrained"]

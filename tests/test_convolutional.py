@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from transferability.data.batches import normalise
+from transferability.data.patches import resized
 from transferability.errors import InputError
 from transferability.evaluation.adaptation import Adaptation, Layers, learn_layers
 from transferability.evaluation.convolutional import Pyramid, Scorer, read_images
 from transferability.evaluation.features import Source, stage_features
-from transferability.evaluation.patches import resized
 from transferability.evaluation.pooling import Pooling
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card

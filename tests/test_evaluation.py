@@ -15,7 +15,7 @@ from torch.nn import functional
 from transferability import files
 from transferability.data.tasks import Task, open_task
 from transferability.errors import InputError
-from transferability.evaluation import metrics as command
+from transferability.evaluation import evaluating as command
 from transferability.evaluation.metrics import evaluate, mean_of_best, predict, score
 from transferability.networks.alexnet import initialise
 from transferability.networks.building import build_network

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from transferability.errors import InputError
-from transferability.evaluation.adaptation import Adaptation, learn_layers
-from transferability.evaluation.patches import (
+from transferability.data.patches import (
     DROPPED,
     Objects,
+    PatchImages,
     corners,
     cut_patches,
     patch_grid,
     patch_labels,
-    patches_of,
 )
+from transferability.data.patching import Patching
+from transferability.errors import InputError
+from transferability.evaluation.adaptation import Adaptation, learn_layers
 from transferability.evaluation.score_maps import (
     CELLS,
     coverage,
@@ -26,9 +27,9 @@ from transferability.evaluation.score_maps import (
     pointing_scores,
     score_map,
 )
-from transferability.study.probes import SCALES, patch_count
 
 BACKGROUND = 2
+SCALES = Patching().scales
 
 
 def objects(*rows: tuple) -> Objects:
@@ -44,13 +45,13 @@ def test_patches_cover_the_image_and_overlap_as_they_are_asked_to(overlap):
         starts = sorted({left for own, left, _ in grid.tolist() if own == side})
         assert (starts[0], starts[-1]) == (0, 224 - side)
         assert all(later - earlier <= side * (1 - overlap) + 1 for earlier, later in itertools.pairwise(starts))
-    assert len(grid) == pytest.approx(patch_count({"overlap": overlap}), rel=0.1)
+    assert len(grid) == pytest.approx(Patching(overlap=overlap).count, rel=0.1)
 
 
 def test_the_papers_scales_give_some_two_hundred_patches_a_square():
-    assert len(patch_grid(256, SCALES, 0.5)) == patch_count({}) == 198
+    assert len(patch_grid(256, SCALES, 0.5)) == Patching().count == 198
     # 1 + 1.69 + 2.56 + 4 + 5.76 + 7.84 + 10.24 + 12.96 + 16 squares of a patch.
-    assert patch_count({"dense": True}) == 63
+    assert Patching(dense=True).count == 63
 
 
 @pytest.mark.parametrize(
@@ -99,10 +100,13 @@ def test_patches_are_the_images_pixels_resized():
 def test_patches_are_cut_image_by_image_and_only_those_that_are_asked_for():
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
     grid = patch_grid(8, (1, 2), 0.5)
-    chosen = [np.array([0, 3]), np.array([], dtype=np.int64), np.array([2])]
-    cut = list(patches_of(images, grid, chosen, (1, 8, 8)))
-    assert [len(each) for each in cut] == [2, 1]
-    assert torch.equal(cut[0][0], torch.from_numpy(images[0]))
+    patches = PatchImages(images, grid, np.array([[0, 0], [0, 3], [2, 2], [1, 0]]), (1, 8, 8))
+    assert patches.shape == (len(patches), 1, 8, 8) == (4, 1, 8, 8)
+    cut = patches[np.array([2, 0, 2, 1])]
+    assert np.array_equal(cut[1], images[0])
+    assert np.array_equal(cut[0], cut_patches(torch.from_numpy(images[2]), grid[[2]], (1, 8, 8))[0])
+    assert np.array_equal(cut[2], cut[0])
+    assert not np.array_equal(cut[3], cut[1])
 
 
 def test_the_highest_place_of_a_map_lies_where_patches_score():

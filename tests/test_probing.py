@@ -26,7 +26,7 @@ from transferability.evaluation.probing import ProbedTask, like_classes, parse_p
 from transferability.networks.alexnet import draw
 from transferability.networks.checkpoints import Card, load_network, save_checkpoint
 from transferability.networks.stages import AlexNet
-from transferability.study.probes import OVERLAP, PATCH_KEYS, PATCHES, PIXELS, SCALES
+from transferability.study.probes import PATCH_KEYS, PATCHES, PIXELS
 
 torch.set_num_threads(1)
 
@@ -194,7 +194,6 @@ def test_the_params_may_ask_for_what_probes_and_poolings_are_and_for_nothing_els
     assert keys.keys() == known - {"seed"} | {"pooling"}
     own = {field.name for field in fields(Adaptation)} - {"seed", "classifier"}
     assert own == set(PATCH_KEYS)
-    assert (Adaptation().scales, Adaptation().overlap) == (SCALES, OVERLAP)
 
 
 def test_a_name_says_which_network_it_reads():

@@ -158,7 +158,7 @@ def test_every_module_has_a_fingerprint_of_its_own():
         ("training.job", "training.job"),
         ("networks.checkpoints", "training.job"),  # near
         ("errors", "training.job"),  # far: by way of files and others
-        ("networks.checkpoints", "evaluation.metrics"),
+        ("networks.checkpoints", "evaluation.evaluating"),
         ("data.packed", "data.splits"),
         ("figures.drawing", "figures.drawing"),
         ("files", "figures.drawing"),

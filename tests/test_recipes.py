@@ -362,6 +362,9 @@ def test_recipes_are_enumerated_like_treatments_and_counted(params):
         ({"learning_rate": [0.1]}, "transfer-new", "recipes.new.learning_rate: [0.1] is too short"),
         ({"rates": {"decay": 0.5, "top": 1}}, "transfer+-new", "recipes.new.rates: unknown key 'top'"),
         ({"speed": 1}, "transfer-new", "recipes.new: unknown key 'speed'"),
+        ({"patches": {}}, "transfer-new", "recipes.new.patches learns patches by boxes, and images of datasets.digits"),
+        ({"patches": {"scales": [0.5]}}, "transfer-new", "recipes.new.patches.scales.0: 0.5 is less than the minimum"),
+        ({"patches": {"dense": True}}, "transfer-new", "recipes.new.patches: unknown key 'dense'"),
         ({}, "transfer-old", "neither probes nor recipes has 'old'"),
     ],
 )

@@ -19,7 +19,8 @@ BELOW = {
     "evaluation": {"data", "networks", "training"},
     "analysis": {"data", "networks", "training", "evaluation"},
     "figures": {"data", "networks", "training", "evaluation", "analysis"},
-    "study": {"data.groups", "networks.notation", "networks.recipes", "networks.stages", "networks.families"},
+    "study": {"data.groups", "data.patching"}
+    | {f"networks.{name}" for name in ("notation", "recipes", "stages", "families")},
     "cluster": set(),
     # The two doors: a command finds its module by name, and scripts read what runs have made.
     "console": set(),

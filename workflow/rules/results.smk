@@ -37,10 +37,10 @@ rule evaluate:
         runtime=lambda wildcards, attempt, rulename: attempt
         * evaluation_minutes(config, rule_job(config, rulename, wildcards)),
     params:
-        code=lambda wildcards: fingerprint("evaluation.metrics", library(wildcards)),
+        code=lambda wildcards: fingerprint("evaluation.evaluating", library(wildcards)),
     shell:
         """
-        python -m transferability.evaluation.metrics \
+        python -m transferability.evaluation.evaluating \
             --split {input.split:q} \
             --packed data/packed/{wildcards.dataset:q} \
             --device {resources.device:q} \

@@ -74,11 +74,12 @@ def number(metrics: dict, *keys: str) -> float:
 
 
 def given(metrics: dict, *keys: str) -> float | None:
-    """A number out of a network's metrics; of a probe's, None where training alone gives it or it has no loss."""
+    """A number out of a network's metrics; of a probe's, None where training alone gives it or it has no loss, as of
+    images that score by their patches."""
     value = metrics
     for key in keys:
         value = value and value[key]
-    return None if value is None and "probe" in metrics else number(metrics, *keys)
+    return None if value is None and {"probe", "patches"} & metrics.keys() else number(metrics, *keys)
 
 
 def read_out_value(metrics: dict, read_out: ReadOut) -> float | None:

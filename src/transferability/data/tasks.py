@@ -14,8 +14,8 @@ from transferability.forms.split import Split
 IN_MEMORY = 2 * 2**30
 
 
-SINGLE, MULTI = "single", "multi"
-"""Kinds of tasks: an image has one label, or it may have several."""
+SINGLE, MULTI, PATCHES = "single", "multi", "patches"
+"""Kinds of tasks: an image has one label, or it may have several; or images are patches, by which larger ones score."""
 
 DIFFICULT = -1
 """In place of 0 or 1: an image is no example of the class, for or against it, and is left out where that is scored."""
@@ -46,7 +46,8 @@ class Task:
     `classes` in the order of their labels; for each part the images, (n, C, H, W), an array where they are stored as
     pixels and fit into IN_MEMORY bytes, and labels, int64 (n,); `mean` and `std` of a channel in units of 0..1, the
     same for both sides. Of the `kind` MULTI, where an image may have several labels, these are int8 (n, classes): 1
-    where it shows the class, 0 where not, DIFFICULT where all that it shows of the class is not to be asked for.
+    where it shows the class, 0 where not, DIFFICULT where all that it shows of the class is not to be asked for. Of
+    PATCHES they are as `patched` makes them.
     """
 
     classes: list[str]

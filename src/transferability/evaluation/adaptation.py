@@ -9,42 +9,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transferability.errors import InputError
-from transferability.evaluation.patches import SCALES
+from transferability.data.patching import Patching
 
 WEIGHT_DECAY = 0.01
 
 
 @dataclass(frozen=True)
-class Adaptation:
+class Adaptation(Patching):
     """Adaptation layers, and the patches that they learn from and are read on.
 
-    `hidden` units of each layer below the last; patches of `scales` that `overlap`, and of those that show nothing the
-    share `background`; a patch that shows one object may touch others if `touching`. They learn for so many `steps`,
-    each of `batch_size` patches, at a `learning_rate` that falls to 0. An image's value for a class is the mean of its
-    patches' probabilities, each to a power, one of `powers`. Where it is `dense`, images are read by convolutions, and
-    their patches lie on the network's stride; those to learn from do not.
+    `hidden` units of each layer below the last. They learn for so many `steps`, each of `batch_size` patches, at a
+    `learning_rate` that falls to 0.
     """
 
     classifier: str = "patches"
     hidden: tuple[int, ...] = (2048,)
-    scales: tuple[float, ...] = SCALES
-    overlap: float = 0.5
-    background: float = 0.1
-    touching: bool = False
     steps: int = 1000
     batch_size: int = 128
     learning_rate: float = 0.001
-    powers: tuple[float, ...] = (1, 2, 3, 5, 8)
-    dense: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.overlap < 1 and 0 < self.background <= 1 and min(self.scales) >= 1 and self.powers):
-            raise InputError(
-                "probes: overlap is at least 0 and below 1, background above 0 and at most 1, scales are 1 or more, "
-                "and powers at least one"
-            )
 
 
 @dataclass(frozen=True)

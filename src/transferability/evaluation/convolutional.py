@@ -8,7 +8,7 @@ J. Long, E. Shelhamer, T. Darrell, Fully Convolutional Networks for Semantic Seg
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from transferability.data.batches import normalise
 from transferability.data.packed import Images
+from transferability.data.patches import resized
 from transferability.errors import InputError
 from transferability.evaluation.adaptation import Layers
 from transferability.evaluation.features import Source
-from transferability.evaluation.patches import resized
 from transferability.evaluation.pooling import Pooling, pool
 from transferability.networks.checkpoints import Card
 from transferability.networks.dropout import Dropout
@@ -51,18 +51,36 @@ def as_map_norm(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:
     return made
 
 
+def leaves(part: nn.Module) -> Iterator[nn.Module]:
+    """The parts of a stage that have none themselves, or are known as a whole, in their order."""
+    known = (nn.Flatten, nn.ReLU, nn.Linear, nn.BatchNorm1d, Dropout)
+    if isinstance(part, known) or not list(part.children()) or is_global_mean(part):
+        yield part
+    else:
+        for child in part.children():
+            yield from leaves(child)
+
+
+def is_global_mean(part: nn.Module) -> bool:
+    """Whether a part gives the mean over a map's places: torch's, or timm's."""
+    return getattr(part, "output_size", None) in (1, (1, 1)) or getattr(part, "pool_type", None) == "avg"
+
+
 def connected(name: str, stage: nn.Module, shape: Shape) -> nn.Sequential:
     """A stage of fully connected layers on maps of a shape, as convolutions; any other is an InputError."""
     parts: list[nn.Module] = []
-    for part in stage.children() if isinstance(stage, nn.Sequential) else [stage]:
+    for part in leaves(stage):
         if isinstance(part, nn.Linear):
             parts.append(as_convolution(part, shape))
             shape = (part.out_features, 1, 1)
+        elif is_global_mean(part):
+            parts.append(nn.AvgPool2d(shape[1:], stride=1))
+            shape = (shape[0], 1, 1)
         elif isinstance(part, nn.BatchNorm1d):
             parts.append(as_map_norm(part))
         elif isinstance(part, nn.ReLU | Dropout):
             parts.append(part)
-        elif not isinstance(part, nn.Flatten):
+        elif not isinstance(part, nn.Flatten | nn.Identity):
             raise InputError(
                 f"fully convolutional: the stage {name} gives no map, and its {type(part).__name__} is no fully "
                 "connected layer; cut below it, or read patches one by one"
@@ -125,6 +143,21 @@ class Scorer(nn.Module):
         pooling_of_map, left = pooled(pooling, shape)
         return cls(nn.Sequential(stages, pooling_of_map, head_of(layers, left)), source.card).eval()
 
+    @classmethod
+    def of_network(cls, network: nn.Sequential, card: Card) -> "Scorer":
+        """A whole network that tells classes and, last, background, on the processor; a head that is more than pooling
+        and fully connected layers is an InputError."""
+        network = copy.deepcopy(network).cpu()
+        below, shape = convolved(network[:-1], card.shape)
+        ((name, head),) = network[-1:].named_children()
+        made = cls(nn.Sequential(below, connected(name, head, shape)), card).eval()
+        patch = torch.randn(2, *card.shape, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            alike = torch.allclose(made.convolutions(patch).flatten(1), network(patch), atol=1e-4)
+        if not alike:
+            raise InputError(f"fully convolutional: the head {name} is more than pooling and fully connected layers")
+        return made
+
     def forward(self, images: Tensor) -> Tensor:
         seen = normalise(images, self.card.mean, self.card.std, self.card.channels)
         return self.convolutions(seen).softmax(dim=1)[:, :-1]
@@ -179,3 +212,16 @@ def read_images(scorer: Scorer, images: Images, pyramid: Pyramid, device: torch.
         maps = [scorer(resized(pixels, side).to(device)).flatten(2).transpose(1, 2) for side in pyramid.sides]
         parts.append(torch.cat(maps, dim=1).cpu().numpy())
     return np.concatenate(parts)
+
+
+def difference_from_patches(
+    scorer: Scorer, one_by_one: Callable[[Tensor], np.ndarray], images: Images, side: int, device: torch.device
+) -> dict:
+    """The largest difference, and the mean, between what a scorer gives for the first image, of so many pixels a side,
+    and what its patches, uint8 (P, C, h, w), give `one_by_one`."""
+    pyramid, image = Pyramid(scorer.patch, scorer.stride, (side,)), np.asarray(images[np.array([0])])
+    seen = resized(torch.from_numpy(image), side)
+    rows = (pyramid.corners * side).round().astype(np.int64)
+    cut = torch.cat([seen[:, :, top:bottom, left:right] for left, top, right, bottom in rows.tolist()])
+    differences = np.abs(read_images(scorer, image, pyramid, device)[0] - one_by_one(cut))
+    return {"largest": float(differences.max()), "mean": float(differences.mean()), "patches": len(rows)}

@@ -1,7 +1,7 @@
-"""Evaluation: what a trained network scores, as one JSON file a network."""
+"""Metrics: what a trained network scores, and how it learnt."""
 
-import argparse
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from torch.nn import functional
 from transferability import files
 from transferability.data.batches import centre, hold, in_order, normalise
 from transferability.data.packed import Images
-from transferability.data.tasks import DIFFICULT, MULTI, SINGLE, Task, members_of, open_task
-from transferability.devices import choose_device, fitting
-from transferability.errors import InputError, exit_plainly
+from transferability.data.tasks import DIFFICULT, MULTI, SINGLE, Task, members_of
+from transferability.errors import InputError
 from transferability.evaluation.guessing import GUESSED, verdict
 from transferability.evaluation.thresholds import mean_f1, thresholds_of
 from transferability.forms.fields import SEVERAL
@@ -25,6 +24,9 @@ from transferability.networks.notation import parse_network
 from transferability.training.history import LEARNT, HistoryRow, named, read_history
 from transferability.training.losses import binary_cross_entropy
 from transferability.training.precision import RULES, average_precision
+
+SCORED = ("validation", "test")
+"""The parts that are scored."""
 
 
 @torch.no_grad()
@@ -106,10 +108,21 @@ def class_sizes(labels: np.ndarray, kind: str) -> list[float]:
     return shares_of(labels) if kind == MULTI else np.bincount(labels).tolist()
 
 
-def trained_on(card: Card, task: Task) -> bool:
-    """Whether a checkpoint is of a task; an architecture with pretrained weights has a normalisation of its own."""
+@dataclass(frozen=True)
+class Sizes:
+    """What guessing needs to know of a task: the sizes of its classes in training and validation, and the loss that
+    guessing by them has."""
+
+    training: Sequence[float]
+    validation: Sequence[float]
+    guessed: Callable[[Sequence[float], Sequence[float]], float]
+
+
+def check_task(checkpoint: Path, card: Card, task: Task) -> None:
+    """Refuse a checkpoint of another task; an architecture with pretrained weights has a normalisation of its own."""
     weights = getattr(card.architecture, "weights", None)
-    return card.classes == task.classes and (card.mean == task.mean or weights is not None)
+    if card.classes != task.classes or (card.mean != task.mean and weights is None):
+        raise InputError(f"{checkpoint}: trained on another task than the split's; delete it and run again")
 
 
 def identity_of(card: Card, network: nn.Sequential) -> dict:
@@ -127,7 +140,7 @@ def identity_of(card: Card, network: nn.Sequential) -> dict:
 
 def labels_word(task: Task) -> dict:
     """What metrics say of a task's labels: nothing where an image has one."""
-    return {"labels": SEVERAL} if task.kind == MULTI else {}
+    return {"labels": SEVERAL} if task.kind != SINGLE else {}
 
 
 def training_sizes(split: Path, side: str, kind: str) -> list[float]:
@@ -139,20 +152,12 @@ def training_sizes(split: Path, side: str, kind: str) -> list[float]:
     return [len(task["train"][name]) for name in task["classes"]]
 
 
-def evaluate(checkpoint: Path, task: Task, training: list[float], device: torch.device) -> dict:
-    """The metrics of one network: on validation and test at the end of training, and its history with two read-outs.
-
-    `training` is the number of training images of each class, in the order of the task's classes, or, where images have
-    several labels, the share of them that show it.
-    """
-    card, network = load_network(checkpoint)
-    if not trained_on(card, task):
-        raise InputError(f"{checkpoint}: trained on another task than the split's; delete it and run again")
-    network = network.to(device)
+def network_metrics(checkpoint: Path, card: Card, network: nn.Sequential, task: Task, sizes: Sizes) -> dict:
+    """The metrics of a network but for what it scores: what it is, and how it learnt, with two read-outs."""
     kind = task.kind
     history = read_history(checkpoint.parent / "history.csv", kind)
-    trained, reason = verdict(history, training, class_sizes(task.labels["validation"], kind), GUESSED[kind])
-    metrics = {
+    trained, reason = verdict(history, sizes.training, sizes.validation, sizes.guessed)
+    return {
         **identity_of(card, network),
         "model_sha256": files.sha256(checkpoint),
         "trained": trained,
@@ -165,7 +170,20 @@ def evaluate(checkpoint: Path, task: Task, training: list[float], device: torch.
         "mean_of_ten_best": mean_of_best(history, kind),
         "learning": learnt(history, kind),
     }
-    logits = {part: predict(network, task.images[part], card, device) for part in ("validation", "test")}
+
+
+def evaluate(checkpoint: Path, task: Task, training: list[float], device: torch.device) -> dict:
+    """The metrics of one network: on validation and test at the end of training, and its history with two read-outs.
+
+    `training` is the number of training images of each class, in the order of the task's classes, or, where images have
+    several labels, the share of them that show it.
+    """
+    card, network = load_network(checkpoint)
+    check_task(checkpoint, card, task)
+    network, kind = network.to(device), task.kind
+    sizes = Sizes(training, class_sizes(task.labels["validation"], kind), GUESSED[kind])
+    metrics = network_metrics(checkpoint, card, network, task, sizes)
+    logits = {part: predict(network, task.images[part], card, device) for part in SCORED}
     for part, own in logits.items():
         metrics[part] = SCORERS[kind](own, torch.from_numpy(task.labels[part]), task.classes)
     return metrics | (decided(logits, task.labels) if kind == MULTI else {})
@@ -175,26 +193,3 @@ def decided(logits: dict[str, Tensor], labels: dict[str, np.ndarray]) -> dict:
     """The logits from which on an image is taken to show a class, chosen on validation, and their F1 on test."""
     thresholds = thresholds_of(logits["validation"].numpy(), labels["validation"])
     return {"thresholds": thresholds, "test_f1": mean_f1(logits["test"].numpy(), labels["test"], thresholds)}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Evaluate the networks of one target.")
-    parser.add_argument("--split", type=Path, required=True, help="the split's file")
-    parser.add_argument("--packed", type=Path, required=True, help="folder of the packed data set")
-    parser.add_argument("--device", required=True, help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--models", type=Path, nargs="+", required=True, help="checkpoints; history.csv beside each")
-    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="files to write, one a checkpoint")
-    arguments = parser.parse_args()
-
-    (target,) = {parse_network(path.parent.name).target for path in arguments.models}
-    task = open_task(arguments.split, target, arguments.packed, parts=("validation", "test"))
-    training = training_sizes(arguments.split, target, task.kind)
-    device = choose_device(arguments.device, arguments.threads)
-    with fitting("evaluation: the network and its images", "let fewer jobs share a GPU, or set device to cpu"):
-        for checkpoint, path in zip(arguments.models, arguments.metrics, strict=True):
-            files.write_json(path, evaluate(checkpoint, task, training, device))
-
-
-if __name__ == "__main__":
-    exit_plainly(main)

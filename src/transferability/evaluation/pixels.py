@@ -16,23 +16,15 @@ from torch.nn import functional
 from transferability import files, provenance
 from transferability.data.batches import centre, normalise
 from transferability.data.masks import BACKGROUND, VOID, decoded_mask
-from transferability.data.packed import Images, open_packed
+from transferability.data.packed import PARTS, Images, open_packed
 from transferability.data.tasks import Task, members_of, open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.adaptation import Layers, learn_layers
 from transferability.evaluation.features import BATCH, Source, check_cuts, stage_features
-from transferability.evaluation.metrics import score_labels
+from transferability.evaluation.metrics import SCORED, score_labels
 from transferability.evaluation.pooling import Pooling
-from transferability.evaluation.probing import (
-    PARTS,
-    SCORED,
-    Read,
-    parse_arguments,
-    parse_probe,
-    reading_metrics,
-    section,
-)
+from transferability.evaluation.probing import Read, parse_arguments, parse_probe, reading_metrics, section
 from transferability.forms.split import Split
 from transferability.networks.notation import Network
 

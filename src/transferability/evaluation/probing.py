@@ -17,13 +17,13 @@ import torch
 from torch import nn
 
 from transferability import files, provenance
-from transferability.data.packed import open_packed
+from transferability.data.packed import PARTS, open_packed
 from transferability.data.tasks import MULTI, SINGLE, Task, members_of, open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
 from transferability.evaluation.features import ImageSet, Source, hash_names, stored_features
 from transferability.evaluation.labelled import Labelled
-from transferability.evaluation.metrics import SCORERS, labels_word
+from transferability.evaluation.metrics import SCORED, SCORERS, labels_word
 from transferability.evaluation.one_vs_rest import SeveralLabels, run_one_vs_rest
 from transferability.evaluation.pooling import Pooling
 from transferability.evaluation.probes import Draw, Probe, accuracies, over_draws, run_probe
@@ -33,9 +33,6 @@ from transferability.locks import locked
 from transferability.networks.checkpoints import Card, load_network
 from transferability.networks.notation import PRETRAINED, RANDOM, SIDES, Network, parse_network
 from transferability.words import in_words
-
-PARTS = ("train", "validation", "test")
-SCORED = ("validation", "test")
 
 Record = TypeVar("Record")
 

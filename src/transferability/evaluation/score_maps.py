@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from transferability.evaluation.patches import Objects
+from transferability.data.patches import Objects
 
 CELLS = 28
 """Cells a side of a map."""

@@ -1,4 +1,4 @@
-"""Maps: where adaptation layers see a class in test images, beside the boxes, which they were not given."""
+"""Maps: where what has learnt patches sees a class in test images, beside the boxes, which it was not given."""
 
 import base64
 import io
@@ -12,7 +12,6 @@ from PIL import Image
 
 from transferability import files
 from transferability.analysis.tables import cut_name, stage_names
-from transferability.analysis.treatments import probed_rows
 from transferability.errors import InputError
 from transferability.figures.axes import panel_grid
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, trained_of
@@ -25,20 +24,21 @@ RATIO = 1.9
 
 
 def patched_rows(study: Study, read_out: str) -> list[tuple[pd.Series, dict]]:
-    """The networks of a study that are adaptation layers, with what their metrics say of the patches they read."""
+    """The networks and probes of a study that read patches, with what their metrics say of these."""
     if study.tables is None:
         return []
     rows, found = trained_of(study.networks, read_out), []
-    for _, row in probed_rows(rows).iterrows():
+    for _, row in rows[rows["option"].notna()].iterrows():
         path = study.tables / row["split"] / f"seed{row['seed']}" / f"{row['network']}.json"
-        probe = files.read_json(path)["probe"]
-        if "pointing" in probe:
-            found.append((row, probe))
+        metrics = files.read_json(path)
+        told = metrics.get("patches") or metrics.get("probe", {})
+        if "pointing" in told:
+            found.append((row, told))
     return found
 
 
 def best_row(rows: list[tuple[pd.Series, dict]], read_out: str) -> tuple[pd.Series, dict]:
-    """The adaptation layers of the best cut, of equals the first."""
+    """The best cut, of equals the first."""
     return max(rows, key=lambda pair: pair[0][read_out])
 
 
@@ -68,9 +68,9 @@ def draw_pair(panel: Axes, shown: dict, place: str) -> None:
     panel.set(xlim=(0, 1), ylim=(2.08, 0))
 
 
-def pointing_sentence(row: pd.Series, probe: dict, stages: dict) -> str:
+def pointing_sentence(row: pd.Series, told: dict, stages: dict) -> str:
     """How often the maps' highest places lie on an object, against the centre."""
-    pointed = probe["pointing"]
+    pointed = told["pointing"]
     sentence = (
         f"{row['network']}, cut at {cut_name(row['n'], stages)}: the highest place of a map lies on an object of its "
         f"class in {points(pointed['hits'], signed=False)} % of {pointed['count']:,} cases, the centre of the image in "
@@ -86,17 +86,17 @@ def draw(study: Study, options: Options) -> Drawing:
     """Test images with a box above and the map of its class below; a cross where the map is highest."""
     rows = patched_rows(study, options.read_out)
     if not rows:
-        raise NothingToDrawError("no probe of this study reads patches, so there are no score maps")
-    row, probe = best_row(rows, options.read_out)
-    shown = probe["maps"]
+        raise NothingToDrawError("nothing in this study reads patches, so there are no score maps")
+    row, told = best_row(rows, options.read_out)
+    shown = told["maps"]
     grid = panel_grid(len(shown), min(COLUMNS, len(shown)), options.width, (RATIO / COLUMNS, 0.1))
     for panel, each in zip(grid.panels, shown, strict=True):
         draw_pair(panel, each, row["network"])
     finish(grid.figure, study.coverage, [], ncols=1)
     caption = (
         "Of some classes a test image that shows it, drawn at random, with the boxes of the class; below it the sum of "
-        "the scores of the patches over each place; the cross is the highest. The layers were given no box of these "
-        "images. "
-        f"{pointing_sentence(row, probe, stage_names(study.networks))}"
+        "the scores of the patches over each place; the cross is the highest. No box of these images was "
+        "learnt from. "
+        f"{pointing_sentence(row, told, stage_names(study.networks))}"
     )
     return Drawing(grid.figure, "Score maps", caption)

@@ -15,7 +15,8 @@ class ClassScore(TypedDict):
 
 
 class Score(TypedDict):
-    """What a network scores on a part of its task; a probe without probabilities has no loss."""
+    """What a network scores on a part of its task; a probe without probabilities has no loss, nor have images that
+    score by their patches."""
 
     count: Many
     top1: Share

@@ -24,3 +24,4 @@ class NetworkCard(TypedDict):
     std: list[Positive]
     channels: NotRequired[Text]
     hidden: NotRequired[Annotated[list[Width], Meta(max_length=16)]]
+    patches: NotRequired[dict]

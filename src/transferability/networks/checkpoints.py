@@ -30,7 +30,8 @@ class Card:
     `network` in the paper's notation, or "pretrained"; `shape` (C, H, W) of its images; `classes` in the order of its
     logits; `mean` and `std` of a channel in units of 0..1, by which images are normalised; `channels` is the order of
     the colours that it expects, "rgb" or "bgr"; `hidden` the widths of the layers that a recipe has put below the
-    classifier.
+    classifier; `patches`, of a network that reads those, how images are cut into them, and then the last class is
+    background.
     """
 
     network: str
@@ -41,11 +42,12 @@ class Card:
     std: list[float]
     channels: str = "rgb"
     hidden: tuple[int, ...] = ()
+    patches: dict | None = None
 
     def to_json(self) -> str:
         """The card as JSON, the same bytes for the same card; what is as usual goes without saying."""
         content = asdict(self) | {"architecture": section_of(self.architecture)}
-        for name, usual in (("channels", "rgb"), ("hidden", ())):
+        for name, usual in (("channels", "rgb"), ("hidden", ()), ("patches", None)):
             if content[name] == usual:
                 del content[name]
         return json.dumps(content, sort_keys=True)

@@ -39,7 +39,8 @@ class Recipe:
     beside its weights. `dropout` is the probability of every dropout of the network. `batch_norm` says where the
     statistics of batch norm in the stages below the cut come from: the SOURCE, RE_ESTIMATED on the target's training
     images before training, and fixed in both cases; or TRAINED, each batch's own, in frozen stages too: what setting
-    `requires_grad` alone does. Of several `learning_rates` validation chooses.
+    `requires_grad` alone does. Of several `learning_rates` validation chooses. With `patches` the network learns what
+    patches of images show, a class or background, and an image scores by its patches.
     """
 
     hidden: tuple[int, ...] = ()
@@ -49,6 +50,7 @@ class Recipe:
     dropout: float | None = None
     batch_norm: str | None = None
     learning_rates: tuple[float, ...] = ()
+    patches: Mapping[str, Any] | None = None
 
 
 PLAIN = Recipe()

@@ -15,7 +15,7 @@ from transferability.networks.notation import (
 )
 from transferability.networks.stages import AlexNet, architecture_of
 from transferability.study.architectures import depth_of
-from transferability.study.recipes import check_trained, is_trained
+from transferability.study.recipes import check_trained, is_trained, network_recipe
 
 VISIBLE = 5
 """Pixels a side from which on filters show a reader something."""
@@ -133,13 +133,14 @@ def study_figures(params: dict) -> list[str]:
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
     networks, and filters of five pixels or more. Scores, their criterion, CKA, t-SNE, what units answer to,
     retrieval and strategies are drawn where the params ask for it, the choice of a source where several are scored,
-    score maps where a probe reads patches, and domains where one learns from the other task.
+    score maps where patches are read, and domains where one learns from the other task.
     """
-    volumes, transferred, chosen, trained, probed = set(), set(), set(), set(), []
+    volumes, transferred, chosen, trained, patched, probed = set(), set(), set(), set(), set(), []
     for split in params["study"]["split"]:
         definition = params["splits"][split]
         networks = study_networks(params, params["study"]["architecture"][0], split)
         trained |= {network.treatment for network in networks if is_trained(params, network)}
+        patched |= {network.name for network in networks if network_recipe(params, network).patches is not None}
         probed += [params["probes"][each.option] for each in networks if each.option in params.get("probes", {})]
         volumes |= {definition["volume"].get(network.target) for network in networks if "volume" in definition}
         if "volume" not in definition and any(network.treatment == "transfer" for network in networks):
@@ -164,7 +165,7 @@ def study_figures(params: dict) -> list[str]:
         "shows": "shows" in params,
         "invariance": "shows" in params,
         "retrieval": "retrieval" in params,
-        "maps": any(probe["classifier"] == "patches" for probe in probed),
+        "maps": bool(patched) or any(probe["classifier"] == "patches" for probe in probed),
         "strategies": "recipes" in params,
         "probes": bool(probed) and not adapted,
         "domains": adapted,

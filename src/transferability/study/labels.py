@@ -2,6 +2,7 @@
 
 from transferability.errors import InputError
 from transferability.study.probes import PIXELS, reads_patches
+from transferability.study.recipes import patched_recipes
 
 SEVERAL = ("voc", "coco", "table")
 """The sources whose images may have several labels."""
@@ -53,11 +54,12 @@ def check_labels(params: dict) -> None:
 
 def check_boxes(params: dict, dataset: str) -> None:
     """Refuse patches of images without boxes."""
-    patched = [name for name in params.get("probes", {}) if reads_patches(params, name)]
+    patched = [f"probes.{name}" for name in params.get("probes", {}) if reads_patches(params, name)]
+    patched += [f"recipes.{name}.patches" for name in patched_recipes(params)]
     if patched and not sources_of(params, dataset) & {*BOXED}:
         raise InputError(
-            f"params: probes.{patched[0]} learns patches by boxes, and images of datasets.{dataset} have none; take a "
-            f"source with boxes ({' or '.join(BOXED)}), or another classifier"
+            f"params: {patched[0]} learns patches by boxes, and images of datasets.{dataset} have none; take a "
+            f"source with boxes ({' or '.join(BOXED)}), or leave it out"
         )
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from transferability.errors import InputError
 from transferability.networks.families import family_stages
-from transferability.networks.notation import SIDES
+from transferability.networks.notation import SIDES, Network
 from transferability.networks.stages import AlexNet, architecture_of
 from transferability.study.architectures import image_shape
 from transferability.study.defaults import SCHEDULES
@@ -18,7 +18,7 @@ from transferability.study.grid import members_of, study_networks
 from transferability.study.labels import check_labels
 from transferability.study.looks import check_looks
 from transferability.study.probes import check_probes
-from transferability.study.recipes import check_recipe_names
+from transferability.study.recipes import check_recipe_names, network_recipe
 from transferability.study.scores import scored_networks
 from transferability.study.sections import GROUPED, listed, named_groups
 
@@ -225,6 +225,16 @@ def check_networks(params: dict) -> None:
                     else "study.treatment and study.n do"
                 )
                 raise InputError(f"params: export names {name}, which {origin} not make of the split {split!r}")
+            refuse_patched_export(params, name, networks)
+
+
+def refuse_patched_export(params: dict, name: str, networks: list[Network]) -> None:
+    """Refuse to export networks that score an image by its patches: such a file would score a patch."""
+    if any(network_recipe(params, network).patches is not None for network in members_of([name], networks)):
+        raise InputError(
+            f"params: export names {name}, which scores images by their patches; leave it out, and write it with "
+            "`python -m transferability.evaluation.scorer`"
+        )
 
 
 def check_groups(params: dict, dataset: str, split: str) -> None:

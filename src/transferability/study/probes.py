@@ -1,9 +1,9 @@
 """Probes: what `probes` of the params says of each, checked, and in the form that jobs get."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+from transferability.data.patching import Patching
 from transferability.errors import InputError
 from transferability.networks.notation import PRETRAINED, RANDOM, Network, Treated, split_treatment
 from transferability.study.grid import expand_curve
@@ -23,17 +23,13 @@ PLACES = "places"
 """How the features of a pixel probe are pooled: not at all, each place of a map is read by itself."""
 
 PATCH_KEYS = (
-    *("hidden", "scales", "overlap", "background", "touching"),
-    *("steps", "batch_size", "learning_rate", "powers", "dense"),
+    *("hidden", "scales", "overlap", "background", "touching", "powers", "dense"),
+    *("steps", "batch_size", "learning_rate"),
 )
 """What may be said of adaptation layers."""
 
 KEYS = {PATCHES: PATCH_KEYS, PIXELS: ("steps", "batch_size", "learning_rate")}
 """What may be said of the classifiers that learn step by step, and of them alone."""
-
-# Those of `evaluation.adaptation`, which loads torch.
-SCALES, OVERLAP = (1, 1.3, 1.6, 2, 2.4, 2.8, 3.2, 3.6, 4), 0.5
-"""The scales and the overlap of patches, if a probe does not say."""
 
 
 def probe_section(params: dict, name: str) -> dict:
@@ -51,14 +47,9 @@ def probe_reader(params: dict, name: str) -> str:
     return {PATCHES: "adapting", PIXELS: "pixels"}.get(params["probes"][name]["classifier"], "probing")
 
 
-def patch_count(probe: dict) -> int:
-    """How many patches adaptation layers read of an image: those of `evaluation.patches.patch_grid`, but for pixels; or
-    how many have as many pixels as the images that they read densely."""
-    scales = probe.get("scales", SCALES)
-    if probe.get("dense"):
-        return math.ceil(sum(scale**2 for scale in scales))
-    lines = (math.ceil((scale - 1) / (1 - probe.get("overlap", OVERLAP))) + 1 for scale in scales)
-    return sum(count**2 for count in lines)
+def probe_patching(params: dict, name: str) -> Patching:
+    """The patches that a probe reads."""
+    return Patching.of(params["probes"][name])
 
 
 def pooling_section(params: dict, name: str) -> dict:

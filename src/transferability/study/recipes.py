@@ -1,5 +1,6 @@
 """Recipes: what `recipes` of the params says of each, checked, and in the form that jobs get."""
 
+from transferability.data.patching import Patching
 from transferability.errors import InputError
 from transferability.networks.notation import SCORES, TREATMENTS, Network
 from transferability.networks.recipes import Recipe, check_recipe, check_stage_names, recipe_of, stages_learning
@@ -72,6 +73,17 @@ def trials_of(params: dict, network: Network) -> int:
 def network_recipe(params: dict, network: Network) -> Recipe:
     """The recipe of a network."""
     return recipe_of(recipe_section(params, network.option))
+
+
+def network_patches(params: dict, network: Network) -> int:
+    """How many patches a network reads of an image; one that sees images whole reads one."""
+    patches = network_recipe(params, network).patches
+    return 1 if patches is None else Patching.of(patches).count
+
+
+def patched_recipes(params: dict) -> list[str]:
+    """The names of the recipes by which networks learn patches."""
+    return [name for name, recipe in params.get("recipes", {}).items() if "patches" in recipe]
 
 
 def check_recipe_names(params: dict) -> None:

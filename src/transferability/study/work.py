@@ -16,8 +16,8 @@ from transferability.networks.recipes import PLAIN, Recipe, frozen_below, shared
 from transferability.networks.stages import Stage
 from transferability.study.architectures import stages_of
 from transferability.study.jobs import Job
-from transferability.study.probes import PLACES, patch_count, pooling_section, reads_patches
-from transferability.study.recipes import network_recipe, network_schedule, trials_of
+from transferability.study.probes import PLACES, pooling_section, probe_patching, reads_patches
+from transferability.study.recipes import network_patches, network_recipe, network_schedule, trials_of
 from transferability.study.scores import score_options
 from transferability.study.sizes import task_size
 
@@ -127,7 +127,8 @@ def training_work(params: dict, job: Job) -> Work:
     stages, schedule, recipe = job_stages(params, job), job_schedule(params, job), job_recipe(params, job)
     trials, images = trials_of(params, job.networks[0]), schedule["steps"] * schedule["batch_size"]
     size = task_size(params, job.dataset, job.split, job.networks[0].target)
-    seen = schedule["validations"] * (size.validation or 0) + (size.test or 0)
+    patches = network_patches(params, job.networks[0])
+    seen = patches * (schedule["validations"] * (size.validation or 0) + (size.test or 0))
     forward = forward_work(stages, job.networks, recipe)
     backward = sum(backward_work(stages, network, recipe) for network in job.networks)
     return Work(trials * forward * (images + seen), trials * backward * images)
@@ -169,7 +170,8 @@ def evaluation_minutes(params: dict, job: Job) -> int:
     size, stages = task_size(params, job.dataset, job.split, job.networks[0].target), job_stages(params, job)
     if size.test is None:
         return UNKNOWN_MINUTES
-    forward = len(job.networks) * sum(stage.multiply_adds for stage in stages) * (size.test + (size.validation or 0))
+    images = network_patches(params, job.networks[0]) * (size.test + (size.validation or 0))
+    forward = len(job.networks) * sum(stage.multiply_adds for stage in stages) * images
     seconds = work_seconds(params, job.architecture, Work(forward, 0), params.get("rates", {}))
     return UNKNOWN_MINUTES if seconds is None else max(LEAST_MINUTES, minutes_with_margin(seconds))
 
@@ -177,9 +179,9 @@ def evaluation_minutes(params: dict, job: Job) -> int:
 def probe_views(params: dict, job: Job) -> int:
     """In how many views a job's probe reads each image, or how many patches of it."""
     name = job.networks[0].option
-    return (
-        patch_count(params["probes"][name]) if reads_patches(params, name) else params["probes"][name].get("views", 1)
-    )
+    if reads_patches(params, name):
+        return probe_patching(params, name).count
+    return params["probes"][name].get("views", 1)
 
 
 def probe_images(params: dict, job: Job) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from transferability import files
-from transferability.data.tasks import MULTI, SINGLE
+from transferability.data.tasks import MULTI, PATCHES, SINGLE
 from transferability.errors import InputError
 
 
@@ -31,7 +31,7 @@ COLUMNS = tuple(HistoryRow.__annotations__)
 LEARNT = ("train_loss", "validation_loss", "validation_top1")
 """The columns that say how a network learnt."""
 
-MEASURES = {SINGLE: "top1", MULTI: "map"}
+MEASURES = {SINGLE: "top1", MULTI: "map", PATCHES: "map"}
 """What networks are validated by, as files name it, for each kind of task."""
 
 

@@ -16,7 +16,10 @@ from tqdm import tqdm
 
 from transferability import files, provenance
 from transferability.data.augmentation import Augmentation
-from transferability.data.tasks import open_task
+from transferability.data.batches import cropped_shape
+from transferability.data.patched import PatchedTask
+from transferability.data.patching import Patching
+from transferability.data.tasks import Task, open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
 from transferability.forms.packed import PackedCard
@@ -75,6 +78,11 @@ class Request:
     def way(self) -> Recipe:
         """The recipe by which the networks are trained."""
         return recipe_of(self.recipe)
+
+    @property
+    def patching(self) -> Patching | None:
+        """The patches by which the recipe has images read, if it does."""
+        return None if self.way.patches is None else Patching.of({**self.way.patches, "seed": self.seed})
 
     @property
     def frozen_dropout(self) -> bool:
@@ -148,10 +156,21 @@ def open_setup(request: Request) -> Setup:
     slow = device.type == "cpu" and "AVX512" not in torch.backends.cpu.get_cpu_capability()
     if schedule.precision == "bf16" and slow:
         tell("this processor imitates bf16; fp32 is faster here")
-    task = open_task(request.split, target, request.packed)
+    task, augmentation = task_of(request, target)
     task, channels = with_preprocessing(task, request.built, request.pretrained)
     draws = Draws(request.seed, tuple(task.classes))
-    return Setup(task, schedule, Augmentation(**request.augmentation), draws, device, channels)
+    return Setup(task, schedule, augmentation, draws, device, channels)
+
+
+def task_of(request: Request, target: str) -> tuple[Task, Augmentation]:
+    """The task that networks learn, and what is done to its training images: of patches, which are cut as the network
+    sees them, that is whether they are mirrored."""
+    augmentation = Augmentation(**request.augmentation)
+    if request.patching is None:
+        return open_task(request.split, target, request.packed), augmentation
+    patched = PatchedTask.open(request.split, target, request.packed, request.patching)
+    seen = cropped_shape(patched.task.images["train"].shape[1:], augmentation.crop)
+    return patched.to_learn(seen), Augmentation(padding=0, flip=augmentation.flip)
 
 
 def origin_of(request: Request, device: torch.device) -> dict:
@@ -206,7 +225,10 @@ def write_files(request: Request, trials: list[Trial], number: int, place: int, 
     path, trial = request.models[number], trials[place]
     learner, task = trial.learners[number], trial.setup.task
     identity, shape, channels = learner.identity, trial.setup.shape, trial.setup.channels
-    card = Card(identity.name, request.built, shape, task.classes, task.mean, task.std, channels, request.way.hidden)
+    patches = asdict(request.patching) if request.patching else None
+    card = Card(
+        identity.name, request.built, shape, task.classes, task.mean, task.std, channels, request.way.hidden, patches
+    )
     save_checkpoint(path, learner.network, card)
     write_history(path.parent / "history.csv", with_trials(learner.history, trials), task.kind)
     network = {"name": identity.name, "treatment": identity.treatment, **asdict(identity)}

@@ -1,4 +1,5 @@
-"""Losses: what a network minimises, and by what it is validated, on a task of one label an image or of several."""
+"""Losses: what a network minimises, and by what it is validated, on a task of one label an image, of several, or of
+patches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from transferability.data.tasks import DIFFICULT, MULTI, SINGLE
+from transferability.data.patches import DROPPED
+from transferability.data.tasks import DIFFICULT, MULTI, PATCHES, SINGLE
 from transferability.training.precision import mean_average_precision
 
 
@@ -68,6 +70,32 @@ class Rankings:
         return self.loss / len(labels), mean_average_precision(scores, labels)
 
 
+@dataclass
+class PatchRankings:
+    """Mean loss of the patches that show one thing or nothing, and mean average precision of the images that all
+    patches are of: an image's value for a class is here the mean of its patches' probabilities."""
+
+    loss: float = 0.0
+    count: int = 0
+    shares: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        shown = labels[:, 0].long()
+        sure = shown != DROPPED
+        self.count += int(sure.sum())
+        self.loss += functional.cross_entropy(logits[sure], shown[sure], reduction="sum").item()
+        self.shares.append(logits.float().softmax(dim=1)[:, :-1].cpu())
+        self.labels.append(labels[:, 1:].cpu())
+
+    def result(self) -> tuple[float, float]:
+        labels = torch.cat(self.labels)
+        images = len(labels[:, 0].unique())
+        scores = torch.cat(self.shares).double().unflatten(0, (images, -1)).mean(dim=1)
+        truth = labels[:: len(labels) // images, 1:]
+        return self.loss / max(self.count, 1), mean_average_precision(scores.numpy(), truth.numpy())
+
+
 @dataclass(frozen=True)
 class Objective:
     """What training is for: the loss of a batch of logits and labels, and what tells on validation how far it is."""
@@ -79,5 +107,6 @@ class Objective:
 OBJECTIVES = {
     SINGLE: Objective(functional.cross_entropy, Hits),
     MULTI: Objective(binary_cross_entropy, Rankings),
+    PATCHES: Objective(functional.cross_entropy, PatchRankings),
 }
 """The objective of each kind of task."""

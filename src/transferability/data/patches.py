@@ -5,7 +5,7 @@ Representations using Convolutional Neural Networks, CVPR 2014.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from transferability.data.packed import Images
-
-SCALES = (1, 1.3, 1.6, 2, 2.4, 2.8, 3.2, 3.6, 4)
-"""The image's side by that of a patch, as in the paper."""
 
 OF_PATCH, OF_BOX = 0.2, 0.6
 """A patch shows an object whose box takes so much of it, if so much of the box is in the patch."""
@@ -112,14 +109,28 @@ def cut_patches(image: Tensor, grid: np.ndarray, shape: tuple[int, int, int]) ->
     return cut
 
 
-def patches_of(
-    images: Images, grid: np.ndarray, chosen: Iterable[np.ndarray], shape: tuple[int, int, int]
-) -> Iterator[Tensor]:
-    """Of one image after another the chosen patches, int64 (p,) of the grid, as `cut_patches` gives them.
+@dataclass(frozen=True)
+class PatchImages:
+    """Patches of images as images of their own, of the shape that a network sees, cut as they are asked for.
 
-    They are cut as they are asked for; nothing is stored.
+    `rows` int64 (n, 2) of an image and a patch of the grid each; nothing of them is stored.
     """
-    for index, rows in enumerate(chosen):
-        if len(rows):
-            (image,) = torch.from_numpy(np.asarray(images[np.array([index])]))
-            yield cut_patches(image, grid[rows], shape)
+
+    images: Images
+    grid: np.ndarray
+    rows: np.ndarray
+    seen: tuple[int, int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (len(self.rows), *self.seen)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        cut, (owners, places) = np.empty((len(indices), *self.seen), np.uint8), self.rows[indices].T
+        for owner in np.unique(owners):
+            (image,) = torch.from_numpy(np.asarray(self.images[np.array([owner])]))
+            cut[owners == owner] = cut_patches(image, self.grid[places[owners == owner]], self.seen).numpy()
+        return cut
