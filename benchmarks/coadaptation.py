@@ -1,11 +1,12 @@
-"""When co-adaptation appears: what cutting costs by the dropout of bases and of retraining, and their interaction.
+"""When co-adaptation appears: what cutting costs by dropout, norm, width and length of base networks and retraining.
 
-    python benchmarks/coadaptation.py FOLDER [--read-out test_top1] [--figure FILE.svg]
+    python benchmarks/coadaptation.py FOLDER... [--read-out test_top1] [--figure FILE.svg]
 
-Reads a finished study such as workflow/studies/digits-coadaptation.yaml: architectures that differ in dropout and norm,
-and recipes for frozen selffers that differ in dropout. The effect is a selffer by a recipe minus its own base network,
-in points; a unit is a split and seed, its targets averaged. The interaction is how much more the effect changes with
-the retraining's dropout, from least to most, where the base network had most dropout than where it had least.
+Reads finished studies such as workflow/studies/digits-coadaptation.yaml: architectures that differ in dropout, norm and
+width, and recipes for frozen selffers that differ in dropout; a second folder may have longer base networks. The effect
+is a selffer by a recipe minus its own base network, in points; a unit is a split and seed, its targets averaged. The
+interaction is how much more the effect changes with the retraining's dropout, from least to most, where the base
+network had most dropout than where it had least. Then the mean effect at each level of each factor, over all others.
 """
 
 import argparse
@@ -26,24 +27,32 @@ from transferability.words import points
 CONTRAST = "recipe minus base, selffer-"
 
 
-def dropout_of(models: Path, network: str) -> tuple[str, float, float]:
-    """The norm of a network's architecture, its dropout, and that of its recipe, as one run.json has them."""
-    run = files.read_json(next(models.glob(f"*/seed*/{network}/run.json")))["parameters"]
+FACTORS = {"norm": "norm", "width": "width", "steps": "steps of the base", "base": "dropout of the base"}
+FACTORS |= {"retraining": "dropout of the retraining", "n": "n"}
+SETTING = ["norm", "width", "steps"]
+
+
+def levels_of(models: Path, network: str) -> dict[str, object]:
+    """The levels of all factors but n that a network is of, as its run.json and its base network's have them."""
+    run, base = (
+        files.read_json(next(models.glob(f"*/seed*/{name}/run.json")))["parameters"] for name in (network, "baseB")
+    )
     section = run["architecture"]
-    return section["norm"], section["dropout"], run.get("recipe", {}).get("dropout", section["dropout"])
+    retraining = run.get("recipe", {}).get("dropout", section["dropout"])
+    levels = {"norm": section["norm"], "width": section["width"], "base": section["dropout"]}
+    return levels | {"retraining": retraining, "steps": base["schedule"]["steps"]}
 
 
-def read_cells(folder: Path, read_out: str) -> pd.DataFrame:
-    """The differences of a study with the columns norm, base (dropout), retraining (dropout)."""
+def read_cells(folders: list[Path], read_out: str) -> pd.DataFrame:
+    """The differences of some studies, with a column for each factor."""
     parts = []
-    for path in sorted(folder.glob("results/*/*/pairs.csv")):
+    for path in [path for folder in folders for path in sorted(folder.glob("results/*/*/pairs.csv"))]:
         pairs = read_table(path, PAIR_COLUMNS)
         pairs = pairs[(pairs["read_out"] == read_out) & pairs["effect"].str.startswith(CONTRAST)]
+        models = path.parents[3] / "models" / path.parent.relative_to(path.parents[2])
         for treatment, rows in pairs.groupby("treatment"):
             recipe, n = treatment.partition("-")[2], rows["n"].iloc[0]
-            models = folder / "models" / path.parent.relative_to(folder / "results")
-            norm, base, retraining = dropout_of(models, f"B{n}B-{recipe}")
-            parts.append(rows.assign(norm=norm, base=base, retraining=retraining))
+            parts.append(rows.assign(**levels_of(models, f"B{n}B-{recipe}")))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
@@ -90,38 +99,51 @@ def draw_panel(panel: Axes, cells: pd.DataFrame) -> None:
 
 
 def draw(cells: pd.DataFrame, path: Path) -> None:
-    """A panel for each norm, with the cuts averaged."""
+    """A panel for each norm (columns), width and length of base networks (rows), with the cuts averaged."""
     set_theme()
-    norms = list(cells.groupby("norm"))
-    figure, panels = plt.subplots(1, len(norms), figsize=(3.4 * len(norms), 3), sharey=True, squeeze=False)
-    for panel, (norm, rows) in zip(panels[0], norms, strict=True):
-        draw_panel(panel, rows)
-        panel.set(title=f"norm: {norm}", xlabel="dropout of the retraining")
-    panels[0][0].set_ylabel("selffer minus base, points")
-    panels[0][0].legend(title="dropout of the base")
+    norms, rows = sorted(cells["norm"].unique()), list(cells.groupby(["width", "steps"]))
+    size = (2.4 * len(norms) + 0.6, 2.1 * len(rows) + 0.4)
+    figure, panels = plt.subplots(len(rows), len(norms), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for line, ((width, steps), of_row) in zip(panels, rows, strict=True):
+        for panel, norm in zip(line, norms, strict=True):
+            draw_panel(panel, of_row[of_row["norm"] == norm])
+            panel.set_title(f"norm {norm}, width {width:g}, {steps} steps", fontsize=8)
+        line[0].set_ylabel("selffer − base, points")
+    for panel in panels[-1]:
+        panel.set_xlabel("dropout of the retraining")
+    panels[0][0].legend(title="dropout of the base", fontsize=7, title_fontsize=7)
     figure.tight_layout()
     save_figure(figure, path, dpi=150)
 
 
+def print_setting(setting: tuple, cells: pd.DataFrame) -> None:
+    """The effect of each cell of a norm, width and length, and the interaction of the dropouts."""
+    norm, width, steps = setting
+    print(f"norm {norm}, width {width:g}, base networks of {steps} steps")
+    print(f"{'dropout of base':>16}{'of retraining':>15}  effect")
+    for (base, retraining), cell in cells.groupby(["base", "retraining"]):
+        print(f"{base:>16}{retraining:>15}  {estimate_text(estimate(units_of(cell)))}")
+    print(f"{'interaction':>31}  {estimate_text(interaction(cells))}")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Co-adaptation by the dropout of base networks and of retraining.")
-    parser.add_argument("folder", type=Path, help="where a study such as digits-coadaptation has run")
+    parser = argparse.ArgumentParser(description="Co-adaptation by dropout, norm, width and length.")
+    parser.add_argument("folders", type=Path, nargs="+", help="where studies such as digits-coadaptation have run")
     parser.add_argument("--read-out", default="test_top1")
     parser.add_argument("--figure", type=Path, help="file to draw, .svg or .png")
     arguments = parser.parse_args()
-    cells = read_cells(arguments.folder, arguments.read_out)
+    cells = read_cells(arguments.folders, arguments.read_out)
     if cells.empty:
-        parser.error(f"{arguments.folder}: no selffers by recipes; run workflow/studies/digits-coadaptation.yaml there")
+        parser.error("there are no selffers by recipes; run workflow/studies/digits-coadaptation.yaml there")
     if arguments.figure:
         draw(cells, arguments.figure)
-    for norm, group in cells.groupby("norm"):
-        print(f"norm {norm}, {arguments.read_out}: selffer minus base in points, with 95 % intervals")
-        print(f"{'dropout of base':>16}{'of retraining':>15}{'n':>5}  effect")
-        for (base, retraining), cell in group.groupby(["base", "retraining"]):
-            for n, rows in [*cell.groupby("n"), ("all", cell)]:
-                print(f"{base:>16}{retraining:>15}{n:>5}  {estimate_text(estimate(units_of(rows)))}")
-        for n, rows in [*group.groupby("n"), ("all", group)]:
-            print(f"{'interaction':>31}{n:>5}  {estimate_text(interaction(rows))}")
+    print(f"{arguments.read_out}: selffer minus base in points, with 95 % intervals")
+    for setting, of_setting in cells.groupby(SETTING):
+        print_setting(setting, of_setting)
+    print("the mean effect at each level, over all others")
+    for factor, name in FACTORS.items():
+        for level, of_level in cells.groupby(factor):
+            print(f"{name:>26} {level!s:>6}  {estimate_text(estimate(units_of(of_level)))}")
 
 
 if __name__ == "__main__":

@@ -220,9 +220,20 @@ def test_without_norm_every_layer_has_a_bias(family):
     assert all(weights_of(layer).bias is not None for layer in network)
 
 
-def test_caffenet_takes_no_batch_norm():
+@pytest.mark.parametrize("family", ["tiny", "small", "full"])
+def test_local_normalisation_follows_the_first_two_layers_and_batch_norm_does_not(family):
+    network = build_network(AlexNet(family, 0.1, "lrn", 0), (3, 227, 227), 5)
+    kinds = {type(module) for module in network.modules()}
+    assert not kinds & {nn.BatchNorm1d, nn.BatchNorm2d}
+    assert [layer for layer, stage in network.named_children() if hasattr(stage, "norm")] == ["conv1", "conv2"]
+    assert [list(dict(stage.named_children()))[-1] for stage in network[:3]] == ["norm", "norm", "relu"]
+    assert all(weights_of(layer).bias is not None for layer in network)
+
+
+@pytest.mark.parametrize("norm", ["batch", "lrn"])
+def test_caffenet_takes_no_other_norm(norm):
     with pytest.raises(InputError) as error:
-        build_network(AlexNet("caffenet", 1, "batch", 0.5), (3, 227, 227), 1000)
+        build_network(AlexNet("caffenet", 1, norm, 0.5), (3, 227, 227), 1000)
     assert str(error.value) == 'architectures: caffenet has its own normalisation (LRN); its norm must be "none"'
 
 

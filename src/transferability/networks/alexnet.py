@@ -44,7 +44,7 @@ def input_std(architecture: AlexNet, std: list[float]) -> list[float]:
 
 
 def convolution(architecture: AlexNet, row: Convolution, channels: int, width: int, responses: bool) -> nn.Sequential:
-    """A stage conv1..conv5; with local normalisation of its `responses` at the end where the family has it."""
+    """A stage conv1..conv5; with local normalisation of its `responses` at the end where the network has it."""
     batch_norm, original = architecture.norm == "batch", architecture.family == "caffenet"
     parts: OrderedDict[str, nn.Module] = OrderedDict(
         conv=nn.Conv2d(channels, width, row.kernel, row.stride, row.padding, groups=row.groups, bias=not batch_norm)
@@ -55,7 +55,7 @@ def convolution(architecture: AlexNet, row: Convolution, channels: int, width: i
         # Before the ReLU, which then has fewer values to go through and gives the same. Caffe rounds the size up.
         parts["pool"] = nn.MaxPool2d(*row.pool, ceil_mode=original)
     parts["relu"] = nn.ReLU(inplace=True)
-    if original and responses:
+    if (original or architecture.norm == "lrn") and responses:
         parts["norm"] = LocalResponseNorm(5, alpha=1e-4, beta=0.75)
     return nn.Sequential(parts)
 
@@ -77,7 +77,7 @@ def build(architecture: AlexNet, shape: tuple[int, int, int], classes: int) -> n
 
     Its weights are torch's default ones; `initialise` sets those that a study starts from.
     """
-    if architecture.family == "caffenet" and architecture.norm == "batch":
+    if architecture.family == "caffenet" and architecture.norm != "none":
         raise InputError('architectures: caffenet has its own normalisation (LRN); its norm must be "none"')
     sizes = family_stages(architecture, shape, classes)
     stages: list[nn.Sequential] = []

@@ -33,8 +33,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class AlexNet:
-    """A network of the AlexNet family: `family` of FAMILIES, `width` scales every hidden layer, `norm` is "batch" or
-    "none" (caffenet has its own, LRN), `dropout` is the probability after fc6 and fc7."""
+    """A network of the AlexNet family: `family` of FAMILIES, `width` scales every hidden layer, `norm` is "batch",
+    "lrn" (after conv1 and conv2) or "none" (caffenet has LRN as its own), `dropout` is that after fc6 and fc7."""
 
     library: ClassVar[str] = "alexnet"
 
