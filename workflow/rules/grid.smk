@@ -58,6 +58,8 @@ LOOKS = [
 ]
 if any(networks for splits in PROBED.values() for networks in splits.values()):
     LOOKS += [f"results/{{dataset}}/{{architecture}}/{name}.csv" for name in ("draws", "draw_effects")]
+if "sources" in config["analysis"]:
+    LOOKS.append("results/{dataset}/{architecture}/sources.csv")
 CHOICE = [f"results/summary/{name}.csv" for name in ("choice", "candidates") if "scores" in config]
 SUMMARY = [*(f"results/summary/{name}" for name in ("metrics.json", "accuracy.csv", "effects.csv")), *CHOICE]
 STUDY_FILES = [
@@ -65,7 +67,6 @@ STUDY_FILES = [
     *(f"results/{{dataset}}/{{architecture}}/figures/{name}.{form}" for name in FIGURES for form in ("svg", "png")),
     "results/{dataset}/{architecture}/figures/captions.json",
     "results/{dataset}/{architecture}/report.html",
-    *(["results/{dataset}/{architecture}/sources.csv"] if "sources" in config["analysis"] else []),
     *LOOKS,
 ]
 SEED_FILES = [

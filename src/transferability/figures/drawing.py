@@ -36,6 +36,7 @@ FIGURES = (
     "strategies",
     "probes",
     "domains",
+    "sources",
 )
 """The figures of a study, each a module of this room with `draw(study, options) -> Drawing`.
 

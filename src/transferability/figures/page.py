@@ -23,6 +23,7 @@ from transferability.analysis.tables import (
     NETWORK_COLUMNS,
     PAIR_COLUMNS,
     PUBLISHED_COLUMNS,
+    SOURCE_COLUMNS,
     read_table,
     stage_names,
 )
@@ -59,6 +60,7 @@ TABLES = (
     "draws.csv",
     "draw_effects.csv",
     "published.csv",
+    "sources.csv",
 )
 """The tables that the page offers, those of them that the study has."""
 
@@ -276,6 +278,19 @@ def published_rows(tables: Path) -> list[dict]:
     ]
 
 
+def source_rows(tables: Path, read_out: str) -> list[dict]:
+    """What sources give more than one another, as text, from the folder's sources.csv, if it has one."""
+    path = tables / "sources.csv"
+    table = read_table(path, SOURCE_COLUMNS) if path.exists() else pd.DataFrame({"read_out": []})
+    return [
+        row
+        | {name: points(row[name], signed=False) for name in ("gives", "over_gives")}
+        | {"curve": curve_name(row["treatment"]), "more": points(row["mean"])}
+        | {"interval": f"{points(row['low'])} to {points(row['high'])}" if pd.notna(row["low"]) else ""}
+        for row in table[table["read_out"] == read_out].to_dict("records")
+    ]
+
+
 def over_draws(tables: Path, read_out: str) -> list[dict]:
     """What probes differ by, draw by draw, as text, from the folder's draw_effects.csv, if it has one."""
     path = tables / "draw_effects.csv"
@@ -330,6 +345,7 @@ def write_page(places: Places, read_out: str) -> None:
         verdict=[*verdict_of(tables.networks, tables.effects, tables.drops, read_out), *advised(places)],
         argument=unpaired_argument(tables.networks, tables.pairs, read_out),
         published=published_rows(places.tables),
+        sources=source_rows(places.tables, read_out),
         over_draws=over_draws(places.tables, read_out),
         embedded=embedded_tables(places.tables),
         exploring=exploring(tables.networks, places, read_out),

@@ -132,8 +132,8 @@ def study_figures(params: dict) -> list[str]:
     Figure 3 needs transfer between chosen tasks, the curve of volumes two volumes or more, the figure of distances
     frozen transfer on five splits or more, that of learning networks that are trained, and that of filters base
     networks, and filters of five pixels or more. Scores, their criterion, CKA, t-SNE, what units answer to,
-    retrieval and strategies are drawn where the params ask for it, the choice of a source where several are scored,
-    score maps where patches are read, and domains where one learns from the other task.
+    retrieval, strategies and sources are drawn where the params ask for it, the choice of a source where several are
+    scored, score maps where patches are read, and domains where a probe learns from the other task.
     """
     volumes, transferred, chosen, trained, patched, probed = set(), set(), set(), set(), set(), []
     for split in params["study"]["split"]:
@@ -169,5 +169,6 @@ def study_figures(params: dict) -> list[str]:
         "strategies": "recipes" in params,
         "probes": bool(probed) and not adapted,
         "domains": adapted,
+        "sources": "sources" in params.get("analysis", {}),
     }
     return [name for name, given in possible.items() if given]
