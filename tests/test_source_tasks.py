@@ -6,17 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from devkits import scattered, write_devkit
+from drawn import drawing_of
 from PIL import Image
 
 from transferability import files
 from transferability.analysis.sources import sources_table
-from transferability.analysis.tables import NETWORK_COLUMNS, shape_table
+from transferability.analysis.tables import NETWORK_COLUMNS, shape_table, write_table
 from transferability.data.entries import labels_of
 from transferability.data.packed import open_packed
 from transferability.data.packing import pack
 from transferability.data.splits import make_split
 from transferability.data.tasks import MULTI, open_task
 from transferability.errors import InputError
+from transferability.figures import sources
+from transferability.figures.page import source_rows
 
 FEW = ["things/cup", "things/fork"]
 MORE = [*FEW, "things/oak"]
@@ -114,6 +117,37 @@ def test_what_a_source_gives_more_is_paired_by_seed(packed):
     assert row["mean"] == pytest.approx(gains.mean())
     half = 4.302652729911275 * gains.std(ddof=1) / np.sqrt(3)
     assert (row["low"], row["high"]) == pytest.approx((gains.mean() - half, gains.mean() + half))
+
+
+@pytest.fixture
+def compared(packed, tmp_path):
+    """A folder with sources.csv of two sources, of which one is told apart, and the networks that it is of."""
+    splits = {"few": split_of(packed, FEW), "more": split_of(packed, MORE)}
+    networks = networks_of({"few": [0.5, 0.6, 0.7], "more": [0.55, 0.66, 0.75]})
+    write_table(tmp_path / "sources.csv", sources_table(networks, splits))
+    return tmp_path, networks
+
+
+def test_the_figure_has_a_mean_with_its_interval_for_each_source_and_says_what_is_told_apart(compared):
+    tables, networks = compared
+    drawing = drawing_of(sources, networks, "test_map", tables=tables)
+    (panel,) = drawing.figure.axes
+    few, more = (line.get_ydata()[0] for line in panel.lines[:2])
+    assert (few, more) == pytest.approx((0.6, 1.96 / 3))
+    half = 4.302652729911275 * np.std([0.5, 0.6, 0.7], ddof=1) / np.sqrt(3)
+    (segment, _) = (lines.get_segments()[0] for lines in panel.collections)
+    assert segment[:, 1] == pytest.approx([0.6 - half, 0.6 + half])
+    assert panel.lines[2].get_ydata()[0] == pytest.approx(networks.query("treatment == 'base'")["test_map"].mean())
+    assert [label.get_text().split("\n")[0] for label in panel.get_xticklabels()] == ["few", "more"]
+    told = "told apart in 1 of 1 comparison; most more over few by 5.3 points (+3.9 to +6.8), AnB+ at n = 3."
+    assert drawing.caption.endswith(told)
+
+
+def test_the_page_has_the_table_of_sources(compared):
+    (row,) = source_rows(compared[0], "test_map")
+    assert (row["source"], row["over"], row["curve"], row["n"], row["seeds"]) == ("few", "more", "AnB+", 3, 3)
+    assert (row["gives"], row["over_gives"], row["more"], row["interval"]) == ("60.0", "65.3", "−5.3", "−6.8 to −3.9")
+    assert source_rows(compared[0] / "elsewhere", "test_map") == []
 
 
 def test_splits_without_a_common_task_are_refused(packed):

@@ -1,4 +1,4 @@
-"""COCO: images whose objects stand in JSON files, one a part: images, categories, and boxes by pixel.
+"""COCO: images whose objects stand in JSON files, one a part: images, categories, boxes by pixel, and outlines.
 
 T.-Y. Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014.
 """
@@ -11,6 +11,7 @@ from transferability.data.annotations import Annotated, Annotation, Box, Item, a
 from transferability.data.entries import Entry
 from transferability.data.listing import check_name, stamp_of
 from transferability.data.names import shown
+from transferability.data.outlines import Drawn, Outline
 from transferability.errors import InputError
 from transferability.files import expanded
 
@@ -34,6 +35,21 @@ def box_of(row: dict, names: dict[int, str]) -> Box:
     return Box(names[row["category_id"]], left, top, left + width, top + height)
 
 
+def outlines_of(folder: str, content: dict) -> dict[str, list[tuple[str, Outline]]]:
+    """Of each image of a part, by its file, the category and outline of each of its objects, which may have none."""
+    names = {row["id"]: str(row["name"]) for row in content["categories"]}
+    places = {row["id"]: place_of(folder, row) for row in content["images"]}
+    outlines: dict[str, list[tuple[str, Outline]]] = {place: [] for place in places.values()}
+    for row in content["annotations"]:
+        outlines[places[row["image_id"]]].append((names[row["category_id"]], row.get("segmentation", [])))
+    return outlines
+
+
+def place_of(folder: str, row: dict) -> str:
+    """The file of an image of a part, from the root on."""
+    return f"{folder}/{row['file_name']}".lstrip("/")
+
+
 def part_items(part: str, folder: str, root: Path, content: dict) -> list[Item]:
     """The images of a part with what they show; a KeyError or ValueError where the file contradicts itself."""
     names = {row["id"]: str(row["name"]) for row in content["categories"]}
@@ -42,7 +58,7 @@ def part_items(part: str, folder: str, root: Path, content: dict) -> list[Item]:
         boxes[row["image_id"]].append(box_of(row, names))
     items = []
     for row in sorted(content["images"], key=lambda row: str(row["file_name"])):
-        place = f"{folder}/{row['file_name']}".lstrip("/")
+        place = place_of(folder, row)
         check_name(str(root), place)
         annotation = Annotation.of(boxes[row["id"]], (int(row["width"]), int(row["height"])))
         items.append(Item(Entry(part, place, stamp_of(root / place)), annotation))
@@ -64,6 +80,7 @@ def open_coco(options: dict, scratch: Path) -> Annotated:
     """Images in COCO's form: of each part the folder of its images and its file of instances, below `path`."""
     root = expanded(options["path"])
     place, items, categories = shown(str(root)), [], {}
+    outlines: dict[str, list[tuple[str, Outline]]] = {}
     if not root.is_dir():
         raise InputError(
             f"{place}: there is no such folder; datasets.*.images.path names that of images and annotations"
@@ -73,6 +90,8 @@ def open_coco(options: dict, scratch: Path) -> Annotated:
         content = read_instances(path)
         try:
             items += part_items(part, where.get("images", ""), root, content)
+            if options.get("masks"):
+                outlines |= outlines_of(where.get("images", ""), content)
             categories[part] = {str(row["name"]) for row in content["categories"]}
         except (KeyError, ValueError, TypeError) as error:
             raise InputError(
@@ -80,4 +99,5 @@ def open_coco(options: dict, scratch: Path) -> Annotated:
             ) from None
     check_categories(categories, place)
     classes = {name for names in categories.values() for name in names}
-    return annotated(items, os.fspath(root), options, place, classes)
+    masks = Drawn.by(root, sorted(classes), outlines) if options.get("masks") else None
+    return annotated(items, os.fspath(root), options, place, classes, masks)

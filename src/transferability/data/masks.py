@@ -1,4 +1,6 @@
-"""Masks: which class each pixel of an image shows, from files of one level a class, packed beside the images' boxes."""
+"""Masks: which class each pixel of an image shows, from files of one level a class, packed beside the images' boxes.
+
+Those of COCO are drawn from the outlines of objects (`outlines`)."""
 
 import base64
 import io
@@ -68,11 +70,11 @@ class Masks:
         table[list(self.void)] = VOID
         return table
 
-    def read(self, name: str, size: tuple[int, int]) -> np.ndarray | None:
+    def read(self, file: str, size: tuple[int, int]) -> np.ndarray | None:
         """The mask of an image of a width and height, as it is stored, uint8 (H, W); None for one without a mask."""
         from PIL import Image
 
-        path = self.folder / f"{name}.png"
+        path = self.folder / f"{Path(file).stem}.png"
         if not path.is_file():
             return None
         try:
@@ -91,12 +93,12 @@ class Masks:
             )
         return self.table[levels]
 
-    def stored(self, name: str, size: tuple[int, int], pixels: int, square: str) -> str:
+    def stored(self, file: str, size: tuple[int, int], pixels: int, square: str) -> str:
         """The mask of an image of a width and height, with so many pixels a side, as text: a PNG in base64; "" for an
         image without one."""
         from PIL import Image
 
-        mask = self.read(name, size)
+        mask = self.read(file, size)
         if mask is None:
             return ""
         data = io.BytesIO()

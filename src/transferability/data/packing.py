@@ -117,8 +117,8 @@ class Job:
         )
         if self.masks is None or annotation.size is None:
             return told
-        name = Path(self.source.entries[number].file).stem
-        return (*told, self.masks.stored(name, annotation.size, self.size, self.square))
+        file = self.source.entries[number].file
+        return (*told, self.masks.stored(file, annotation.size, self.size, self.square))
 
     @property
     def masks(self) -> Masks | None:

@@ -13,7 +13,7 @@ from transferability.figures.axes import as_percent, panel_grid, series_handle
 from transferability.figures.captions import footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study, trained_of
 from transferability.figures.styles import SERIES, finish, looks_of
-from transferability.words import in_words, points
+from transferability.words import counted, in_words, points
 
 WIDEST = 0.5
 """The width that the cuts of one source take, in units of the distance between sources."""
@@ -58,20 +58,21 @@ def draw_treatment(panel: Axes, rows: pd.DataFrame, sources: list[str], read_out
 
 
 def gain_text(row: dict, stages: dict) -> str:
-    """What one source gives more than another at a cut: natural over both +2.0 (.5 to 3.5), AnB+ at n = 3 (conv3)."""
-    interval = f" ({points(row['low'])} to {points(row['high'])})" if pd.notna(row["low"]) else " (no interval)"
+    """What one source gives more than another: natural over both by 2.0 points (0.5 to 3.5), AnB+ at n = 3."""
+    better, worse, low, high = row["source"], row["over"], row["low"], row["high"]
+    if row["mean"] < 0:
+        better, worse, low, high = worse, better, -high, -low
+    interval = f"{points(low)} to {points(high)}" if pd.notna(low) else "no interval"
     where = f"{curve_name(row['treatment'])} at {cut_name(row['n'], stages)}"
-    return f"{row['source']} over {row['over']} {points(row['mean'])}{interval}, {where}"
+    return f"{better} over {worse} by {points(abs(row['mean']), signed=False)} points ({interval}), {where}"
 
 
 def told_apart(rows: pd.DataFrame, stages: dict) -> str:
-    """Which sources are told apart, a sentence; of none, by how much the two that differ most do."""
+    """How many comparisons tell sources apart, and the two that differ most, of these or of all."""
     sure = rows[(rows["low"] > 0) | (rows["high"] < 0)]
-    if sure.empty:
-        row = rows.loc[rows["mean"].abs().idxmax()].to_dict()
-        return f"No source is told apart from another; most differ, in points: {gain_text(row, stages)}."
-    shown = "; ".join(gain_text(row, stages) for row in sure.to_dict("records"))
-    return f"Told apart, in points, of {len(rows)} comparisons: {shown}."
+    among = rows if sure.empty else sure
+    most = gain_text(among.loc[among["mean"].abs().idxmax()].to_dict(), stages)
+    return f"Two sources are told apart in {len(sure)} of {counted(len(rows), 'comparison')}; most {most}."
 
 
 def draw(study: Study, options: Options) -> Drawing:

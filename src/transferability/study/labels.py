@@ -69,7 +69,7 @@ def check_masks(params: dict, dataset: str) -> None:
     if dense and not params["datasets"][dataset]["images"].get("masks"):
         raise InputError(
             f"params: probes.{dense[0]} learns from masks, and datasets.{dataset}.images has none; take the source voc "
-            "with masks, or another classifier"
+            "or coco with masks, or another classifier"
         )
 
 
