@@ -3,7 +3,7 @@
 from snakemake.logging import logger
 
 from transferability.cluster.hooks import after_error, after_success, before_jobs, failure_sentences, remove_features
-from transferability.cluster.hooks import LockWatch, deletes_temporary, settle_files
+from transferability.cluster.hooks import LockWatch, deletes_temporary, lift_rate, settle_files
 from transferability.data.listing import changed_since_packing
 from transferability.errors import InputError
 from transferability.study.machine import check_machine, missing_images
@@ -68,6 +68,7 @@ onstart:
         trains = any(job.resources.get("device") for job in needed)
         check_machine(config, sorted(packed), trains and workflow.local_exec)
         before_jobs(workflow)
+        lift_rate(workflow)
     except InputError as error:
         raise refusal(error)
 

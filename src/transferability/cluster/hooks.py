@@ -114,6 +114,21 @@ def before_jobs(workflow) -> None:
         note_handed_over((output for job in jobs for output in job.output), logs)
 
 
+USUAL_RATE = (100, 1)
+"""The jobs a second that Snakemake starts where nobody says otherwise."""
+
+
+def lift_rate(workflow) -> None:
+    """Let local jobs start as fast as they come, where nobody has asked for less.
+
+    With a rate, Snakemake 9 starts a timer whenever it looks for jobs, and each timer has it look again: after some
+    hundred jobs that takes a third of a core.
+    """
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if workflow.local_exec and limit and (limit.max_jobs, limit.timespan) == USUAL_RATE:
+        workflow.scheduler.job_rate_limiter = None
+
+
 def after_success(workflow, runs: Iterable[Path]) -> str | None:
     """Note what the jobs have made, and forget what was handed to a cluster.
 
