@@ -30,6 +30,7 @@ from transferability.training.job import Request, make_checkpoints
 from transferability.training.loop import train
 from transferability.training.optimizers import Schedule, descend, learning_groups
 from transferability.training.sharing import Overwriting, Taps, running_hashes, state_hash
+from transferability.training.unfolding import unfold
 
 torch.set_num_threads(1)
 
@@ -347,26 +348,51 @@ def test_networks_of_an_architecture_with_weights_are_all_shown_images_as_these_
         assert metrics["validation"]["loss"] == pytest.approx(last["validation_loss"], rel=1e-5)
 
 
-def statistics(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The means of the batch norms below the head."""
-    return {key: tensor for key, tensor in state.items() if key.endswith("running_mean") and key[:4] != "head"}
-
-
-@pytest.mark.parametrize("folded", [True, False])
-def test_batch_norm_that_was_folded_stays_as_it_is_where_its_stages_learn(folded, request_of, pretrained, tmp_path):
-    """A batch's own statistics would undo what the convolutions have taken over from the norm."""
+def folded_network() -> nn.Sequential:
+    """One whose norms, with scales and shifts, have the statistics of new ones."""
     network = residual.draw(WEIGHTS, (1, 8, 8), 7, lambda n: 100 + n)
-    for norm in [] if folded else batch_norms(network):
-        norm.running_mean.fill_(0.01)
-    assert folded_norms(network) == (batch_norms(network) if folded else [])
+    for number, norm in enumerate(batch_norms(network)):
+        nn.init.uniform_(norm.weight, 0.5, 2, torch.Generator().manual_seed(number))
+        nn.init.normal_(norm.bias, generator=torch.Generator().manual_seed(number))
+    return network
+
+
+def test_unfolded_norms_give_what_they_gave_and_have_the_statistics_of_what_they_are_given():
+    network, images = folded_network(), torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    norms = batch_norms(network)
+    assert folded_norms(network) == norms
+    with torch.no_grad():
+        before = network.eval()(images.clone())
+        unfold(network.train(), network, [(images[:40], images), (images[40:], images)])
+        assert network.training
+        after = network.eval()(images.clone())
+    assert torch.allclose(before, after, atol=1e-4)
+    assert not folded_norms(network)
+    seen = []
+    norms[-1].register_forward_pre_hook(lambda norm, inputs: seen.append(inputs[0]))
+    network(images.clone())
+    assert torch.allclose(norms[-1].running_mean, seen[0].mean((0, 2, 3)), atol=1e-4)
+    assert torch.allclose(norms[-1].running_var, seen[0].var((0, 2, 3), correction=0), rtol=1e-3)
+    shifted = [parameter.clone() for parameter in network.parameters()]
+    unfold(network, network, [(images, images)])
+    assert all(torch.equal(*pair) for pair in zip(network.parameters(), shifted, strict=True))
+
+
+def test_folded_norms_are_unfolded_where_their_stages_are_copied_and_learn(request_of, pretrained, tmp_path):
+    network = folded_network()
     save_checkpoint(pretrained, network, Card("pretrained", WEIGHTS, (1, 8, 8), list("0123456"), [0.25], [0.5]))
+    make_checkpoints(request_of(["P2B", "P4B"], source=pretrained, pretrained=pretrained))
     make_checkpoints(request_of(["P4B+"], source=pretrained, pretrained=pretrained))
-    before, after = network.state_dict(), load_network(tmp_path / "P4B+/model.safetensors")[1].state_dict()
-    assert statistics(before)
-    for key, mean in statistics(before).items():
-        assert torch.equal(after[key], mean) == folded
-        weight = key.replace("running_mean", "weight")
-        assert not torch.equal(after[weight], before[weight])
+    for name, folded in (("P2B", 2), ("P4B", 4), ("P4B+", 0)):
+        made = load_network(tmp_path / name / "model.safetensors")[1]
+        copied = batch_norms(network[:folded])
+        assert len(folded_norms(made)) == len(copied)
+        assert all(torch.equal(*pair) for pair in zip(flat(made[:folded]), flat(network[:folded]), strict=True))
+
+
+def flat(part: nn.Module) -> list[torch.Tensor]:
+    """All that a part of a network keeps."""
+    return list(part.state_dict().values())
 
 
 @pytest.mark.parametrize("where", ["re-estimated", "trained"])

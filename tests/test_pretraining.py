@@ -25,8 +25,8 @@ def test_the_weights_and_the_images_that_they_expect_are_stated_and_what_is_not_
     assert pretrained_record(models) == record
     facts = dict(pretraining_facts(record))
     assert facts["Pretrained weights"] == (
-        "mine.pth (SHA-256 0123456789ab…); 52 batch norms are folded into its convolutions, and keep what they have in "
-        "training"
+        "mine.pth (SHA-256 0123456789ab…); 52 batch norms are folded into its convolutions; fine-tuned networks have "
+        "them unfolded"
     )
     assert facts["Images as they expect them"] == (
         "224 pixels, bicubic, 87.5 % of the side; blue first, mean 0.5, 0.5, 0.5, deviation 0.5, 0.5, 0.5, of values "

@@ -24,7 +24,7 @@ def pretraining_facts(record: Path | None) -> list[tuple[str, str]]:
     if assumed:
         seen += f"; nothing says {in_words(assumed)}: as usual for ImageNet"
     if folded := content.get("folded_norms"):
-        weights += f"; {folded} batch norms are folded into its convolutions, and keep what they have in training"
+        weights += f"; {folded} batch norms are folded into its convolutions; fine-tuned networks have them unfolded"
     return [
         ("Pretrained weights", weights),
         ("Images as they expect them", f"{seen}. Mean, deviation and order of colours hold for all networks here"),

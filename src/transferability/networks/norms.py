@@ -14,7 +14,7 @@ def is_folded(norm: _BatchNorm) -> bool:
     """Whether a norm has the statistics of a new one, means of 0 and variances of 1.
 
     In weights that were trained this is so where a tool for deployment has folded the norm into the convolution before
-    it: what is left adds a bias. The statistics of a batch would undo what the convolution has taken over.
+    it: what is left adds a bias, and the statistics of a batch would undo what the convolution has taken over.
     """
     mean, variance = norm.running_mean, norm.running_var
     if mean is None or variance is None:

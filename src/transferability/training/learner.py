@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from transferability.errors import InputError
 from transferability.networks.dropout import random_modules
-from transferability.networks.norms import batch_norms, folded_norms
+from transferability.networks.norms import batch_norms
 from transferability.networks.notation import Network
 from transferability.networks.recipes import (
     PLAIN,
@@ -83,13 +83,10 @@ class Learner:
         return stages_learning(self.identity, self.recipe, stage_names(self.network))
 
     def fix_statistics(self) -> None:
-        """Let the batch norms below the cut keep their statistics, or follow the batches, where the recipe says so.
-
-        Folded ones keep what they have, in every network.
-        """
-        copied = self.network[: self.identity.below]
-        for norm in folded_norms(copied) if self.recipe.batch_norm is None else batch_norms(copied):
-            norm.train(self.recipe.batch_norm == TRAINED)
+        """Let the batch norms below the cut keep their statistics, or follow the batches, where the recipe says so."""
+        if self.recipe.batch_norm is not None:
+            for norm in batch_norms(self.network[: self.identity.below]):
+                norm.train(self.recipe.batch_norm == TRAINED)
 
     def kept_hash(self) -> str:
         """The hash of what stays as it is of the frozen stages: all but statistics that follow the batches."""

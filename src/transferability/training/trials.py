@@ -19,6 +19,7 @@ from transferability.training.loop import keep, train
 from transferability.training.resuming import Keeper
 from transferability.training.setup import Setup
 from transferability.training.sharing import share_frozen_stages
+from transferability.training.unfolding import unfold
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,7 @@ def learners_of(
     Of several learning rates one may be too high: then it is not chosen, and the others are tried all the same.
     """
     for identity, network, recipe in zip(identities, networks, recipes, strict=True):
-        if recipe.batch_norm in (RE_ESTIMATED, TRAINED) and identity.source == PRETRAINED:
-            refuse_other_statistics(network[: identity.below])
-        if recipe.batch_norm == RE_ESTIMATED:
-            on_device(network, setup.device)
-            re_estimate(network[: identity.below], epoch_of(setup))
+        measure_statistics(identity, network, recipe, setup)
     frozen = [
         shared_below(stages_learning(identity, recipe, stage_names(network)), recipe)
         for identity, network, recipe in zip(identities, networks, recipes, strict=True)
@@ -66,6 +63,21 @@ def learners_of(
         Learner(identity, on_device(network, setup.device), setup.schedule, recipe, forgiving)
         for identity, network, recipe in zip(identities, networks, recipes, strict=True)
     ]
+
+
+def measure_statistics(identity: Network, network: nn.Sequential, recipe: Recipe, setup: Setup) -> None:
+    """Give batch norms the statistics of the target's images, in place, where the recipe or folded norms ask for it.
+
+    Folded ones are unfolded where their stages are copied and learn, but for a recipe that keeps what they have.
+    """
+    if recipe.batch_norm in (RE_ESTIMATED, TRAINED) and identity.source == PRETRAINED:
+        refuse_other_statistics(network[: identity.below])
+    if recipe.batch_norm == RE_ESTIMATED:
+        re_estimate(on_device(network, setup.device)[: identity.below], epoch_of(setup))
+    if recipe.batch_norm is None:
+        how = stages_learning(identity, recipe, stage_names(network))
+        learn = [stage for stage, one in zip(network[: identity.copied], how, strict=False) if one.rate]
+        unfold(on_device(network, setup.device), learn, epoch_of(setup))
 
 
 def epoch_of(setup: Setup) -> islice:
