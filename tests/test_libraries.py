@@ -152,6 +152,15 @@ def test_a_description_has_the_numbers_that_torchvision_publishes(name):
     assert stages[-1]["shape"] == [1000]
 
 
+@pytest.mark.parametrize(("name", "grade"), [("coat_tiny", "linked"), ("resnet18", "staged")])
+def test_a_description_tells_the_grade_and_counts_what_stages_share_once(name, grade):
+    described = description.description(LibraryModel("timm", name), (3, 224, 224))
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in timm.create_model(name).parameters())
+    assert described["grade"] == grade
+    assert sum(stage["parameters"] for stage in described["stages"]) == parameters
+
+
 def test_a_description_says_what_networks_give(tmp_path, monkeypatch):
     section = {"library": "timm", "name": "mobilenetv2_100", "granularity": "stage", "options": {"pad_type": "same"}}
     path = tmp_path / "data/architectures/mobilenet.json"

@@ -2,9 +2,11 @@
 
 import copy
 import random
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import borrowing
 import numpy as np
 import onnx
 import pytest
@@ -103,6 +105,27 @@ def test_training_that_is_stopped_at_random_steps_gives_the_same_bits(optimizer,
             stops += 1
     assert stops > 0
     assert {one.name: (one.history, state_hash(one.network)) for one in learners} == expected
+
+
+def test_networks_whose_stages_borrow_are_trained_together_as_alone_and_resumed(tasks, monkeypatch, tmp_path):
+    borrowing.install(monkeypatch)
+    base = start(["baseA"], borrowing.ARCHITECTURE, tasks["A"], None)
+    run(base, tasks["A"])
+    state, names, schedule = base["baseA"].state_dict(), ["A1B", "A2B", "A3B", "A2B+"], replace(SCHEDULE, steps=8)
+    alone = {}
+    for name in names:
+        alone |= results(start([name], borrowing.ARCHITECTURE, tasks["B"], state), tasks["B"], schedule)
+    stops = iter([False, False, True, *[False] * 20])
+    for ends in (True, False):
+        networks = start(names, borrowing.ARCHITECTURE, tasks["B"], state)
+        keeper = Interrupted(tmp_path / "state.safetensors", {"code": 1}, 3600)
+        keeper.ends, learners = stops, learners_of(networks, schedule)
+        with pytest.raises(SystemExit) if ends else nullcontext():
+            train(learners, setup_of(tasks["B"], schedule), lambda line: None, keeper)
+    assert {one.name: (one.history, state_hash(one.network)) for one in learners} == alone
+    assert networks["A2B"][1] is networks["A3B"][1]
+    kept = networks["A2B"][1].position.state_dict()
+    assert all(torch.equal(tensor, base["baseA"][1].position.state_dict()[name]) for name, tensor in kept.items())
 
 
 @pytest.mark.parametrize(("name", "frozen"), [("A1B", 1), ("A3B", 3), ("A4B", 4), ("A3B+", 0), ("A1B-k2", 1)])

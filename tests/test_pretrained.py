@@ -66,6 +66,21 @@ def assert_equal(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     assert [name for name in state if not torch.equal(state[name], expected[name])] == []
 
 
+def test_an_entry_with_several_names_may_stand_under_any_of_them(tmp_path):
+    """safetensors files have each tensor once; CoaT's state has its position encodings in every block."""
+    options, path = {"serial_depths": (1, 2, 1, 1), "parallel_depth": 1}, tmp_path / "weights.safetensors"
+    model = timm.create_model("coat_tiny", num_classes=3, img_size=(64, 64), **options)
+    state, once = model.state_dict(), dict[int, str]()
+    for name, tensor in reversed(state.items()):
+        once.setdefault(tensor.data_ptr(), name)
+    save_file({name: state[name].clone() for name in once.values()}, path)
+    assert len(once) < len(state)
+    coat = LibraryModel("timm", "coat_tiny", weights=str(path), options=options, preprocessing={"size": 64})
+    _, read, record = written(coat, tmp_path / "into")
+    assert_equal(read, state)
+    assert record["matched"] == "by name"
+
+
 def test_a_file_of_a_state_is_read_with_its_own_head(trained, tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(trained, path)

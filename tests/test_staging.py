@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import borrowing
 import numpy as np
 import pytest
 import timm
@@ -17,11 +18,12 @@ from transferability.evaluation.export import compare, convert
 from transferability.networks import timm as our_timm
 from transferability.networks import torchvision as our_torchvision
 from transferability.networks.building import build_network
-from transferability.networks.checkpoints import Card
+from transferability.networks.checkpoints import Card, read_checkpoint, save_checkpoint
 from transferability.networks.dropout import Dropout
 from transferability.networks.stages import LibraryModel
 from transferability.networks.staging import Staged, from_library, replace_random, seeded, stage, to_library
 from transferability.networks.treatments import copy_stages, freeze_stages
+from transferability.training.sharing import share_frozen_stages
 
 torch.set_num_threads(1)
 
@@ -70,11 +72,14 @@ TIMM = {
     "levit_128s": (64, 13),
     "cspresnet50": (32, 17),
     "crossvit_9_240": (240, 5),
+    "coat_tiny": (64, 14),
+    "selecsls42": (32, 7),
 }
 """timm's models likewise."""
 
 OPTIONS = {
     "vit_b_16": {"image_size": 32},
+    "coat_tiny": {"serial_depths": (2, 2, 1, 1), "parallel_depth": 2},
     "googlenet": {"aux_logits": False, "init_weights": False},
     "inception_v3": {"aux_logits": False, "init_weights": False},
     "beit_base_patch16_224": {"depth": 2},
@@ -160,9 +165,10 @@ def test_a_network_gives_the_gradients_of_the_librarys_model(case):
 def test_every_entry_of_the_librarys_state_is_in_one_stage(case):
     theirs, ours = case.model.state_dict(), case.network.state_dict()
     translated = to_library(case.network, ours)
-    assert translated.keys() == theirs.keys()
+    assert translated.keys() == case.plain.state_dict().keys()
     assert all(translated[name].data_ptr() == theirs[name].data_ptr() for name in theirs)
-    assert from_library(case.network, theirs).keys() == ours.keys()
+    assert from_library(case.network, translated).keys() == ours.keys()
+    assert len({tensor.data_ptr() for tensor in ours.values()}) == len(ours)
     names = [f"{name}." for name, _ in case.network.named_children()]
     assert all(sum(entry.startswith(name) for name in names) == 1 for entry in ours)
     assert case.plain.load_state_dict(translated) is not None
@@ -294,9 +300,98 @@ def test_a_network_of_stages_with_dots_is_exported():
     assert check["top1_agreement"] == 1
 
 
-def test_models_that_cannot_be_cut_say_where_they_resist():
-    with pytest.raises(InputError, match=r"coat_tiny cannot be cut .* cpe1.proj.bias takes no part"):
-        build_network(LibraryModel("timm", "coat_tiny"), (3, 224, 224), 5)
+def borrowing_network() -> Staged:
+    """A network whose blocks borrow the position encoding of the first."""
+    return borrowing.draw(borrowing.ARCHITECTURE, (3, 8, 8), 5, lambda n: n)
+
+
+def test_what_blocks_share_belongs_to_the_first_of_them():
+    network = borrowing_network()
+    assert network.linked
+    assert not build_network(LibraryModel("torchvision", "resnet18"), (3, 64, 64), 5).linked
+    names = ["stem", "blocks.0", "blocks.1", "blocks.2", "head"]
+    assert [name for name, _ in network.named_children()] == names
+    assert [len(stage.state_dict()) for stage in network] == [2, 9, 7, 7, 2]
+    assert network.library_names["blocks.0.position.convolution.weight"] == "position.convolution.weight"
+    assert network.second_names["blocks.2.position.convolution.bias"] == "position.convolution.bias"
+
+
+def test_what_blocks_share_is_frozen_and_copied_with_the_stage_that_has_it():
+    source, network, images = borrowing_network(), borrowing_network(), photographs(8)
+    with torch.no_grad():
+        for parameter in source.parameters():
+            parameter.add_(1)
+    copy_stages(source.state_dict(), network, 2)
+    freeze_stages(network, 2, dropout=False)
+    position = network[1].position.convolution
+    assert torch.equal(position.weight, source[1].position.convolution.weight)
+    assert network[2].position.lent[0] is network[1].position
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network(images).square().sum().backward()
+    optimizer.step()
+    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name.split(".convolution")[0] for name in changed} >= {"blocks.1", "blocks.2"}
+    assert not any(name.startswith(("stem", "blocks.0")) for name in changed)
+    # Above a cut below its first use it learns.
+    freeze_stages(network.requires_grad_(True), 1, dropout=False)
+    network(images).square().sum().backward()
+    assert position.weight.grad is not None
+
+
+def test_networks_that_share_frozen_stages_borrow_alike():
+    networks, images = [borrowing_network(), borrowing_network()], photographs(8)
+    for number, network in enumerate(networks, start=2):
+        freeze_stages(network, number, dropout=True)
+    expected = [network(images) for network in networks]
+    share_frozen_stages(networks, [2, 3])
+    assert networks[0][1] is networks[1][1]
+    for network, before in zip(networks, expected, strict=True):
+        assert torch.equal(network(images), before)
+        assert torch.equal(copy.deepcopy(network)(images), before)
+
+
+def test_a_network_whose_stages_borrow_is_exported(tmp_path):
+    network = borrowing_network().eval()
+    card = Card("baseA", borrowing.ARCHITECTURE, (3, 8, 8), list("abcde"), [0.5] * 3, [0.25] * 3)
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), dtype=np.uint8)
+    assert compare(convert(network, card, {}), network, card, images)["top1_agreement"] == 1
+    save_checkpoint(tmp_path / "model.safetensors", network, card)
+    assert read_checkpoint(tmp_path / "model.safetensors")[1].keys() == network.state_dict().keys()
+
+
+class Tied(nn.Module):
+    """A model that gives, by the weights with which it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.first, self.second = nn.Conv2d(3, 4, 2), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.second.weight, self.head = self.first.weight, nn.Linear(4, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.relu(self.second(torch.relu(self.first(self.stem(images)))))
+        return self.head(maps.mean((2, 3)))
+
+
+class Unused(borrowing.Model):
+    """A model with a layer that takes no part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (Unused(), r"timm's mine cannot be cut .*: unused\.bias takes no part in what it gives"),
+        (Tied(), "two of its modules have a parameter in common"),
+        (borrowing.Model(dropout=0.5), "that draw random numbers is used in more than one stage"),
+    ],
+)
+def test_models_that_cannot_be_cut_say_where_they_resist(model, sentence):
+    with pytest.raises(InputError, match=sentence):
+        stage(model, LibraryModel("timm", "mine"), (3, 8, 8))
 
 
 def test_random_numbers_that_cannot_be_drawn_again_are_refused():

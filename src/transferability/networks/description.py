@@ -61,7 +61,7 @@ def describe(network: nn.Sequential, shape: tuple[int, int, int]) -> list[Stage]
 
 def description(architecture: Architecture, shape: tuple[int, int, int]) -> dict:
     """What the file of an architecture says; `read_stages` reads its stages."""
-    stages = describe(meta_network(architecture, shape, CLASSES), shape)
+    network = meta_network(architecture, shape, CLASSES)
     libraries = {"torchvision", "timm"} & {architecture.library}
     return {
         "library": architecture.library,
@@ -70,7 +70,8 @@ def description(architecture: Architecture, shape: tuple[int, int, int]) -> dict
         "versions": {library: version(library) for library in sorted(libraries)},
         "image": list(shape),
         "classes": CLASSES,
-        "stages": [vars(stage) | {"shape": list(stage.shape)} for stage in stages],
+        "grade": "linked" if getattr(network, "linked", False) else "staged",
+        "stages": [vars(stage) | {"shape": list(stage.shape)} for stage in describe(network, shape)],
     }
 
 

@@ -26,7 +26,7 @@ from transferability.networks.checkpoints import Card, save_checkpoint
 from transferability.networks.description import meta_network
 from transferability.networks.norms import folded_norms
 from transferability.networks.stages import AlexNet, Architecture, LibraryModel, architecture_of
-from transferability.networks.staging import from_library, to_library
+from transferability.networks.staging import as_staged, from_library, to_library
 from transferability.words import in_words
 
 NESTED = ("state_dict_ema", "model_ema", "state_dict", "model", "teacher", "student", "net", "network", "module")
@@ -110,14 +110,23 @@ def common_prefix(names: Iterable[str], wanted: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The entries of a model's state in its order, by their names: their shapes, None where the classes count."""
+    """The entries of a model's state in its order, by their names: their shapes, None where the classes count.
+
+    `second_names` are those of an entry that has several, with the first; a file may have left out any but one.
+    """
 
     shapes: dict[str, tuple[int | None, ...]]
+    second_names: dict[str, str] = field(default_factory=dict)
 
     @property
     def head(self) -> set[str]:
         """The names of the entries that depend on the number of classes."""
         return {name for name, shape in self.shapes.items() if None in shape}
+
+    def under_all_names(self, entries: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Entries under each name that they have."""
+        firsts = {first: entries[second] for second, first in self.second_names.items() if second in entries} | entries
+        return {second: firsts[first] for second, first in self.second_names.items() if first in firsts} | firsts
 
     def fits(self, name: str, tensor: Tensor) -> bool:
         """Whether a tensor has the shape of an entry."""
@@ -131,12 +140,11 @@ def wanted_by(architecture: LibraryModel, shape: tuple[int, int, int]) -> Wanted
     for classes in (7, 11):
         network = meta_network(architecture, shape, classes)
         states.append(to_library(network, network.state_dict()))
-    return Wanted(
-        {
-            name: tuple(a if a == b else None for a, b in zip(tensor.shape, states[1][name].shape, strict=True))
-            for name, tensor in states[0].items()
-        }
-    )
+    shapes = {
+        name: tuple(a if a == b else None for a, b in zip(tensor.shape, states[1][name].shape, strict=True))
+        for name, tensor in states[0].items()
+    }
+    return Wanted(shapes, as_staged(network).second_names)
 
 
 def in_order(state: Mapping[str, Tensor], wanted: Wanted) -> dict[str, Tensor] | None:
@@ -158,6 +166,7 @@ def matched(state: Mapping[str, Tensor], wanted: Wanted, what: str) -> tuple[dic
             )
         return ordered, "in order"
     entries = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    entries = wanted.under_all_names(entries)
     problems = [f"{name} is left over" for name in state if name.removeprefix(prefix) not in wanted.shapes]
     optional = wanted.head if not wanted.head & entries.keys() else set()
     problems += [

@@ -4,13 +4,14 @@ How stages are found, in any model:
 
 1. The model's forward code is followed (`tracing`). Plain lists of modules are opened, and modules that hold a list of
    blocks of one class; a block, such as a ResNet's BasicBlock, stays whole.
-2. A cut is legal where one tensor alone is alive, a row for each image, that nothing overwrites later. Only where a
-   model has no such place may several cross, maps or tokens (as the two branches of CrossViT): a stage then gives
-   them side by side, as a vector, and the next one takes them apart.
+2. A cut is legal where one tensor alone is alive, a row for each image, that nothing overwrites later. Only in a linked
+   model may several cross, maps or tokens: a stage then gives them side by side, as a vector, and the next one takes
+   them apart. Linked are models that have no other place (the two branches of CrossViT), and those that have one module
+   in several places (the position encodings of CoaT): the stage of its first use has it, and later ones borrow it.
 3. A stage begins at a module with a weight (a parameter of two dimensions or more). Norms, parameters that the model
    itself adds (class tokens, positions), and what follows without parameters, such as activations and local pooling,
    join the stage below; global pooling and what comes after it join the stage above. Where there is no legal cut
-   between two weights, they are of one stage; so are uses of one parameter.
+   between two weights, they are of one stage; so are uses of one parameter, unless its module is borrowed.
 4. The first stage is the stem (embed where it gives tokens), the last the head; others are named by the module that
    they begin with.
 """
@@ -32,6 +33,7 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 
 from transferability.errors import InputError
+from transferability.networks.dropout import random_modules
 from transferability.networks.stages import LibraryModel
 from transferability.networks.tracing import BATCHES, PREFIX, Whole, holds_blocks, is_plain, is_torchs, record, trace
 from transferability.words import in_words
@@ -71,12 +73,38 @@ METADATA = "_metadata"
 class Staged(Stages):
     """A network of named stages.
 
-    `library_names` gives the library's name of each entry of the state, by ours; `library_metadata` the versions of the
-    library's modules, which some of them ask for when they load a state.
+    `library_names` gives the library's name of each entry of the state, by ours; `second_names` the other names that an
+    entry has in the library's state, with the first; `library_metadata` the versions of the library's modules, which
+    some of them ask for when they load a state. It is `linked` where several tensors cross a cut, or stages borrow.
     """
 
+    linked: bool
     library_names: dict[str, str]
+    second_names: dict[str, str]
     library_metadata: dict[str, dict]
+
+
+class Borrowed(nn.Module):
+    """A module that is an earlier stage's, or comes earlier in this one: without entries, and frozen with its owner."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        # In a tuple torch does not see it.
+        self.lent = (module,)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.lent[0](*args, **kwargs)
+
+
+def lend(network: nn.Module) -> None:
+    """Leave each module to where it comes first; where else it is, it is borrowed."""
+    owned = set[nn.Module]()
+    for parent in list(network.modules()):
+        for name, child in parent._modules.items():
+            if child in owned and has_state(child):
+                parent._modules[name] = Borrowed(child)
+            elif child is not None:
+                owned.add(child)
 
 
 def as_staged(network: nn.Module) -> Staged:
@@ -90,14 +118,16 @@ def to_library(network: nn.Sequential, state: Mapping[str, Tensor]) -> dict[str,
     """The state of a staged network, or of its first stages, under the names that its library's model has for it."""
     staged = as_staged(network)
     theirs = OrderedDict((staged.library_names[name], tensor) for name, tensor in state.items())
+    theirs |= {name: theirs[first] for name, first in staged.second_names.items() if first in theirs}
     setattr(theirs, METADATA, staged.library_metadata)
     return theirs
 
 
 def from_library(network: nn.Sequential, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state of a library's model under the names that the staged network has for it."""
-    ours = {theirs: name for name, theirs in as_staged(network).library_names.items()}
-    return {ours[name]: tensor for name, tensor in state.items()}
+    staged = as_staged(network)
+    ours = {theirs: name for name, theirs in staged.library_names.items()}
+    return {ours[name]: tensor for name, tensor in state.items() if name not in staged.second_names}
 
 
 def target_of(node: fx.Node) -> str:
@@ -118,12 +148,12 @@ class Part:
 class Flow:
     """The graph of a model as the steps that lead from images to logits, and what is known of each.
 
-    `several` tensors may cross a cut, maps or tokens, or one.
+    It is `linked` where several tensors may cross a cut, maps or tokens, and modules be borrowed.
     """
 
     whole: Whole
     graph: fx.Graph
-    several: bool = False
+    linked: bool = False
     steps: list[fx.Node] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -171,7 +201,7 @@ class Flow:
     def tensors(self, node: fx.Node) -> set[Tensor]:
         """The parameters and stored buffers that a step computes with."""
         if (module := self.module(node)) is not None:
-            return {*module.parameters(), *stored_buffers(module)}
+            return entries_of(module)
         return set().union(*(self.constants(other) for other in node.all_input_nodes if other not in self.index))
 
     def constants(self, node: fx.Node) -> set[Tensor]:
@@ -182,22 +212,35 @@ class Flow:
             kept = isinstance(holder, Whole) or name in holder._non_persistent_buffers_set
             return set() if kept else {getattr(holder, name)}
         if (module := self.module(node)) is not None:
-            return {*module.parameters(), *stored_buffers(module)}
+            return entries_of(module)
         return set().union(*(self.constants(other) for other in node.all_input_nodes if other not in self.index))
 
     def is_weight(self, node: fx.Node) -> bool:
-        """Whether a step calls a module with a weight."""
-        module = self.module(node)
-        return module is not None and any(parameter.ndim > 1 for parameter in module.parameters())
+        """Whether a step calls a module with a weight that is not borrowed."""
+        module, position = self.module(node), self.index.get(node, -1)
+        return module is not None and any(
+            parameter.ndim > 1 and not (parameter in self.lent and self.uses[parameter][0] < position)
+            for parameter in module.parameters()
+        )
+
+    @cached_property
+    def lent(self) -> set[Tensor]:
+        """The parameters and stored buffers of modules that the model has in several places."""
+        return {tensor for module in repeated_modules(self.whole.model) for tensor in entries_of(module)}
+
+    @cached_property
+    def uses(self) -> dict[Tensor, list[int]]:
+        """The steps that compute with each parameter and stored buffer, in their order."""
+        uses: dict[Tensor, list[int]] = {}
+        for position, node in enumerate(self.steps):
+            for tensor in self.tensors(node):
+                uses.setdefault(tensor, []).append(position)
+        return uses
 
     @cached_property
     def cuts(self) -> dict[int, tuple[fx.Node, ...]]:
         """The legal cuts: the steps after which one tensor alone is alive, or several that may cross, and these."""
-        spans: dict[Tensor, list[int]] = {}
-        for position, node in enumerate(self.steps):
-            for tensor in self.tensors(node):
-                spans.setdefault(tensor, []).append(position)
-        tied = [(min(positions), max(positions)) for positions in spans.values()]
+        tied = [(steps[0], steps[-1]) for tensor, steps in self.uses.items() if tensor not in self.lent]
         legal, alive = dict[int, tuple[fx.Node, ...]](), set[fx.Node]()
         for position, node in enumerate(self.steps):
             alive = {other for other in alive | {node} if self.last_use[other] > position}
@@ -207,7 +250,7 @@ class Flow:
 
     def may_cross(self, alive: set[fx.Node]) -> bool:
         """Whether what is alive after a step may cross a cut there."""
-        if len(alive) != 1 and not (self.several and alive and self.steps[0] not in alive and all(map(is_map, alive))):
+        if len(alive) != 1 and not (self.linked and alive and self.steps[0] not in alive and all(map(is_map, alive))):
             return False
         return all(map(is_activation, alive))
 
@@ -287,10 +330,15 @@ def apart(values: Tensor, shapes: tuple[tuple[int, ...], ...]) -> list[Tensor]:
     return [part.reshape(-1, *shape).contiguous() for part, shape in zip(parts, shapes, strict=True)]
 
 
-def stored_buffers(module: nn.Module) -> list[Tensor]:
-    """The buffers of a module that are entries of its state."""
-    names = module.state_dict().keys()
-    return [buffer for name, buffer in module.named_buffers() if name in names]
+def entries_of(module: nn.Module) -> set[Tensor]:
+    """The parameters of a module, and the buffers that are entries of its state."""
+    return set(module.state_dict(keep_vars=True).values())
+
+
+def repeated_modules(model: nn.Module) -> set[nn.Module]:
+    """The modules with a state that a model has in several places."""
+    children = Counter(child for parent in model.modules() for child in parent._modules.values())
+    return {child for child, places in children.items() if places > 1 and child is not None and has_state(child)}
 
 
 @dataclass
@@ -301,8 +349,8 @@ class Builder:
     graph: fx.Graph = field(default_factory=fx.Graph)
     copies: dict[fx.Node, fx.Node] = field(default_factory=dict)
 
-    def build(self, part: Part, used: set[nn.Module]) -> tuple[nn.Module, dict[str, str]]:
-        """The module of a part, and the library's names of the entries of its state, by the module's names.
+    def build(self, part: Part, used: set[nn.Module]) -> nn.Module:
+        """The module of a part.
 
         `used` are the modules without parameters of earlier parts: a later part has copies of them.
         """
@@ -356,7 +404,7 @@ class Builder:
             return self.graph.call_method("size", (activations, 0))
         raise InputError(f"it remembers {node.name} across a cut")
 
-    def assemble(self, used: set[nn.Module]) -> tuple[nn.Module, dict[str, str]]:
+    def assemble(self, used: set[nn.Module]) -> nn.Module:
         """The finished graph as a module: the only one it calls, a sequence of those it calls, or its code."""
         whole, calls = self.flow.whole, [node for node in self.graph.nodes if node.op in ("call_module", "get_attr")]
         targets: dict[str, Any] = {target_of(node): fetch_attribute(whole, target_of(node)) for node in calls}
@@ -366,24 +414,18 @@ class Builder:
         used.update(value for value in targets.values() if isinstance(value, nn.Module) and not has_state(value))
         chain = [node for node in self.graph.nodes if node.op not in ("placeholder", "output")]
         if is_chain(chain) and len(chain) == 1:
-            ((name, only),) = targets.items()
-            return only, {entry: f"{name.removeprefix(PREFIX)}.{entry}" for entry in only.state_dict()}
+            (only,) = targets.values()
+            return only
         holding = [name for name, value in targets.items() if isinstance(value, nn.Parameter) or has_state(value)]
         short = shortened(holding, targets)
         for node in calls:
             node.target = short[node.target]
         held = {short[name]: value for name, value in targets.items()}
         if is_chain(chain) and len(held) == len(chain):
-            module: nn.Module = Stages({node.target: held[node.target] for node in chain})
-        else:
-            module = fx.GraphModule(held, self.graph, "Stage")
-            hide_constants(module, whole, {short[name]: name for name in targets})
-        names = {name: short[name] for name in targets}
-        library = {}
-        for entry in module.state_dict():
-            theirs = next(name for name, ours in names.items() if entry == ours or entry.startswith(f"{ours}."))
-            library[entry] = theirs.removeprefix(PREFIX) + entry.removeprefix(names[theirs])
-        return module, library
+            return Stages({node.target: held[node.target] for node in chain})
+        module = fx.GraphModule(held, self.graph, "Stage")
+        hide_constants(module, whole, {short[name]: name for name in targets})
+        return module
 
 
 def fetch_attribute(whole: Whole, name: str) -> nn.Module | Tensor:
@@ -440,8 +482,8 @@ def find_flow(model: nn.Module, shape: tuple[int, int, int], layers: bool) -> Fl
     kinds = {type(module) for module in whole}
     if whole:
         flow = Flow(*trace(model, shape, kept_open))
-    if len(flow.parts()) < 2:
-        flow = replace(flow, several=True)
+    if flow.lent or len(flow.parts()) < 2:
+        flow = replace(flow, linked=True)
     evaluated = trace(model.eval(), shape, kept_open, record(flow.graph))[1]
     model.train(training)
     if str(evaluated) != str(flow.graph):
@@ -475,7 +517,12 @@ def named_blocks(flow: Flow) -> list[Part]:
         parts = [replace(several[0], stop=several[-1].stop), *parts[len(several) :]]
     tokens = flow.cuts[parts[0].stop - 1][0].meta["values"][0].ndim == 3
     first, last = replace(parts[0], name="embed" if tokens else "stem"), replace(parts[-1], name="head")
-    return [first, *parts[1:-1], last]
+    return [first, *(replace(part, name=below_head(part.name)) for part in parts[1:-1]), last]
+
+
+def below_head(name: str) -> str:
+    """The name of a stage below the head: neck.0 for a module head.0, as of SelecSLS."""
+    return re.sub(r"^head(?=\.|$)", "neck", name)
 
 
 def merged(parts: list[Part], starts: Mapping[int, str]) -> list[Part]:
@@ -497,7 +544,8 @@ def stage_starts(flow: Flow, parts: list[Part]) -> dict[int, str]:
 
     A list of lists has one for each of these, a flat list one for each size of its maps.
     """
-    names = [flow.path(next(node for node in flow.steps[part.start :] if flow.is_weight(node))) for part in parts]
+    begun = [next(node for node in flow.steps[part.start :] if flow.is_weight(node)) for part in parts]
+    names = [below_head(flow.path(node)) for node in begun]
     lists = Counter(two_words(name) for name in names if name.count(".") > 1)
     nested = {name.split(".")[0] for name, parts_of in lists.items() if parts_of > 1}
     keys = []
@@ -541,21 +589,33 @@ def chosen_parts(flow: Flow, architecture: LibraryModel) -> list[Part]:
     return parts
 
 
+def refuse_random(network: Staged) -> None:
+    """Refuse a stage that borrows what draws random numbers: frozen stages are replaced by those of other networks."""
+    for stage in network:
+        near = set(stage.modules())
+        lent = [module.lent[0] for module in near if isinstance(module, Borrowed)]
+        if any(random.p > 0 for module in lent if module not in near for _, random in random_modules(module)):
+            raise InputError("one of its modules that draw random numbers is used in more than one stage")
+
+
 def assemble(flow: Flow, parts: list[Part]) -> Staged:
     """The network of the chosen parts; that each entry of the model's state is in one of them is made sure."""
-    stages, library_names, used = dict[str, nn.Module](), dict[str, str](), set[nn.Module]()
-    for part in parts:
-        stages[part.name], names = Builder(flow).build(part, used)
-        library_names |= {f"{part.name}.{ours}": theirs for ours, theirs in names.items()}
-    network = Staged(stages)
-    network.library_names = library_names
-    network.library_metadata = getattr(flow.whole.model.state_dict(), METADATA)
-    state = flow.whole.model.state_dict(keep_vars=True)
-    if unused := sorted(state.keys() - set(library_names.values())):
-        raise InputError(f"{unused[0]} takes no part in what it gives, or is another entry's second name")
+    model, used = flow.whole.model, set[nn.Module]()
+    names: dict[Tensor, list[str]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        names.setdefault(tensor, []).append(name)
+    network = Staged({part.name: Builder(flow).build(part, used) for part in parts})
+    network.linked = flow.linked
+    network.library_metadata = getattr(model.state_dict(), METADATA)
+    lend(network)
+    refuse_random(network)
     ours = network.state_dict(keep_vars=True)
-    if len(library_names) != len(state) or any(ours[name] is not state[library_names[name]] for name in ours):
-        raise InputError("a parameter is used in more than one stage")
+    if unused := [names[tensor][0] for tensor in names.keys() - set(ours.values())]:
+        raise InputError(f"{min(unused)} takes no part in what it gives")
+    if len(names) != len(ours):
+        raise InputError("two of its modules have a parameter in common")
+    network.library_names = {name: names[tensor][0] for name, tensor in ours.items()}
+    network.second_names = {second: first for first, *others in names.values() for second in others}
     return network
 
 
@@ -610,7 +670,7 @@ def misfit(model: nn.Module, shape: tuple[int, int, int]) -> str | None:
     state = {name: tensor.detach().to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     try:
         with torch.no_grad():
-            functional_call(model, state, (torch.empty(2, *shape, device="meta"),))
+            functional_call(model, state, (torch.empty(2, *shape, device="meta"),), tie_weights=False)
     except Exception as error:
         return first_line(error)
     return None

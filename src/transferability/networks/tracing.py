@@ -159,15 +159,17 @@ class Tracer(fx.Tracer):
         name = self.path_of_module(module)
         if name == "model" or self.is_leaf_module(module, name):
             return super().call_module(module, forward, args, kwargs)
-        before = list(self.graph.nodes)
+        before, stack = len(self.graph.nodes), dict(self.module_stack)
         try:
             return super().call_module(module, forward, args, kwargs)
         except InputError:
             raise
         except Exception as error:
             self.closed[module] = str(error)
-            for node in reversed(list(self.graph.nodes)[len(before) :]):
+            for node in reversed(list(self.graph.nodes)[before:]):
                 self.graph.erase_node(node)
+            self.module_stack.clear()
+            self.module_stack.update(stack)
             return super().call_module(module, forward, args, kwargs)
 
     def getattr(self, attribute: str, value: Any, cache: dict) -> Any:
@@ -242,7 +244,8 @@ class Tracer(fx.Tracer):
         if module not in self.metas:
             named = (*module.named_parameters(), *module.named_buffers())
             self.metas[module] = {name: tensor.detach().to("meta") for name, tensor in named}
-        return functional_call(module, self.metas[module], args, kwargs)
+        # What it would do for tied weights puts tensors of the meta device into a module that has another one twice.
+        return functional_call(module, self.metas[module], args, kwargs, tie_weights=False)
 
 
 def trace(
