@@ -143,6 +143,16 @@ def test_the_figure_has_a_mean_with_its_interval_for_each_source_and_says_what_i
     assert drawing.caption.endswith(told)
 
 
+def test_of_one_seed_the_figure_says_that_there_are_no_intervals(packed, tmp_path):
+    networks, splits = networks_of({"few": [0.5], "more": [0.55]}), {"few": split_of(packed, FEW)}
+    write_table(tmp_path / "sources.csv", sources_table(networks, splits | {"more": split_of(packed, MORE)}))
+    caption = drawing_of(sources, networks, "test_map", tables=tmp_path).caption
+    assert "of one seed, which gives no intervals; the dotted line" in caption
+    assert caption.endswith(
+        "told apart in 0 of 1 comparison; most more over few by 5.0 points (no interval), AnB+ at n = 3."
+    )
+
+
 def test_the_page_has_the_table_of_sources(compared):
     (row,) = source_rows(compared[0], "test_map")
     assert (row["source"], row["over"], row["curve"], row["n"], row["seeds"]) == ("few", "more", "AnB+", 3, 3)

@@ -75,6 +75,14 @@ def told_apart(rows: pd.DataFrame, stages: dict) -> str:
     return f"Two sources are told apart in {len(sure)} of {counted(len(rows), 'comparison')}; most {most}."
 
 
+def spread_text(rows: pd.DataFrame) -> str:
+    """What the points and bars are over."""
+    if rows["seeds"].max() == 1:
+        return "of one seed, which gives no intervals"
+    counts = in_words([str(count) for count in sorted(rows["seeds"].unique())], "or")
+    return f"means over {counts} seeds with 95 % intervals"
+
+
 def draw(study: Study, options: Options) -> Drawing:
     """A panel a treatment: what networks give by source and cut, beside the base networks of the same target."""
     read_out, stages = options.read_out, stage_names(study.networks)
@@ -98,9 +106,8 @@ def draw(study: Study, options: Options) -> Drawing:
     handles = [series_handle((colour, marker, ""), cut_name(n, stages)) for n, (colour, marker, _) in looks.items()]
     handles += [Line2D([], [], color="black", linestyle=":", label=f"base{target}")] if len(base) else []
     finish(grid.figure, footer(own, study.coverage), handles, ncols=4)
-    seeds = in_words([str(count) for count in sorted(rows["seeds"].unique())], "or")
     caption = (
-        f"What the same target gives by where its networks' stages come from: means over {seeds} seeds with 95 % "
-        f"intervals; the dotted line is trained from scratch. {told_apart(rows, stages)}"
+        f"What the same target gives by where its networks' stages come from: {spread_text(rows)}; the dotted line is "
+        f"trained from scratch. {told_apart(rows, stages)}"
     )
     return Drawing(grid.figure, "Which source", caption)
