@@ -9,7 +9,15 @@ from planted import plant, reduce
 
 from transferability import files
 from transferability.analysis import advice
-from transferability.analysis.strategies import advise, best_ways, field_of, regrets, strategies_table, training_seconds
+from transferability.analysis.strategies import (
+    advise,
+    best_ways,
+    field_of,
+    regrets,
+    strategies_table,
+    strategy_name,
+    training_seconds,
+)
 from transferability.analysis.tables import write_table
 from transferability.errors import InputError
 from transferability.figures import strategies as figure
@@ -200,3 +208,9 @@ def test_the_time_of_a_job_is_divided_by_its_networks_and_a_probe_takes_none(tmp
     seconds = training_seconds(networks, tmp_path)
     assert seconds.tolist()[0] == 2
     assert np.isnan(seconds.tolist()[1])
+
+
+def test_strategies_of_a_whole_data_set_are_of_task_a():
+    row = {"strategy": "pretrained+-head", "kind": "whole"}
+    assert strategy_name(row) == "PnA+-head"
+    assert strategy_name(row | {"kind": "random"}) == "PnB+-head"

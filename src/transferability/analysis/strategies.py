@@ -26,7 +26,7 @@ from transferability.analysis.tables import (
     stage_names,
     write_table,
 )
-from transferability.analysis.treatments import curve_name, is_base, probed_rows
+from transferability.analysis.treatments import curve_name, for_kinds, is_base, probed_rows
 from transferability.errors import exit_plainly
 from transferability.forms.run import Run
 from transferability.words import points
@@ -180,9 +180,14 @@ def rounded(value: float, scale: float = 1) -> float | None:
     return None if pd.isna(value) else round(scale * float(value), 4)
 
 
+def strategy_name(row: dict) -> str:
+    """The curve of a strategy, a row of strategies.csv."""
+    return for_kinds(curve_name(row["strategy"]), [row["kind"]])
+
+
 def named(row: dict, stages: dict[int, str]) -> str:
     """A strategy with its cut: AnB+-slides cut at n = 5, layer3."""
-    return curve_name(row["strategy"]) + (f" cut at {cut_name(row['n'], stages)}" if row["n"] else "")
+    return strategy_name(row) + (f" cut at {cut_name(row['n'], stages)}" if row["n"] else "")
 
 
 def margin_text(row: dict) -> str:

@@ -1,6 +1,7 @@
 """Treatments: their records, and the order in which tables and figures show them."""
 
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -49,7 +50,12 @@ def for_tasks(text: str, table: pd.DataFrame) -> str:
 
     The table has the kinds of its splits, as networks.csv and effects.csv do.
     """
-    if set(table["kind"]) != {"whole"}:
+    return for_kinds(text, table["kind"])
+
+
+def for_kinds(text: str, kinds: Iterable[str]) -> str:
+    """A text with curves for target B; for A where all splits are of the kind `whole`, which has no task B."""
+    if set(kinds) != {"whole"}:
         return text
     return CURVE.sub(lambda curve: curve[0].translate(EXCHANGED), text)
 

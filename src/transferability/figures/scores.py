@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from transferability.analysis.read_outs import read_out_of
 from transferability.analysis.tables import SCORE_COLUMNS, read_table, stage_names
-from transferability.analysis.treatments import rank_of
+from transferability.analysis.treatments import for_tasks, rank_of
 from transferability.evaluation.scores import HEAD_SCORES, SCORES
 from transferability.figures.axes import as_percent, label_layers, panel_grid, series_handle
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
@@ -79,7 +79,7 @@ def draw(study: Study, options: Options) -> Drawing:
     first = curves.iloc[0]
     how = f"{first['pooling']}, {counted(int(first['permutations']), 'permutation')} for the null"
     handles = [
-        series_handle((style.colour, style.marker, style.dashes), legend_label(name, style))
+        series_handle((style.colour, style.marker, style.dashes), for_tasks(legend_label(name, style), study.networks))
         for name, style in styles.items()
     ]
     finish(grid.figure, f"Scores above their null; means over targets, splits and seeds. {how}", handles, ncols=2)

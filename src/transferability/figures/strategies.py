@@ -7,8 +7,8 @@ from matplotlib.ticker import FuncFormatter
 
 from transferability.analysis.advice import advice_sentences
 from transferability.analysis.conditions import conditions_of
+from transferability.analysis.strategies import strategy_name
 from transferability.analysis.tables import STRATEGY_COLUMNS, read_table
-from transferability.analysis.treatments import curve_name
 from transferability.figures.axes import panel_grid
 from transferability.figures.captions import footer
 from transferability.figures.records import Drawing, NothingToDrawError, Options, Study
@@ -32,7 +32,7 @@ def draw_condition(axes: Axes, label: str, rows: pd.DataFrame) -> None:
         if pd.notna(row["low"]):
             axes.hlines(place, -row["high"], -row["low"], color=colour, linewidth=1.5)
         axes.plot(-behind, place, marker="o", markersize=4.5, color=colour)
-    names = [curve_name(row["strategy"]) + (f", n = {row['n']}" if row["n"] else "") for row in rows.to_dict("records")]
+    names = [strategy_name(row) + (f", n = {row['n']}" if row["n"] else "") for row in rows.to_dict("records")]
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.invert_yaxis()
     axes.set_title(f"{label}\n{verdict_of(rows)}", fontsize=7.5)
@@ -43,7 +43,7 @@ def verdict_of(rows: pd.DataFrame) -> str:
     """The winner of a condition and its margin, or that it is a tie."""
     first, second = rows.iloc[0], rows.iloc[1]
     interval = f" ({points(second['low'])} to {points(second['high'])})" if pd.notna(second["low"]) else ""
-    word = "tie" if second["tie"] else curve_name(first["strategy"])
+    word = "tie" if second["tie"] else strategy_name(first.to_dict())
     return f"{word}: {points(second['behind'])}{interval}"
 
 
