@@ -76,6 +76,18 @@ def test_a_reduced_training_part_is_guessed_by_its_own_shares():
     assert not verdict([row(0.69, 0.6)], training, validation)[0]
 
 
+@pytest.mark.parametrize(
+    ("top1", "images", "found"), [(0.7, 5, True), (0.4, 5, False), (0.6, 1, False), (0.0, 5, False)]
+)
+def test_a_network_of_large_logits_has_trained_if_its_accuracy_says_so_beyond_luck(top1, images, found):
+    """Four classes: guessing names a quarter rightly."""
+    last = row(5.0, 4.0) | {"validation_top1": top1}
+    trained, reason = verdict([last], [20] * 4, [images] * 4)
+    assert trained == found
+    assert reason.startswith("the training loss ended at 5.000, that of guessing is 1.386")
+    assert reason.endswith("though 0.700 of validation images are named rightly, by guessing 0.250") == found
+
+
 def test_a_network_that_fits_but_validates_like_guessing_has_trained_and_is_noticed():
     # The original's network on one image a class: 15.64 on validation, of ln 1000, at 4 times chance.
     balanced = [50] * 1000

@@ -11,6 +11,11 @@ UNTRAINED = 0.95
 """A loss above this share of that of guessing is that of guessing."""
 
 
+LEARNT, DEVIATIONS = 2, 4
+"""A network that names so many times as many images rightly as guessing, and by so many deviations of what luck gives,
+has learnt, whatever its loss."""
+
+
 def chance(counts: Sequence[float]) -> float:
     """The accuracy of always naming the largest class, from the images of each class: 1 / classes where all are equal.
 
@@ -66,6 +71,7 @@ def verdict(
     `training` and `validation` are the images of each class in these parts of its task, or the shares of images that
     show it: what `guessed` takes. A network did not train if
     its training loss ended as that of guessing: the classes' entropy, which unbalanced classes bring below ln C.
+    Unless its accuracy says that it has: then its logits are too large, as above a pretrained network's features.
 
     One that fits its training images, but whose validation loss is that of guessing or worse, has trained: its
     images were too few, or its batch-norm statistics have not settled. Its accuracy is its result (the original's
@@ -75,7 +81,12 @@ def verdict(
     last = history[-1]
     loss, guessing = last["train_loss"], guessed(training, training)
     if not loss < UNTRAINED * guessing:
-        return False, f"the training loss ended at {loss:.3f}, that of guessing is {guessing:.3f}"
+        reason = f"the training loss ended at {loss:.3f}, that of guessing is {guessing:.3f}"
+        right, level = last.get("validation_top1", 0), chance(validation)
+        luck = DEVIATIONS * (level * (1 - level) / sum(validation)) ** 0.5
+        if guessed is guessing_loss and right > max(LEARNT * level, level + luck):
+            return True, f"{reason}, though {right:.3f} of validation images are named rightly, by guessing {level:.3f}"
+        return False, reason
     loss, guessing = last["validation_loss"], guessed(training, validation)
     if loss < UNTRAINED * guessing:
         return True, None

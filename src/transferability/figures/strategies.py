@@ -34,7 +34,7 @@ def draw_condition(axes: Axes, label: str, rows: pd.DataFrame) -> None:
         axes.plot(-behind, place, marker="o", markersize=4.5, color=colour)
     names = [strategy_name(row) + (f", n = {row['n']}" if row["n"] else "") for row in rows.to_dict("records")]
     axes.set_yticks(range(len(names)), names, fontsize=7)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_title(f"{label}\n{verdict_of(rows)}", fontsize=7.5)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: points(value)))
 
