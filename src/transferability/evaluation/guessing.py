@@ -13,7 +13,7 @@ UNTRAINED = 0.95
 
 LEARNT, DEVIATIONS = 2, 4
 """A network that names so many times as many images rightly as guessing, and by so many deviations of what luck gives,
-has learnt, whatever its loss."""
+has learnt, if its loss does not say."""
 
 
 def chance(counts: Sequence[float]) -> float:
@@ -60,6 +60,13 @@ GUESSED = {SINGLE: guessing_loss, MULTI: guessing_loss_of_labels}
 """The loss of guessing, for each kind of task."""
 
 
+def beats_guessing(accuracy: float, counts: Sequence[float]) -> bool:
+    """Whether an accuracy on images, so many of each class, is above that of guessing by more than luck."""
+    level = chance(counts)
+    luck = DEVIATIONS * (level * (1 - level) / sum(counts)) ** 0.5
+    return accuracy > max(LEARNT * level, level + luck)
+
+
 def verdict(
     history: Sequence[Mapping[str, Any]],
     training: Sequence[float],
@@ -69,9 +76,9 @@ def verdict(
     """Whether a network trained, and what is wrong or odd about it.
 
     `training` and `validation` are the images of each class in these parts of its task, or the shares of images that
-    show it: what `guessed` takes. A network did not train if
-    its training loss ended as that of guessing: the classes' entropy, which unbalanced classes bring below ln C.
-    Unless its accuracy says that it has: then its logits are too large, as above a pretrained network's features.
+    show it: what `guessed` takes. A network did not train if its training loss ended as that of guessing: the classes'
+    entropy, which unbalanced classes bring below ln C. A loss still above that is one of large logits, as above a
+    pretrained network's features: then its accuracy says whether it trained.
 
     One that fits its training images, but whose validation loss is that of guessing or worse, has trained: its
     images were too few, or its batch-norm statistics have not settled. Its accuracy is its result (the original's
@@ -82,11 +89,11 @@ def verdict(
     loss, guessing = last["train_loss"], guessed(training, training)
     if not loss < UNTRAINED * guessing:
         reason = f"the training loss ended at {loss:.3f}, that of guessing is {guessing:.3f}"
-        right, level = last.get("validation_top1", 0), chance(validation)
-        luck = DEVIATIONS * (level * (1 - level) / sum(validation)) ** 0.5
-        if guessed is guessing_loss and right > max(LEARNT * level, level + luck):
-            return True, f"{reason}, though {right:.3f} of validation images are named rightly, by guessing {level:.3f}"
-        return False, reason
+        right = last.get("validation_top1", 0)
+        if guessed is not guessing_loss or loss < guessing / UNTRAINED or not beats_guessing(right, validation):
+            return False, reason
+        level = chance(validation)
+        return True, f"{reason}, though {right:.3f} of validation images are named rightly, by guessing {level:.3f}"
     loss, guessing = last["validation_loss"], guessed(training, validation)
     if loss < UNTRAINED * guessing:
         return True, None
