@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from devkits import scattered, write_devkit
-from test_recipes import NETWORKS, SCHEDULE
+from making import NETWORKS, SCHEDULE, maker, weights
 
 from transferability import files
 from transferability.data.packed import open_packed
@@ -18,9 +18,7 @@ from transferability.data.splits import make_split
 from transferability.data.tasks import MULTI, PATCHES
 from transferability.errors import InputError
 from transferability.evaluation.patched import evaluate_patches
-from transferability.networks.checkpoints import load_network, read_checkpoint
-from transferability.networks.notation import parse_network
-from transferability.training.job import Request, make_checkpoints
+from transferability.networks.checkpoints import load_network
 from transferability.training.losses import OBJECTIVES
 from transferability.training.precision import mean_average_precision
 from transferability.training.resuming import Keeper
@@ -46,35 +44,14 @@ def squares(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def make(squares, tmp_path_factory):
     """Trains networks of some names by a recipe, into a folder, or one of its own; gives that."""
-    sources = tmp_path_factory.mktemp("source")
-
-    def job(names: list[str], recipe: dict | None = None, into: Path | None = None) -> Path:
-        folder = into or tmp_path_factory.mktemp("models")
-        copies = parse_network(names[0]).source is not None
-        request = Request(
-            split=squares / "pair.json",
-            packed=squares / "packed",
-            architecture=NETWORKS,
-            augmentation={"padding": 1, "flip": True},
-            recipe=recipe or {},
-            schedule=SCHEDULE | ({"frozen_dropout": True} if copies else {}),
-            seed=3,
-            device="cpu",
-            threads=1,
-            states=folder / "states",
-            models=[folder / name / "model.safetensors" for name in names],
-            source=sources / "baseA/model.safetensors" if copies else None,
-        )
-        make_checkpoints(request)
-        return folder
-
-    job(["baseA"], into=sources)
-    return job
-
-
-def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    """A network's state."""
-    return read_checkpoint(folder / name / "model.safetensors")[1]
+    augmentation = {"padding": 1, "flip": True}
+    settings = {
+        "split": squares / "pair.json",
+        "packed": squares / "packed",
+        "architecture": NETWORKS,
+        "augmentation": augmentation,
+    }
+    return maker(tmp_path_factory.mktemp, SCHEDULE, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from making import NETWORKS, SCHEDULE, maker, weights
 from torch import Tensor
 
 from transferability import files
@@ -24,7 +25,6 @@ from transferability.study.recipes import matched_steps, recipe_schedule, recipe
 from transferability.study.targets import check_target
 from transferability.study.work import job_recipe, job_schedule, job_stages, training_work
 from transferability.training.history import read_history
-from transferability.training.job import Request, make_checkpoints
 from transferability.training.optimizers import Schedule
 from transferability.training.randomness import Draws
 from transferability.training.resuming import Keeper
@@ -35,49 +35,14 @@ torch.set_num_threads(1)
 
 SCHEMA = Path(__file__).parent.parent / "src/transferability/study/params.schema.yaml"
 STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
-SCHEDULE = {
-    "steps": 4,
-    "batch_size": 16,
-    "learning_rate": 0.03,
-    "warmup": 1,
-    "decay": "cosine",
-    "momentum": 0.9,
-    "nesterov": False,
-    "weight_decay": 5e-4,
-    "bias_rate": 2,
-    "validations": 2,
-    "precision": "fp32",
-}
-NETWORKS = {"family": "tiny", "width": 1, "norm": "batch", "dropout": 0.5}
 
 
 @pytest.fixture(scope="module")
 def make(packed_digits, digits_split, tmp_path_factory):
     """Trains networks of some names by a recipe, into a folder, or one of its own; gives that."""
-    sources = tmp_path_factory.mktemp("source")
-
-    def job(names: list[str], recipe: dict | None = None, into: Path | None = None, **schedule: object) -> Path:
-        folder = into or tmp_path_factory.mktemp("models")
-        copies = parse_network(names[0]).source is not None
-        request = Request(
-            split=digits_split,
-            packed=packed_digits,
-            architecture=NETWORKS,
-            augmentation={"padding": 1, "flip": False},
-            recipe=recipe or {},
-            schedule=SCHEDULE | ({"frozen_dropout": True} if copies else {}) | schedule,
-            seed=3,
-            device="cpu",
-            threads=1,
-            states=folder / "states",
-            models=[folder / name / "model.safetensors" for name in names],
-            source=sources / "baseA/model.safetensors" if copies else None,
-        )
-        make_checkpoints(request)
-        return folder
-
-    job(["baseA"], into=sources)
-    return job
+    augmentation = {"padding": 1, "flip": False}
+    images = {"split": digits_split, "packed": packed_digits}
+    return maker(tmp_path_factory.mktemp, SCHEDULE, **images, architecture=NETWORKS, augmentation=augmentation)
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +55,6 @@ def source(make) -> dict[str, Tensor]:
 def plain(make) -> Path:
     """The folder of plain networks."""
     return make(["A2B", "A2B+", "A5B", "A5B+"])
-
-
-def weights(folder: Path, name: str) -> dict[str, Tensor]:
-    """A network's state."""
-    return read_checkpoint(folder / name / "model.safetensors")[1]
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:

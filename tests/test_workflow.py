@@ -9,9 +9,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake.settings.types import MaxJobsPerTimespan
+
+from transferability.cluster.hooks import lift_rate
 
 CHECKOUT = Path(__file__).parent.parent
 DRAWN = {"figures", "page"}
@@ -589,6 +593,18 @@ def test_the_docker_image_names_users_that_its_system_does_not_know():
 @pytest.mark.parametrize("file", [".gitignore", ".dockerignore"])
 def test_images_of_users_stay_out_of_git_and_of_the_docker_image(file):
     assert {"images", "/images"} & set((CHECKOUT / file).read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("local", "rate", "lifted"),
+    [(True, "100/1s", True), (True, "60/1m", False), (False, "100/1s", False)],
+)
+def test_local_jobs_have_no_rate_but_one_that_was_asked_for(local, rate, lifted):
+    settings = SimpleNamespace(max_jobs_per_timespan=MaxJobsPerTimespan.parse_choice(rate))
+    scheduler = SimpleNamespace(job_rate_limiter="the limiter")
+    workflow = SimpleNamespace(local_exec=local, scheduling_settings=settings, scheduler=scheduler)
+    lift_rate(workflow)
+    assert (workflow.scheduler.job_rate_limiter is None) == lifted
 
 
 def test_features_are_deleted_with_what_is_temporary_and_by_a_dry_run_are_not(tmp_path):
