@@ -1,4 +1,4 @@
-"""Heads: fully connected layers between a network's features and its classifier."""
+"""Heads: a network's classifier, and fully connected layers between its features and that."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -9,6 +9,9 @@ from torch import nn
 from transferability.errors import InputError
 from transferability.networks.dropout import Dropout
 
+CLASSIFIER_STD = 0.01
+"""The deviation of the weights of a library network's new classifier: that of the original study's fc8."""
+
 
 def classifier_of(network: nn.Sequential) -> tuple[str, nn.Linear]:
     """The linear layer that gives a network's logits, the last of its head, and its name in the head."""
@@ -16,6 +19,21 @@ def classifier_of(network: nn.Sequential) -> tuple[str, nn.Linear]:
     if not linear:
         raise InputError("recipes: the head ends in no linear layer, so nothing can be put below it; leave out hidden")
     return linear[-1]
+
+
+def draw_classifiers(network: nn.Sequential, classes: int, seed: int) -> None:
+    """Draw the layers that give a network's logits anew, in place: Gaussian weights, CLASSIFIER_STD, and biases of 0.
+
+    Some libraries draw them by their number of classes: EfficientNets of few classes start with logits of ten and more,
+    and fine-tuning spoils the copied stages before the classifier has learnt.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for module in network[-1].modules():
+        if isinstance(module, nn.Linear | nn.Conv2d) and len(module.weight) == classes:
+            with torch.no_grad():
+                module.weight.normal_(0, CLASSIFIER_STD, generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
 
 
 def add_hidden_layers(network: nn.Sequential, widths: Sequence[int], dropout: float = 0.0) -> list[nn.Linear]:

@@ -34,6 +34,7 @@ from torch.func import functional_call
 
 from transferability.errors import InputError
 from transferability.networks.dropout import random_modules
+from transferability.networks.heads import draw_classifiers
 from transferability.networks.stages import LibraryModel
 from transferability.networks.tracing import BATCHES, PREFIX, Whole, holds_blocks, is_plain, is_torchs, record, trace
 from transferability.words import in_words
@@ -650,14 +651,17 @@ def staged_by(make: Callable) -> tuple[Callable, Callable]:
     """`build` and `draw` of a library's module, from what makes the library's own models.
 
     `make(architecture, shape, classes)` draws their weights. Both give a network for images of `shape` (C, H, W), in
-    training mode: normalised (N, C, H, W) → logits (N, classes); `draw` after seeding by `seed_of(1)`.
+    training mode: normalised (N, C, H, W) → logits (N, classes); `draw` after seeding by `seed_of(1)`, and the
+    classifier by the last stage's seed.
     """
 
     def draw(
         architecture: LibraryModel, shape: tuple[int, int, int], classes: int, seed_of: Callable[[int], int]
     ) -> Staged:
         with seeded(seed_of(1)):
-            return stage(make(architecture, shape, classes), architecture, shape)
+            network = stage(make(architecture, shape, classes), architecture, shape)
+        draw_classifiers(network, classes, seed_of(len(network)))
+        return network
 
     def build(architecture: LibraryModel, shape: tuple[int, int, int], classes: int) -> Staged:
         return draw(architecture, shape, classes, lambda n: 0)
