@@ -1,6 +1,7 @@
 """Strategies: which way to train is best, by how much, at what cost, and what the advice is worth."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,9 @@ from transferability.analysis.strategies import (
     regrets,
     strategies_table,
     strategy_name,
-    training_seconds,
 )
 from transferability.analysis.tables import write_table
+from transferability.analysis.ways import ways_of
 from transferability.errors import InputError
 from transferability.figures import strategies as figure
 from transferability.figures.records import NothingToDrawError, Options, Study
@@ -59,8 +60,8 @@ def test_the_advice_is_the_first_strategy_and_says_by_how_much_and_at_what_cost(
     )
     assert one.interval[0] < one.margin_points < one.interval[1]
     assert one.training_seconds == 1.0 + len("transfer+-slides")
-    assert one.sentence.startswith("Train AnB+-slides cut at n = 1: ")
-    assert "17.0 seconds a network; it is +" in one.sentence
+    assert one.sentence.startswith("Take AnB+-slides cut at n = 1: ")
+    assert "17.0 seconds to train; it is +" in one.sentence
     assert "ahead of AnB+ cut at n = 7." in one.sentence
 
 
@@ -97,12 +98,22 @@ def test_a_way_that_some_split_lacks_or_that_did_not_train_there_is_no_candidate
     networks.loc[gone, "trained"] = False
     table = strategies_table(networks).set_index("strategy")
     assert table.loc["transfer+-slides", "n"] == 4
-    probed = networks_of(GAINS | {"transfer-svm": lambda n: 0.3})
-    assert "transfer-svm" not in set(strategies_table(probed)["strategy"])
     sources = networks_of(GAINS)
     one_way = sources[(sources["target"] == "B") | (sources["treatment"] == "base")]
     assert set(strategies_table(one_way)["strategy"]) == GAINS.keys()
     assert strategies_table(networks_of({"base": lambda n: 0})).empty
+
+
+def test_a_probe_is_a_strategy_and_one_whose_time_is_not_known_is_not_the_fastest():
+    networks = networks_of({"base": lambda n: 0, "transfer+": lambda n: 0.08, "transfer-svm": lambda n: 0.08})
+    networks.loc[networks["treatment"] == "transfer-svm", "seconds"] = 0.5
+    table = strategies_table(networks)
+    one = advise(networks, table)["random halves of the classes"]
+    assert (one.strategy, one.training_seconds) == ("transfer-svm", 0.5)
+    assert "AnB-svm cut at n = " in one.sentence
+    networks.loc[networks["treatment"] == "transfer-svm", "seconds"] = np.nan
+    unknown = advise(networks, strategies_table(networks))["random halves of the classes"]
+    assert unknown.strategy == "transfer+"
 
 
 def test_each_volume_has_its_own_advice():
@@ -167,7 +178,7 @@ def test_the_figure_has_a_panel_a_condition_and_says_the_advice(study):
         *("AnB+-slides, n = 1", "AnB+, n = 7", "base", "AnB, n = 1"),
     ]
     assert panel.get_title(loc="left").startswith("Random halves of the classes\nAnB+-slides: +3")
-    assert drawing.caption.startswith("Train AnB+-slides cut at n = 1: ")
+    assert drawing.caption.startswith("Take AnB+-slides cut at n = 1: ")
     (study.tables / "strategies.csv").unlink()
     with pytest.raises(NothingToDrawError, match="where the params have recipes"):
         figure.draw(study, Options("test_top1", 6.5, False))
@@ -176,7 +187,7 @@ def test_the_figure_has_a_panel_a_condition_and_says_the_advice(study):
 def test_the_command_prints_the_advice_and_what_it_is_worth(study, tmp_path, capsys):
     advice.main(["--directory", str(tmp_path)])
     printed = capsys.readouterr().out
-    assert printed.startswith("digits tiny, random halves of the classes: Train AnB+-slides cut at n = 1: ")
+    assert printed.startswith("digits tiny, random halves of the classes: Take AnB+-slides cut at n = 1: ")
     assert "points by such advice against its best strategy" in printed
     with pytest.raises(InputError, match=r"there is no advice\.json"):
         advice.main(["--directory", str(tmp_path / "results")])
@@ -185,29 +196,38 @@ def test_the_command_prints_the_advice_and_what_it_is_worth(study, tmp_path, cap
         advice.main(["--directory", str(tmp_path)])
 
 
-def test_the_time_of_a_job_is_divided_by_its_networks_and_a_probe_takes_none(tmp_path):
-    networks = plant(
-        {"base": lambda n: 0, "transfer-svm": lambda n: 0}, {"random0": "random"}, layers=(1,), targets="A"
-    )
+def write_run(folder: Path, seconds: float) -> None:
+    """The run.json of a network whose job has trained four."""
+    network = {"name": folder.name, "treatment": "base", "source": None, "n": 0, "target": "A"}
+    run = {"network": network, "model_sha256": "0" * 64, "parameters": {}, "inputs": {}, "code": "x", "versions": {}}
+    run |= {"device": "cpu", "threads": 1, "git": None, "images_seen": 1}
+    files.write_json(folder / "run.json", run | {"job": {"networks": 4, "seconds": 9, "training_seconds": seconds}})
+
+
+def write_probe(path: Path, **probe: object) -> None:
+    """The metrics of a probe."""
+    score = {"count": 2, "top1": 0.5, "loss": None, "per_class": {"a": {"count": 2, "top1": 0.5}}}
+    metrics = {"network": path.stem, "treatment": "x", "source": "A", "n": 1, "target": "A", "model_sha256": "0" * 64}
+    metrics |= {"trained": True, "reason": None, "classes": 2, "images_seen": 2, "train_loss": None, "learning": []}
+    files.write_json(path, metrics | {"chosen": None, "validation": score, "test": score, "probe": probe})
+
+
+def test_a_network_takes_its_part_of_its_job_and_a_probe_its_fit_its_pass_and_its_own_network(tmp_path):
+    gains = {"base": 0, "transfer+": 0, "transfer-svm": 0, "transfer+-svm": 0, "transfer-few": 0, "transfer-other": 0}
+    networks = plant({name: lambda n: 0 for name in gains}, {"random0": "random"}, layers=(1,), targets="A")
+    place = tmp_path / "random0/seed0"
     with pytest.raises(InputError, match=r"random0/seed0/baseA/run\.json: there is no such file"):
-        training_seconds(networks, tmp_path)
-    run = {
-        "network": {"name": "baseA", "treatment": "base", "source": None, "n": 0, "target": "A"},
-        "model_sha256": "0" * 64,
-        "parameters": {},
-        "inputs": {},
-        "code": "x",
-        "versions": {},
-        "device": "cpu",
-        "threads": 1,
-        "git": None,
-        "images_seen": 1,
-        "job": {"networks": 4, "seconds": 9, "training_seconds": 8},
-    }
-    files.write_json(tmp_path / "random0/seed0/baseA/run.json", run)
-    seconds = training_seconds(networks, tmp_path)
-    assert seconds.tolist()[0] == 2
-    assert np.isnan(seconds.tolist()[1])
+        ways_of(networks, tmp_path, tmp_path)
+    write_run(place / "baseA", 8)
+    write_run(place / "B1A+", 12)
+    for name in ("B1A-svm", "B1A+-svm"):
+        write_probe(place / f"{name}.json", seconds=1, pass_seconds=0.5, images_per_class=None, learn_from="target")
+    write_probe(place / "B1A-few.json", seconds=1, images_per_class=5, learn_from="target")
+    write_probe(place / "B1A-other.json", seconds=1, images_per_class=None, learn_from="other")
+    ways = ways_of(networks, tmp_path, tmp_path)
+    assert ways.set_index("network")["seconds"].to_dict() == {"baseA": 2, "B1A+": 3, "B1A-svm": 1.5, "B1A+-svm": 4.5}
+    write_probe(place / "B1A-svm.json")
+    assert np.isnan(ways_of(networks, tmp_path, tmp_path).set_index("network")["seconds"]["B1A-svm"])
 
 
 def test_strategies_of_a_whole_data_set_are_of_task_a():

@@ -455,6 +455,7 @@ rule strategies:
     input:
         networks="results/{dataset}/{architecture}/networks.csv",
         runs=each_network("models/{dataset}/{architecture}/{split}/seed{seed}/{network}/run.json"),
+        probes=each_network("results/{dataset}/{architecture}/{split}/seed{seed}/{network}.json", grid=PROBED),
     output:
         strategies=in_report("results/{dataset}/{architecture}/strategies.csv", "strategies"),
         advice="results/{dataset}/{architecture}/advice.json",
@@ -466,6 +467,7 @@ rule strategies:
         """
         python -m transferability.analysis.strategies \
             --networks {input.networks:q} \
+            --results results/{wildcards.dataset:q}/{wildcards.architecture:q} \
             --models models/{wildcards.dataset:q}/{wildcards.architecture:q} \
             --strategies {output.strategies:q} \
             --advice {output.advice:q} \

@@ -1,7 +1,8 @@
 """Strategies: which way to train is best, from which cut, by how much, at what cost; and what such advice is worth.
 
-A strategy is a treatment that trains, with its best cut. Validation images choose, the strategy and its cut, over all
-splits, seeds and targets of a condition; test images say by how much, so that the best of many is not flattered.
+A strategy is a treatment, or a probe that learns from the same images, with its best cut. Validation images choose it
+and the cut, over all splits, seeds and targets of a condition; test images say by how much, so that the best of many is
+not flattered.
 """
 
 import argparse
@@ -26,9 +27,9 @@ from transferability.analysis.tables import (
     stage_names,
     write_table,
 )
-from transferability.analysis.treatments import curve_name, for_kinds, is_base, probed_rows
+from transferability.analysis.treatments import curve_name, for_kinds, is_base
+from transferability.analysis.ways import ways_of
 from transferability.errors import exit_plainly
-from transferability.forms.run import Run
 from transferability.words import points
 
 CELL = ["split", "seed", "target"]
@@ -123,16 +124,11 @@ def strategy_rows(field: Field) -> Iterator[dict]:
 def strategies_table(networks: pd.DataFrame) -> pd.DataFrame:
     """One row a condition and strategy, as STRATEGY_COLUMNS has them; `networks` has the column `seconds` too."""
     rows = []
-    for _, group in conditions_of(trainable(networks)):
+    for _, group in conditions_of(networks):
         field = field_of(group)
         condition = group[["dataset", "architecture", *CONDITION]].iloc[0].to_dict()
         rows += [condition | row for row in strategy_rows(field)] if field.test.shape[1] > 1 else []
     return shape_table(rows, STRATEGY_COLUMNS)
-
-
-def trainable(networks: pd.DataFrame) -> pd.DataFrame:
-    """The rows of networks.csv of networks that were trained, not those of probes."""
-    return networks.drop(probed_rows(networks).index)
 
 
 def regrets(field: Field) -> dict[str, float]:
@@ -197,8 +193,8 @@ def margin_text(row: dict) -> str:
 
 
 def cost_text(row: dict) -> str:
-    """What training by a strategy takes."""
-    return "" if pd.isna(row["training_seconds"]) else f", {row['training_seconds']:.1f} seconds a network"
+    """What a strategy takes."""
+    return "" if pd.isna(row["training_seconds"]) else f", {row['training_seconds']:.1f} seconds to train"
 
 
 def sentence_of(rows: list[dict], chosen: dict, image: float, stages: dict[int, str]) -> str:
@@ -209,7 +205,7 @@ def sentence_of(rows: list[dict], chosen: dict, image: float, stages: dict[int, 
         return f"No advice: {second['note']}; {ahead}. Add splits or seeds."
     level = f"{points(chosen['test'], signed=False)} %{cost_text(chosen)}"
     if not second["tie"]:
-        return f"Train {named(first, stages)}: {level}; it is {margin_text(second)} ahead of {named(second, stages)}."
+        return f"Take {named(first, stages)}: {level}; it is {margin_text(second)} ahead of {named(second, stages)}."
     few = f" One test image is {points(image, signed=False)} points: not enough images." if image > COARSE else ""
     tied = 1 + sum(row["tie"] for row in rows)
     if chosen is first:
@@ -220,13 +216,18 @@ def sentence_of(rows: list[dict], chosen: dict, image: float, stages: dict[int, 
     return f"A tie of {tied} strategies: {ahead}. {taken}{few}"
 
 
+def seconds_of(row: dict) -> float:
+    """What a strategy takes, infinity where that is not known."""
+    return float("inf") if pd.isna(row["training_seconds"]) else row["training_seconds"]
+
+
 def taken_of(rows: list[dict]) -> dict:
     """The row of the strategy to take: the first, or in a tie the fastest of those that lose at most TOLERANCE.
 
     That a strategy is not told apart from the first is not enough: with few runs none is.
     """
     alike = [row for row in rows[1:] if row["tie"] and row["high"] <= TOLERANCE]
-    return min([rows[0], *alike], key=lambda row: row["training_seconds"])
+    return min([rows[0], *alike], key=seconds_of)
 
 
 def advice_of(rows: list[dict], field: Field, stages: dict[int, str]) -> Advice:
@@ -253,35 +254,22 @@ def advice_of(rows: list[dict], field: Field, stages: dict[int, str]) -> Advice:
 
 def advise(networks: pd.DataFrame, table: pd.DataFrame) -> dict[str, Advice]:
     """The advice of each condition of a study that has two strategies or more; `table` is that of strategies."""
-    groups = dict(conditions_of(trainable(networks)))
+    groups = dict(conditions_of(networks))
     return {
         in_a_line(label): advice_of(rows.to_dict("records"), field_of(groups[label]), stage_names(networks))
         for label, rows in conditions_of(table)
     }
 
 
-def training_seconds(networks: pd.DataFrame, models: Path) -> pd.Series:
-    """What training each network has taken, of its job an equal part; NaN for probes, which train none."""
-
-    def seconds(network: dict) -> float:
-        if pd.notna(network["pooling"]):
-            return float("nan")
-        path = models / network["split"] / f"seed{network['seed']}" / network["network"] / "run.json"
-        job = files.read_json(path, Run)["job"]
-        return job["training_seconds"] / job["networks"]
-
-    return pd.Series([seconds(network) for network in networks.to_dict("records")], networks.index, dtype=float)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the strategies of a study and advise one.")
     parser.add_argument("--networks", type=Path, required=True, help="networks.csv of the study")
+    parser.add_argument("--results", type=Path, required=True, help="folder of {split}/seed{seed}/, with metrics")
     parser.add_argument("--models", type=Path, required=True, help="folder of {split}/seed{seed}/{network}/")
     parser.add_argument("--strategies", type=Path, required=True, help="strategies.csv to write")
     parser.add_argument("--advice", type=Path, required=True, help="advice.json to write")
     arguments = parser.parse_args()
-    networks = read_table(arguments.networks, NETWORK_COLUMNS)
-    networks = networks.assign(seconds=training_seconds(networks, arguments.models))
+    networks = ways_of(read_table(arguments.networks, NETWORK_COLUMNS), arguments.results, arguments.models)
     table = strategies_table(networks)
     write_table(arguments.strategies, table)
     files.write_json(arguments.advice, {name: asdict(one) for name, one in advise(networks, table).items()})

@@ -21,7 +21,7 @@ from transferability.data.packed import PARTS, open_packed
 from transferability.data.tasks import MULTI, SINGLE, Task, members_of, open_task
 from transferability.devices import choose_device, fitting
 from transferability.errors import InputError, exit_plainly
-from transferability.evaluation.features import ImageSet, Source, hash_names, stored_features
+from transferability.evaluation.features import ImageSet, Source, hash_names, pass_seconds, stored_features
 from transferability.evaluation.labelled import Labelled
 from transferability.evaluation.metrics import SCORED, SCORERS, labels_word
 from transferability.evaluation.one_vs_rest import SeveralLabels, run_one_vs_rest
@@ -198,10 +198,18 @@ def stacked(views: list[dict[int, np.ndarray]], n: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Probed:
-    """A task whose images a probe reads, and their features."""
+    """A task whose images a probe reads, their features, and what the passes of its training images have taken."""
 
     data: ProbedTask
     features: PartFeatures
+    pass_seconds: float
+
+    @classmethod
+    def read(cls, data: ProbedTask, folder: Path, cuts: list[int], reading: Reading) -> "Probed":
+        """Read a task's images at some cuts; features are stored in the folder."""
+        pooling, views = reading.pooling, reading.probe.views
+        features = data.features(folder, reading.source, cuts, pooling, views)
+        return cls(data, features, sum(pass_seconds(folder / "train", cuts, pooling, view) for view in VIEWS[views]))
 
     def labelled(self, n: int, probe: Probe) -> Labelled:
         """The features at a cut that a probe draws from."""
@@ -248,11 +256,12 @@ def probe_metrics(identity: Network, reading: Reading, probed: list[Probed]) -> 
     """
     task, started = probed[0].data.task, time.perf_counter()
     draws = drawn_probes(identity.n, reading.probe, *probed)
-    seconds = round(time.perf_counter() - started, 3)
+    seconds = {"seconds": round(time.perf_counter() - started, 3)}
+    seconds |= {"pass_seconds": round(sum(one.pass_seconds for one in probed), 3)}
     return {
         **reading_metrics(identity, reading.checkpoint, reading.source, task),
         "images_seen": draws[0].images,
-        "probe": probe_block(identity.option, reading.probe, reading.pooling, draws, task) | {"seconds": seconds},
+        "probe": probe_block(identity.option, reading.probe, reading.pooling, draws, task) | seconds,
         "versions": provenance.versions("sklearn"),
         "code": provenance.fingerprint("evaluation.probing", f"networks.{reading.source.card.architecture.library}"),
         **{part: part_scores(draws, reading.probe, part, task) for part in SCORED},
@@ -354,12 +363,8 @@ def main() -> None:
         locked(arguments.features.with_suffix(".lock"), wait=True),
         fitting("probing: the network and its images", "let fewer jobs share a GPU, or set device to cpu"),
     ):
-        source = Source(network.to(device), card, device)
-        probed = [
-            Probed(tasks[side], tasks[side].features(folder, source, cuts, pooling, probe.views))
-            for side, folder in sides.items()
-        ]
-    reading = Reading(arguments.model, source, probe, pooling)
+        reading = Reading(arguments.model, Source(network.to(device), card, device), probe, pooling)
+        probed = [Probed.read(tasks[side], folder, cuts, reading) for side, folder in sides.items()]
     for identity, path in zip(identities, arguments.metrics, strict=True):
         files.write_json(path, probe_metrics(identity, reading, probed))
 
