@@ -377,7 +377,17 @@ def folded_network() -> nn.Sequential:
     for number, norm in enumerate(batch_norms(network)):
         nn.init.uniform_(norm.weight, 0.5, 2, torch.Generator().manual_seed(number))
         nn.init.normal_(norm.bias, generator=torch.Generator().manual_seed(number))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter[::2] *= 0.3
     return network
+
+
+def lengths_of(network: nn.Module) -> torch.Tensor:
+    """The lengths of all filters of a network's convolutions."""
+    filters = [module.weight.detach().flatten(1) for module in network.modules() if isinstance(module, nn.Conv2d)]
+    return torch.cat([one.norm(dim=1) for one in filters])
 
 
 def test_unfolded_norms_give_what_they_gave_and_have_the_statistics_of_what_they_are_given():
@@ -391,6 +401,7 @@ def test_unfolded_norms_give_what_they_gave_and_have_the_statistics_of_what_they
         after = network.eval()(images.clone())
     assert torch.allclose(before, after, atol=1e-4)
     assert not folded_norms(network)
+    assert lengths_of(network).min() >= 2**0.5 - 1e-6
     seen = []
     norms[-1].register_forward_pre_hook(lambda norm, inputs: seen.append(inputs[0]))
     network(images.clone())
@@ -399,6 +410,21 @@ def test_unfolded_norms_give_what_they_gave_and_have_the_statistics_of_what_they
     shifted = [parameter.clone() for parameter in network.parameters()]
     unfold(network, network, [(images, images)])
     assert all(torch.equal(*pair) for pair in zip(network.parameters(), shifted, strict=True))
+
+
+def test_a_layer_that_feeds_two_norms_or_lies_in_a_frozen_stage_keeps_its_filters():
+    images = torch.randn(16, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    layer = nn.Conv2d(3, 3, 1, bias=False)
+    nn.init.constant_(layer.weight, 0.1)
+    twice = nn.Sequential(nn.Sequential(layer, nn.BatchNorm2d(3), layer, nn.BatchNorm2d(3)))
+    frozen = nn.Sequential(layer, nn.BatchNorm2d(3))
+    for network, learning in ((twice, twice), (frozen, frozen[1:])):
+        with torch.no_grad():
+            before = network.eval()(images.clone())
+            unfold(network, learning, [(images, images)])
+            assert torch.allclose(network(images.clone()), before, atol=1e-5)
+        assert not folded_norms(network)
+        assert torch.all(layer.weight == 0.1)
 
 
 def test_folded_norms_are_unfolded_where_their_stages_are_copied_and_learn(request_of, pretrained, tmp_path):
