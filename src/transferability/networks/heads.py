@@ -10,7 +10,7 @@ from transferability.errors import InputError
 from transferability.networks.dropout import Dropout
 
 CLASSIFIER_STD = 0.01
-"""The deviation of the weights of a library network's new classifier: that of the original study's fc8."""
+"""The deviation of a new classifier's weights, in a library's network or above hidden layers: that of Caffe's fc8."""
 
 
 def classifier_of(network: nn.Sequential) -> tuple[str, nn.Linear]:
@@ -30,10 +30,15 @@ def draw_classifiers(network: nn.Sequential, classes: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for module in network[-1].modules():
         if isinstance(module, nn.Linear | nn.Conv2d) and len(module.weight) == classes:
-            with torch.no_grad():
-                module.weight.normal_(0, CLASSIFIER_STD, generator=generator)
-                if module.bias is not None:
-                    module.bias.zero_()
+            draw_classifier(module, generator)
+
+
+@torch.no_grad()
+def draw_classifier(layer: nn.Linear | nn.Conv2d, generator: torch.Generator) -> None:
+    """Draw a classifier's weights and set its biases to 0, in place."""
+    layer.weight.normal_(0, CLASSIFIER_STD, generator=generator)
+    if layer.bias is not None:
+        layer.bias.zero_()
 
 
 def add_hidden_layers(network: nn.Sequential, widths: Sequence[int], dropout: float = 0.0) -> list[nn.Linear]:
@@ -66,10 +71,14 @@ def draw_hidden_layers(
 ) -> None:
     """Put hidden layers below a network's classifier, in place, with weights that are drawn after He et al. (2015).
 
-    `seed_of` gives the seed of each layer, from 1 on; the classifier above them is drawn anew too, as the last.
+    `seed_of` gives the seed of each layer, from 1 on; the classifier above them is drawn anew too, as the last, by
+    `draw_classifier`.
     """
-    for number, layer in enumerate(add_hidden_layers(network, widths, dropout), start=1):
+    for number, layer in enumerate(layers := add_hidden_layers(network, widths, dropout), start=1):
         generator = torch.Generator().manual_seed(seed_of(number))
-        with torch.no_grad():
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-            layer.bias.zero_()
+        if layer is layers[-1]:
+            draw_classifier(layer, generator)
+        else:
+            with torch.no_grad():
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                layer.bias.zero_()
