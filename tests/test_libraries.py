@@ -14,6 +14,7 @@ from transferability.errors import InputError
 from transferability.networks import description
 from transferability.networks.building import build_network, draw_network
 from transferability.networks.dropout import Dropout, StochasticDepth
+from transferability.networks.heads import draw_hidden_layers
 from transferability.networks.stages import LibraryModel, architecture_of, read_stages, section_of
 
 torch.set_num_threads(1)
@@ -73,6 +74,16 @@ def test_a_new_classifier_starts_near_guessing_however_few_its_classes(library, 
         if isinstance(module, nn.Linear | nn.Conv2d) and len(module.weight) == 4
     ]
     assert classifier.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    assert not classifier.bias.any()
+
+
+def test_a_classifier_above_hidden_layers_starts_near_guessing_too():
+    network = draw_network(LibraryModel("torchvision", "resnet18"), SHAPE, 4, lambda n: n)
+    draw_hidden_layers(network, [64], 0.0, lambda n: n)
+    hidden, classifier = (module for module in network[-1].modules() if isinstance(module, nn.Linear))
+    assert hidden.weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.1)
+    assert classifier.weight.std().item() == pytest.approx(0.01, rel=0.15)
+    assert not hidden.bias.any()
     assert not classifier.bias.any()
 
 
