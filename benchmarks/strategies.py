@@ -57,7 +57,7 @@ def read_ways(folders: list[Path]) -> dict[str, pd.DataFrame]:
 
 def print_condition(name: str, rows: pd.DataFrame) -> None:
     """The strategies of a condition by rank."""
-    print(f"{name}: {rows['units'].iloc[0]} pairs of halves")
+    print(f"{name}: {rows['units'].iloc[0]} pairs of tasks")
     for row in rows.to_dict("records"):
         text = "first" if row["rank"] == 1 else f"behind by {margin_text(row)}{', tie' if row['tie'] else ''}"
         level = f"{points(row['test'], signed=False):>6} %  n = {row['n']}"
@@ -65,7 +65,7 @@ def print_condition(name: str, rows: pd.DataFrame) -> None:
 
 
 def by_pair(field: Field, rule: Rule) -> pd.Series:
-    """What a rule's first way scores more than its second, in each pair of halves, by its number."""
+    """What a rule's first way scores more than its second, in each pair of tasks, by its number."""
     differences = (field.test[rule.first] - field.test[rule.second]).groupby("split").mean()
     return differences.rename(lambda split: split.lstrip("abcdefghijklmnopqrstuvwxyz"))
 
@@ -98,7 +98,7 @@ def draw(tables: dict[str, pd.DataFrame], path: Path) -> None:
     for panel, (label, rows) in zip(grid.panels, conditions, strict=True):
         draw_condition(panel, label, rows)
     grid.label("Points of test accuracy behind the best", "")
-    finish(grid.figure, "Intervals are 95 % over pairs of halves.", legend_handles(), ncols=3)
+    finish(grid.figure, "Intervals are 95 % over pairs of tasks.", legend_handles(), ncols=3)
     save_figure(grid.figure, path, dpi=150)
 
 
