@@ -77,7 +77,7 @@ def print_rules(fields: list[Field]) -> None:
         if not found:
             continue
         texts = [estimate_text(estimate_mean(one.to_numpy())) for one in found]
-        more = found[0] - found[-1]
+        more = found[-1] - found[0]
         change = f"; more images change it by {estimate_text(estimate_mean(more.to_numpy()))}" if len(found) > 1 else ""
         print(f"     {rule.words}: {', '.join(texts)}{change}")
 
@@ -98,7 +98,7 @@ def draw(tables: dict[str, pd.DataFrame], path: Path) -> None:
     for panel, (label, rows) in zip(grid.panels, conditions, strict=True):
         draw_condition(panel, label, rows)
     grid.label("Points of test accuracy behind the best", "")
-    finish(grid.figure, "Intervals are 95 % over pairs of tasks.", legend_handles(), ncols=3)
+    finish(grid.figure, "Intervals are 95 % over pairs of tasks.", legend_handles(), ncols=4)
     save_figure(grid.figure, path, dpi=150)
 
 
@@ -114,7 +114,7 @@ def main() -> None:
     for name, table in tables.items():
         for label, rows in conditions_of(table)[::-1]:
             print_condition(f"{name}, {label}", rows)
-        print_rules([field_of(networks) for _, networks in conditions_of(ways[name])])
+        print_rules([field_of(networks) for _, networks in conditions_of(ways[name])[::-1]])
     if arguments.figure:
         draw(tables, arguments.figure)
 

@@ -82,6 +82,26 @@ def test_in_a_tie_the_fastest_of_those_that_lose_little_is_taken_and_else_the_fi
     assert "is best on validation images: " in one.sentence
 
 
+def test_a_way_that_overtakes_the_first_on_test_images_is_no_tie_and_is_said():
+    networks = networks_of({"base": lambda n: 0, "transfer+": lambda n: 0.04}, spread=0.001)
+    networks.loc[networks["treatment"] == "base", "validation_top1"] += 0.1
+    table = strategies_table(networks).set_index("strategy")
+    assert table["rank"].to_dict() == {"base": 1, "transfer+": 2}
+    assert not table["tie"].any()
+    assert table.loc["transfer+", "high"] < 0
+    one = advise(networks, strategies_table(networks))["random halves of the classes"]
+    assert one.strategy == "base", "it is the faster one to no loss alone"
+    assert one.sentence.startswith(
+        "On test images AnB+ cut at n = 7 is +4.1 points (95 %: +4.0 to +4.2) ahead of base. "
+    )
+    quick = networks.assign(seconds=networks["seconds"].where(networks["treatment"] == "base", 0.1))
+    assert advise(quick, strategies_table(quick))["random halves of the classes"].strategy == "transfer+"
+    assert {figure.colour_of(row) for row in strategies_table(networks).to_dict("records")} == {
+        figure.WON,
+        figure.AHEAD,
+    }
+
+
 def test_one_run_gives_no_advice_and_few_images_are_said():
     networks = networks_of(GAINS, splits={"random0": "random"})
     one = advise(networks, strategies_table(networks))["random halves of the classes"]

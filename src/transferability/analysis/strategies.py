@@ -104,7 +104,12 @@ def best_ways(field: Field) -> list[tuple[str, int]]:
 
 def is_tie(margin: Estimate) -> bool:
     """Whether a margin does not tell two strategies apart."""
-    return margin.method is None or margin.low <= 0
+    return margin.method is None or margin.low <= 0 <= margin.high
+
+
+def overtakes(row: dict) -> bool:
+    """Whether a strategy is ahead on test images of the one that is first on validation images."""
+    return row["high"] < 0
 
 
 def strategy_rows(field: Field) -> Iterator[dict]:
@@ -204,7 +209,7 @@ def sentence_of(rows: list[dict], chosen: dict, image: float, stages: dict[int, 
     if pd.isna(second["low"]):
         return f"No advice: {second['note']}; {ahead}. Add splits or seeds."
     level = f"{points(chosen['test'], signed=False)} %{cost_text(chosen)}"
-    if not second["tie"]:
+    if not second["tie"] and not overtakes(second):
         return f"Take {named(first, stages)}: {level}; it is {margin_text(second)} ahead of {named(second, stages)}."
     few = f" One test image is {points(image, signed=False)} points: not enough images." if image > COARSE else ""
     tied = 1 + sum(row["tie"] for row in rows)
@@ -213,6 +218,9 @@ def sentence_of(rows: list[dict], chosen: dict, image: float, stages: dict[int, 
     else:
         most = points(TOLERANCE, signed=False)
         taken = f"{named(chosen, stages)} loses at most {most} points and trains fastest: {level}."
+    if overtakes(second):
+        gain = margin_text({"behind": -second["behind"], "low": -second["high"], "high": -second["low"]})
+        return f"On test images {named(second, stages)} is {gain} ahead of {named(first, stages)}. {taken}{few}"
     return f"A tie of {tied} strategies: {ahead}. {taken}{few}"
 
 
@@ -226,7 +234,7 @@ def taken_of(rows: list[dict]) -> dict:
 
     That a strategy is not told apart from the first is not enough: with few runs none is.
     """
-    alike = [row for row in rows[1:] if row["tie"] and row["high"] <= TOLERANCE]
+    alike = [row for row in rows[1:] if (row["tie"] or overtakes(row)) and row["high"] <= TOLERANCE]
     return min([rows[0], *alike], key=seconds_of)
 
 

@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter
 
 from transferability.analysis.advice import advice_sentences
 from transferability.analysis.conditions import conditions_of
-from transferability.analysis.strategies import strategy_name
+from transferability.analysis.strategies import overtakes, strategy_name
 from transferability.analysis.tables import STRATEGY_COLUMNS, read_table
 from transferability.figures.axes import panel_grid
 from transferability.figures.captions import footer
@@ -15,13 +15,15 @@ from transferability.figures.records import Drawing, NothingToDrawError, Options
 from transferability.figures.styles import finish
 from transferability.words import points
 
-WON, TIED, BEHIND = "#009E73", "#E69F00", "#555555"
-"""The colours of the first strategy, of those that are not told apart from it, and of the rest."""
+WON, TIED, BEHIND, AHEAD = "#009E73", "#E69F00", "#555555", "#0072B2"
+"""The colours of the first strategy, of those not told apart from it, behind it, and ahead of it on test images."""
 
 
 def colour_of(row: dict) -> str:
     """The colour of a strategy."""
-    return WON if row["rank"] == 1 else TIED if row["tie"] else BEHIND
+    if row["rank"] == 1:
+        return WON
+    return TIED if row["tie"] else AHEAD if overtakes(row) else BEHIND
 
 
 def draw_condition(axes: Axes, label: str, rows: pd.DataFrame) -> None:
@@ -44,12 +46,14 @@ def verdict_of(rows: pd.DataFrame) -> str:
     first, second = rows.iloc[0], rows.iloc[1]
     interval = f" ({points(second['low'])} to {points(second['high'])})" if pd.notna(second["low"]) else ""
     word = "tie" if second["tie"] else strategy_name(first.to_dict())
+    word += f", behind {strategy_name(second.to_dict())}" if overtakes(second.to_dict()) else ""
     return f"{word}: {points(second['behind'])}{interval}"
 
 
 def legend_handles() -> list[Line2D]:
     """What the colours mean."""
     meanings = {WON: "best on validation images", TIED: "not told apart from it", BEHIND: "behind it"}
+    meanings |= {AHEAD: "ahead of it on test images"}
     return [Line2D([], [], color=colour, marker="o", label=text) for colour, text in meanings.items()]
 
 
@@ -66,5 +70,5 @@ def draw(study: Study, options: Options) -> Drawing:
     for panel, (label, rows) in zip(grid.panels, conditions, strict=True):
         draw_condition(panel, label, rows)
     grid.label("Points of test accuracy behind the best", "")
-    finish(grid.figure, footer(study.networks, study.coverage), legend_handles(), ncols=3)
+    finish(grid.figure, footer(study.networks, study.coverage), legend_handles(), ncols=4)
     return Drawing(grid.figure, "Which way to train", " ".join(advice_sentences(study.tables / "advice.json")))
