@@ -136,7 +136,8 @@ def print_setting(setting: tuple, cells: pd.DataFrame) -> None:
     print(f"{'dropout of base':>16}{'of retraining':>15}  effect")
     for (base, retraining), cell in cells.groupby(["base", "retraining"]):
         print(f"{base:>16}{retraining:>15}  {estimate_text(estimate(units_of(cell)))}")
-    print(f"{'interaction':>31}  {estimate_text(interaction(cells))}")
+    if cells["base"].nunique() > 1:
+        print(f"{'interaction':>31}  {estimate_text(interaction(cells))}")
     print(f"{'alike':>31}  {estimate_text(estimate(units_of(alike(cells))))}")
 
 
