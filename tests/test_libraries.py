@@ -77,12 +77,13 @@ def test_a_new_classifier_starts_near_guessing_however_few_its_classes(library, 
     assert not classifier.bias.any()
 
 
-def test_a_classifier_above_hidden_layers_starts_near_guessing_too():
+@pytest.mark.parametrize(("library", "deviation"), [("torchvision", 0.01), ("alexnet", (2 / 64) ** 0.5)])
+def test_a_classifier_above_hidden_layers_is_drawn_in_the_way_of_its_library(library, deviation):
     network = draw_network(LibraryModel("torchvision", "resnet18"), SHAPE, 4, lambda n: n)
-    draw_hidden_layers(network, [64], 0.0, lambda n: n)
+    draw_hidden_layers(network, [64], 0.0, lambda n: n, library)
     hidden, classifier = (module for module in network[-1].modules() if isinstance(module, nn.Linear))
     assert hidden.weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.1)
-    assert classifier.weight.std().item() == pytest.approx(0.01, rel=0.15)
+    assert classifier.weight.std().item() == pytest.approx(deviation, rel=0.15)
     assert not hidden.bias.any()
     assert not classifier.bias.any()
 

@@ -10,7 +10,7 @@ from transferability.errors import InputError
 from transferability.networks.dropout import Dropout
 
 CLASSIFIER_STD = 0.01
-"""The deviation of a new classifier's weights, in a library's network or above hidden layers: that of Caffe's fc8."""
+"""The deviation of a new classifier's weights in a library's network: that of the original study's fc8."""
 
 
 def classifier_of(network: nn.Sequential) -> tuple[str, nn.Linear]:
@@ -67,16 +67,16 @@ def add_hidden_layers(network: nn.Sequential, widths: Sequence[int], dropout: fl
 
 
 def draw_hidden_layers(
-    network: nn.Sequential, widths: Sequence[int], dropout: float, seed_of: Callable[[int], int]
+    network: nn.Sequential, widths: Sequence[int], dropout: float, seed_of: Callable[[int], int], library: str
 ) -> None:
     """Put hidden layers below a network's classifier, in place, with weights that are drawn after He et al. (2015).
 
-    `seed_of` gives the seed of each layer, from 1 on; the classifier above them is drawn anew too, as the last, by
-    `draw_classifier`.
+    `seed_of` gives the seed of each layer, from 1 on; the classifier above them is drawn anew too, as the last, in the
+    way of the network's library: AlexNets have all their layers after He et al.
     """
     for number, layer in enumerate(layers := add_hidden_layers(network, widths, dropout), start=1):
         generator = torch.Generator().manual_seed(seed_of(number))
-        if layer is layers[-1]:
+        if layer is layers[-1] and library != "alexnet":
             draw_classifier(layer, generator)
         else:
             with torch.no_grad():

@@ -135,8 +135,9 @@ def started(request: Request, setup: Setup) -> tuple[list[nn.Sequential], list[R
     )
     if not request.recipe:
         return networks, [PLAIN] * len(networks)
+    dropout, library = request.frozen_dropout, request.built.library
     recipes = [
-        follow_recipe(identity, network, request.way, setup, request.frozen_dropout)
+        follow_recipe(identity, network, request.way, setup, dropout, library)
         for identity, network in zip(request.identities, networks, strict=True)
     ]
     return networks, recipes

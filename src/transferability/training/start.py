@@ -1,6 +1,7 @@
 """Starts: networks as they stand before their first step."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -100,16 +101,17 @@ def other_shape(card: Card | None, shape: tuple[int, int, int]) -> str:
 
 
 def follow_recipe(
-    identity: Network, network: nn.Sequential, recipe: Recipe, setup: Setup, frozen_dropout: bool
+    identity: Network, network: nn.Sequential, recipe: Recipe, setup: Setup, frozen_dropout: bool, library: str
 ) -> Recipe:
     """Make the start of a network, in place, that of one which is trained by a recipe: its head, dropout and stages.
 
-    Gives the recipe, with the stage that it had to choose.
+    `library` is that of its architecture. Gives the recipe, with the stage that it had to choose.
     """
     draws = setup.draws
     check_recipe(identity, recipe)
     check_stage_names(recipe, stage_names(network))
-    draw_hidden_layers(network, recipe.hidden, recipe.dropout or 0.0, lambda n: draws.key("weights", "hidden", n))
+    seed_of = partial(draws.key, "weights", "hidden")
+    draw_hidden_layers(network, recipe.hidden, recipe.dropout or 0.0, seed_of, library)
     if recipe.dropout is not None:
         set_dropout(network, recipe.dropout)
     if recipe.only == STEEPEST:
