@@ -102,6 +102,19 @@ def test_a_way_that_overtakes_the_first_on_test_images_is_no_tie_and_is_said():
     }
 
 
+def test_a_tie_with_the_third_is_a_tie_though_the_second_is_behind():
+    gains = {"base": lambda n: 0.08, "transfer+": lambda n: 0.0, "transfer": lambda n: 0.08}
+    networks = networks_of(gains, spread=0.001)
+    networks.loc[networks["treatment"] == "base", "validation_top1"] += 0.2
+    networks.loc[networks["treatment"] == "transfer+", "validation_top1"] += 0.1
+    table = strategies_table(networks).set_index("strategy")
+    assert table["rank"].to_dict() == {"base": 1, "transfer+": 2, "transfer": 3}
+    assert table["tie"].to_dict() == {"base": False, "transfer+": False, "transfer": True}
+    one = advise(networks, strategies_table(networks))["random halves of the classes"]
+    assert (one.tie, one.runner_up) == (True, "transfer")
+    assert one.sentence.startswith("A tie of 2 strategies: base is ")
+
+
 def test_one_run_gives_no_advice_and_few_images_are_said():
     networks = networks_of(GAINS, splits={"random0": "random"})
     one = advise(networks, strategies_table(networks))["random halves of the classes"]

@@ -157,8 +157,9 @@ def regrets(field: Field) -> dict[str, float]:
 class Advice:
     """What a condition of a study advises, as advice.json has it; margins, regrets and intervals are in points.
 
-    The margin is over the best strategy beside it, `runner_up`. With a `tie` the strategy is the one that trains
-    fastest of those whose interval shows that they lose at most TOLERANCE, if there is one.
+    The margin is over `runner_up`, the best strategy that is not behind it, or the second where all are. With a `tie`
+    the strategy is the one that trains fastest of those whose interval shows that they lose at most TOLERANCE, if there
+    is one.
     """
 
     dataset: str
@@ -202,9 +203,14 @@ def cost_text(row: dict) -> str:
     return "" if pd.isna(row["training_seconds"]) else f", {row['training_seconds']:.1f} seconds to train"
 
 
+def rival_of(rows: list[dict]) -> dict:
+    """The row to hold the first strategy against: the best one that is not behind it; where all are, the second."""
+    return next((row for row in rows[1:] if row["tie"] or overtakes(row)), rows[1])
+
+
 def sentence_of(rows: list[dict], chosen: dict, image: float, stages: dict[int, str]) -> str:
     """What is advised, in a sentence; that it is a tie, or that there are too few runs or images to tell."""
-    first, second = rows[0], rows[1]
+    first, second = rows[0], rival_of(rows)
     ahead = f"{named(first, stages)} is {margin_text(second)} ahead of {named(second, stages)}"
     if pd.isna(second["low"]):
         return f"No advice: {second['note']}; {ahead}. Add splits or seeds."
@@ -240,7 +246,7 @@ def taken_of(rows: list[dict]) -> dict:
 
 def advice_of(rows: list[dict], field: Field, stages: dict[int, str]) -> Advice:
     """The advice of a condition; `rows` are its rows of strategies.csv, by rank."""
-    first, second = rows[0], rows[1]
+    first, second = rows[0], rival_of(rows)
     chosen = taken_of(rows)
     regret = regrets(field)
     image = 1 / field.images

@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter
 
 from transferability.analysis.advice import advice_sentences
 from transferability.analysis.conditions import conditions_of
-from transferability.analysis.strategies import overtakes, strategy_name
+from transferability.analysis.strategies import overtakes, rival_of, strategy_name
 from transferability.analysis.tables import STRATEGY_COLUMNS, read_table
 from transferability.figures.axes import panel_grid
 from transferability.figures.captions import footer
@@ -43,10 +43,11 @@ def draw_condition(axes: Axes, label: str, rows: pd.DataFrame) -> None:
 
 def verdict_of(rows: pd.DataFrame) -> str:
     """The winner of a condition and its margin, or that it is a tie."""
-    first, second = rows.iloc[0], rows.iloc[1]
+    first, *_ = strategies = rows.to_dict("records")
+    second = rival_of(strategies)
     interval = f" ({points(second['low'])} to {points(second['high'])})" if pd.notna(second["low"]) else ""
-    word = "tie" if second["tie"] else strategy_name(first.to_dict())
-    word += f", behind {strategy_name(second.to_dict())}" if overtakes(second.to_dict()) else ""
+    word = "tie" if second["tie"] else strategy_name(first)
+    word += f", behind {strategy_name(second)}" if overtakes(second) else ""
     return f"{word}: {points(second['behind'])}{interval}"
 
 
